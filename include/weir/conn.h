@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A connection in a user's hands: what it is, and how it is given back. */
+#ifndef WEIR_CONN_H
+#define WEIR_CONN_H
+
+#include <stdint.h>
+
+#include <weir/export.h>
+#include <weir/status.h>
+
+WEIR_BEGIN
+
+struct pg_conn; /* libpq's PGconn */
+
+/*
+ * What a caller holds between checkout and checkin. Belongs to one thread at a time; may be handed
+ * to another thread and given back there. A handle is good for one checkout: a copy kept beyond the
+ * checkin is recognised as stale (for certain until that connection was checked out 255 more
+ * times), does nothing, and is counted (stats.misuse) and told (WEIR_EVENT_MISUSE); of two threads
+ * that give the same handle back at once, one wins and the other is told.
+ */
+typedef struct weir_conn weir_conn;
+
+typedef enum weir_role {
+	WEIR_ROLE_UNKNOWN = 0, /* not probed yet, unreachable, or a pool without a router */
+	WEIR_ROLE_PRIMARY = 1,
+	WEIR_ROLE_REPLICA = 2,
+} weir_role;
+
+/* Why a router chose the host it chose. */
+typedef enum weir_reason {
+	WEIR_REASON_NONE = 0,     /* checked out of a pool, without a router */
+	WEIR_REASON_WRITE = 1,    /* write intent: the primary */
+	WEIR_REASON_BALANCED = 2, /* read intent: chosen among the eligible replicas */
+	/* read intent: the chosen one was busy, another eligible one was not */
+	WEIR_REASON_SPILLED = 3,
+	WEIR_REASON_NO_REPLICA = 4, /* read intent, on the primary: no replica was eligible */
+	/* read intent, on the primary: replicas were there, none fresh enough */
+	WEIR_REASON_TOO_STALE = 5,
+} weir_reason;
+
+typedef struct weir_conn_info {
+	char host[WEIR_ERROR_HOST]; /* "name:port" */
+	weir_role role;             /* what the host was at checkout */
+	weir_reason reason;
+	/* the server process, as pg_stat_activity shows it; 0 if unknown */
+	int backend_pid;
+	const char *tag; /* the request's; NULL if none */
+} weir_conn_info;
+
+/*
+ * Gives a connection back and sets *conn to NULL. NULL and a pointer to NULL are no-ops. Any
+ * thread. Never blocks on the network: what was left in a transaction or changed is put right by
+ * the keeper before anybody else gets the connection; what is busy or broken is closed there. After
+ * the pool was closed, the connection is closed. Must not be called in a signal handler.
+ */
+WEIR_API void weir_checkin(weir_conn **conn);
+
+/* As weir_checkin, but the connection is closed and never used again. Any thread; never blocks. */
+WEIR_API void weir_discard(weir_conn **conn);
+
+/*
+ * The libpq connection. The holder's to use until it gives the connection back, except that it must
+ * not be finished or reset (PQfinish, PQreset), nor its socket closed: discard it instead. NULL for
+ * NULL, a stale handle, or a connection of the parent process. Never blocks.
+ */
+WEIR_API struct pg_conn *weir_pg(const weir_conn *conn);
+
+/*
+ * Says where a checked-out connection leads and why it was chosen. Any thread that holds it; never
+ * blocks. STALE if it was given back already.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_conn_info_get(const weir_conn *conn, weir_conn_info *info);
+
+/* Short words for a role and a reason, for people. Never NULL; static storage. */
+WEIR_API const char *weir_role_name(weir_role role);
+WEIR_API const char *weir_reason_text(weir_reason reason);
+
+#if defined(__GNUC__)
+/*
+ *	WEIR_SCOPED weir_conn *c = NULL;
+ *
+ * gives c back at the end of the block, by whichever way the block is left (the cleanup attribute
+ * of GCC and Clang). Not run by longjmp, exit or a C++ exception out of a C frame.
+ */
+#define WEIR_SCOPED __attribute__((cleanup(weir_checkin)))
+#endif
+
+WEIR_END
+
+#endif

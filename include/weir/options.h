@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Every option of a pool and a router. The one list is options.def; this makes a struct of it. */
+#ifndef WEIR_OPTIONS_H
+#define WEIR_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <weir/event.h>
+#include <weir/export.h>
+#include <weir/status.h>
+
+WEIR_BEGIN
+
+/* The choices of the options that have some; the order is the order in options.def. */
+typedef enum weir_balance {
+	WEIR_BALANCE_P2C,
+	WEIR_BALANCE_ROUND_ROBIN,
+	WEIR_BALANCE_RANDOM,
+	WEIR_BALANCE_LEAST,
+	WEIR_BALANCE_FIRST,
+} weir_balance;
+typedef enum weir_read_fallback {
+	WEIR_READ_FALLBACK_PRIMARY,
+	WEIR_READ_FALLBACK_WAIT,
+	WEIR_READ_FALLBACK_FAIL,
+} weir_read_fallback;
+typedef enum weir_leak_action { WEIR_LEAK_REPORT, WEIR_LEAK_RECLAIM } weir_leak_action;
+typedef enum weir_fork_action { WEIR_FORK_REFUSE, WEIR_FORK_REOPEN } weir_fork_action;
+
+/*
+ * A value: copy it, keep it, throw it away; it owns nothing. Call weir_options_init first, always.
+ * Numbers are plain members, choices are the enums above as int64_t, texts are arrays: use
+ * weir_options_set for them.
+ */
+typedef struct weir_options {
+	/* set by weir_options_init; members a caller does not know keep their defaults */
+	size_t size;
+	weir_event_sink on_event; /* NULL: events go nowhere */
+	void *on_event_arg;
+#define WEIR_OPTION_INT(name, unit, default_, min, max, help) int64_t name;
+#define WEIR_OPTION_CHOICE(name, choices, default_, help) int64_t name;
+#define WEIR_OPTION_TEXT(name, room, default_, help) char name[room];
+#include <weir/options.def>
+} weir_options;
+
+/* Sets every member to its default. Any thread; never blocks. */
+WEIR_API void weir_options_init(weir_options *options);
+
+/*
+ * Sets one option from text, as it would stand in a URL or the environment. Numbers may carry a
+ * unit where the option is a duration (250ms, 30s, 5min, 1h); off is 0. OK, or INVALID with a text
+ * that names the option, what is allowed, and for an unknown name the nearest one; nothing is
+ * changed then. Any thread; never blocks.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_options_set(weir_options *options, const char *name,
+                                                   const char *value, weir_error *error);
+
+/*
+ * Sets every option that the environment names: WEIR_ and the option's name in capitals
+ * (WEIR_POOL_MAX). A WEIR_ name that no option has is INVALID, and so is a bad value: nothing is
+ * changed then. Any thread while no other changes the environment; never blocks.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_options_from_env(weir_options *options, weir_error *error);
+
+typedef enum weir_option_type {
+	WEIR_OPTION_IS_INT,
+	WEIR_OPTION_IS_CHOICE,
+	WEIR_OPTION_IS_TEXT
+} weir_option_type;
+
+/* One row of the table, for programs that show it. */
+typedef struct weir_option_row {
+	const char *name;
+	weir_option_type type;
+	const char *unit;     /* "ms", "bytes", "%", "" */
+	const char *choices;  /* "p2c round_robin ...", or "" */
+	const char *default_; /* as text */
+	int64_t min, max;     /* of numbers */
+	size_t room;          /* of texts, with the end */
+	const char *env;      /* "WEIR_POOL_MAX" */
+	const char *help;
+} weir_option_row;
+
+/* The i-th row of the options table, or NULL beyond the last. Any thread; static storage. */
+WEIR_API const weir_option_row *weir_option_at(size_t i);
+
+/*
+ * Writes the present value of the named option as text; INVALID for an unknown name or too little
+ * room.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_options_get(const weir_options *options, const char *name,
+                                                   char *text, size_t room);
+
+/* For weir_pool_checkout: wait as long as options.checkout_timeout_ms says. */
+#define WEIR_DEFAULT_TIMEOUT INT64_MIN
+
+WEIR_END
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A pool of connections to one host. */
+#ifndef WEIR_POOL_H
+#define WEIR_POOL_H
+
+#include <stdint.h>
+
+#include <weir/conn.h>
+#include <weir/export.h>
+#include <weir/options.h>
+#include <weir/status.h>
+
+WEIR_BEGIN
+
+typedef struct weir_pool weir_pool;
+
+/*
+ * Opens a pool on the one host that conninfo names.
+ *
+ * conninfo is a libpq URI or keyword string and may carry weir's own options as parameters
+ * (postgresql://app@db/shop?pool_max=20); it wins over `options`. NULL means the environment:
+ * DATABASE_URL, then libpq's PG* variables. options may be NULL for the defaults; it is copied.
+ * Several hosts are INVALID here: that is what a router is for.
+ *
+ * Returns as soon as the background thread (the keeper) runs: it does not wait for a connection. A
+ * server that is down or refuses the password is told by the first checkout, with the cause. Any
+ * thread. Statuses: OK, INVALID, NO_MEMORY, SYSTEM.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_pool_open(const char *conninfo, const weir_options *options,
+                                                 weir_pool **pool, weir_error *error);
+
+/*
+ * Checks a connection out. *conn is the caller's until weir_checkin or weir_discard.
+ *
+ * timeout_ms: 0 tries once and never sleeps; negative waits for ever; WEIR_DEFAULT_TIMEOUT means
+ * options.checkout_timeout_ms. One absolute monotonic deadline covers all of it. The caller never
+ * connects: it takes an idle connection, or waits its turn (first come, first served) for one that
+ * comes back or is newly opened. Any thread, not in a signal handler.
+ *
+ * Statuses: OK; TIMEOUT (the text says what the pool looked like); EXHAUSTED (timeout 0 and none
+ * idle); SHED (max_waiters); CONNECT or AUTH (no connection is open and the breaker is: the text
+ * has the last error); CLOSED; FORKED; INVALID; NO_MEMORY; SYSTEM.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_pool_checkout(weir_pool *pool, int64_t timeout_ms,
+                                                     weir_conn **conn, weir_error *error);
+
+/*
+ * Closes a pool and sets *pool to NULL. New checkouts and those that wait end with CLOSED at once.
+ * Waits up to drain_ms (negative: for ever) for connections that are out. NULL and a pointer to
+ * NULL are OK.
+ *
+ * OK: all is closed and freed. TIMEOUT: some were still out (the pool is gone for new work all the
+ * same; the last connection to be given back, by weir_checkin as always, frees the rest, and until
+ * then the keeper goes on and tells events). Where nothing is out, close also waits a little for
+ * servers to end their sessions, whatever drain_ms says.
+ *
+ * Calls may go on beginning while close waits: they end with CLOSED. None may begin after it has
+ * returned, so a program whose threads do not learn of the close lets them end first. Not from an
+ * event callback.
+ */
+WEIR_API weir_status weir_pool_close(weir_pool **pool, int64_t drain_ms);
+
+WEIR_END
+
+#endif

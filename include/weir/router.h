@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A router: a pool a host, roles observed, writes to the primary, reads to the replicas. */
+#ifndef WEIR_ROUTER_H
+#define WEIR_ROUTER_H
+
+#include <stdint.h>
+
+#include <weir/conn.h>
+#include <weir/export.h>
+#include <weir/options.h>
+#include <weir/status.h>
+#include <weir/token.h>
+
+WEIR_BEGIN
+
+typedef struct weir_router weir_router;
+
+/* What the caller will do. Zero is WRITE: a zeroed request is always safe. */
+typedef enum weir_intent {
+	WEIR_WRITE = 0,
+	WEIR_READ = 1,
+} weir_intent;
+
+/* What a read does when no replica is eligible. Zero means what the router's options say. */
+typedef enum weir_fallback {
+	WEIR_FALLBACK_DEFAULT = 0, /* options.read_fallback */
+	WEIR_FALLBACK_PRIMARY = 1, /* reads from the primary */
+	WEIR_FALLBACK_WAIT = 2,    /* waits for an eligible replica, up to the deadline */
+	WEIR_FALLBACK_FAIL = 3,    /* fails with UNAVAILABLE at once */
+} weir_fallback;
+
+/* A checkout with wishes. Zero it, set `size` with WEIR_REQUEST, and fill in what matters. */
+typedef struct weir_request {
+	size_t size; /* sizeof(weir_request), set by WEIR_REQUEST; 0 means the same */
+	weir_intent intent;
+	weir_fallback fallback;
+	/* 0: options.checkout_timeout_ms; WEIR_NO_WAIT: try once; negative: for ever */
+	int64_t timeout_ms;
+	weir_token at_least; /* a read sees at least this position; zeroed: no such wish */
+	int64_t max_lag_ms;  /* a read is at most so stale; 0: options.max_lag_ms */
+	const char *zone;    /* prefer hosts of this zone; NULL: options.zone */
+	const char *tag;     /* static string for leak reports; kept by pointer until checkin */
+} weir_request;
+
+#define WEIR_REQUEST(...) ((weir_request){.size = sizeof(weir_request), __VA_ARGS__})
+
+/* For weir_request.timeout_ms, where 0 means the default: try once and never sleep. */
+#define WEIR_NO_WAIT INT64_MIN
+
+/*
+ * Opens a router on all hosts that conninfo names: postgresql://app@h1,h2:5433,h3/shop. Roles are
+ * observed, so the order says nothing. options.primary and options.replicas name endpoints by hand,
+ * for services that hide hosts behind reader and writer names; then the hosts of conninfo are not
+ * used. conninfo, options, ownership and statuses as weir_pool_open.
+ *
+ * Returns as soon as the keeper runs; the first checkout waits for the first look at the hosts.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_router_open(const char *conninfo,
+                                                   const weir_options *options,
+                                                   weir_router **router, weir_error *error);
+
+/*
+ * Checks a connection out: WEIR_WRITE on the primary, WEIR_READ on a replica (options.read_fallback
+ * says what if there is none). Waits up to options.checkout_timeout_ms; one deadline covers
+ * choosing, waiting and every host. Any thread, not in a signal handler.
+ *
+ * Statuses: as weir_pool_checkout, and UNAVAILABLE: no host can serve the intent; the text names
+ * each host with its role and last error.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_checkout(weir_router *router, weir_intent intent,
+                                                weir_conn **conn, weir_error *error);
+
+/*
+ * As weir_checkout, with wishes. A NULL or zeroed request is a write with the configured timeout.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_checkout_with(weir_router *router,
+                                                     const weir_request *request, weir_conn **conn,
+                                                     weir_error *error);
+
+/*
+ * Closes a router, its pools and its keeper, and sets *router to NULL. All else as weir_pool_close.
+ */
+WEIR_API weir_status weir_router_close(weir_router **router, int64_t drain_ms);
+
+WEIR_END
+
+#endif

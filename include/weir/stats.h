@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a pool and a router count, and what they tell as it happens. */
+#ifndef WEIR_STATS_H
+#define WEIR_STATS_H
+
+#include <stdint.h>
+
+#include <weir/conn.h>
+#include <weir/export.h>
+#include <weir/pool.h>
+#include <weir/router.h>
+#include <weir/status.h>
+
+WEIR_BEGIN
+
+/* Why a connection was closed: name, text. New ones are added at the end. */
+#define WEIR_CLOSE_MAP(X)                                                                          \
+	X(BROKEN, "the server or the network ended it")                                            \
+	X(DISCARDED, "discarded by its holder")                                                    \
+	X(BUSY, "given back with a query still running or rows unread")                            \
+	X(EXPIRED, "reached its lifetime")                                                         \
+	X(IDLE, "idle for too long, above the minimum")                                            \
+	X(OVERFLOW, "was above the maximum")                                                       \
+	X(RESET_FAILED, "rollback or reset failed")                                                \
+	X(UNHEALTHY, "did not answer a check")                                                     \
+	X(RECLAIMED, "held for too long, taken back")                                              \
+	X(SHUTDOWN, "the pool was closed")
+
+typedef enum weir_close {
+#define WEIR_CLOSE_ENUM(name, text) WEIR_CLOSE_##name,
+	WEIR_CLOSE_MAP(WEIR_CLOSE_ENUM)
+#undef WEIR_CLOSE_ENUM
+		WEIR_CLOSE_REASONS
+} weir_close;
+
+/* Durations seen, in nanoseconds. Quantiles are upper bounds of their bucket, within 7 %. */
+typedef struct weir_durations {
+	uint64_t count;
+	uint64_t p50_ns, p90_ns, p99_ns, p999_ns, max_ns;
+} weir_durations;
+
+/*
+ * One pool at one moment. Counts are sums over threads, each exact, not all of the same instant;
+ * after the load has stopped they agree exactly: checkouts = checkins + busy.
+ */
+typedef struct weir_pool_stats {
+	char host[WEIR_ERROR_HOST];
+	uint32_t max; /* the configured maximum, after pod_count and server_budget */
+	/* connections the server may see: idle + busy + opening + kept + closing */
+	uint32_t total;
+	uint32_t idle;    /* ready to be taken */
+	uint32_t busy;    /* in users' hands */
+	uint32_t opening; /* being opened */
+	uint32_t kept;    /* with the keeper: being reset or checked */
+	uint32_t closing; /* waiting for the server to be gone */
+	uint32_t waiting; /* callers that wait */
+	/* connects are paused, checkouts fail at once if nothing is open */
+	bool breaker_open;
+	uint64_t checkouts; /* successful ones */
+	uint64_t checkins;  /* checkins and discards */
+	uint64_t waits;     /* checkouts that had to wait, however they ended */
+	uint64_t timeouts;  /* ended with TIMEOUT */
+	uint64_t refused;   /* ended with EXHAUSTED, SHED, CONNECT, AUTH or CLOSED */
+	uint64_t opened;    /* connections opened and ready */
+	uint64_t connect_failures;
+	uint64_t closed[WEIR_CLOSE_REASONS];
+	uint64_t misuse;        /* stale or foreign handles given back */
+	uint64_t leaks;         /* connections held beyond leak_after_ms, each counted once */
+	weir_durations wait;    /* of the checkouts that waited */
+	weir_durations connect; /* of the connects that succeeded */
+	char last_connect_error[WEIR_ERROR_TEXT];
+} weir_pool_stats;
+
+/*
+ * Reads a pool's statistics. Any thread; does not block, takes no lock, O(connections + threads).
+ */
+WEIR_API void weir_pool_stats_get(weir_pool *pool, weir_pool_stats *stats);
+
+/* One host of a router at one moment. */
+typedef struct weir_host_stats {
+	char host[WEIR_ERROR_HOST];
+	char zone[64];
+	weir_role role;
+	bool reachable; /* the last probe was answered */
+	bool in_recovery;
+	bool read_only;     /* default_transaction_read_only is on */
+	int server_version; /* as server_version_num; 0 if never reached */
+	uint32_t timeline;  /* 0 if unknown */
+	uint64_t system;    /* system identifier; 0 if unknown */
+	/* insert position of a primary, replayed position of a standby */
+	uint64_t lsn;
+	int64_t lag_bytes;    /* -1: unknown */
+	int64_t lag_ms;       /* by the router's own clock; -1: unknown */
+	int64_t probe_age_ms; /* since the last answered probe; -1: never */
+	/* in force on weir's connections, as the server said; -1: unknown */
+	int64_t statement_timeout_ms;
+	int64_t lock_timeout_ms;
+	int64_t idle_in_transaction_timeout_ms;
+	int64_t idle_session_timeout_ms;
+	/* "TLSv1.3 TLS_AES_256_GCM_SHA384", "off", or "" if never reached */
+	char tls[64];
+	uint64_t reads;          /* read checkouts it served */
+	uint64_t writes;         /* write checkouts it served */
+	uint64_t fallback_reads; /* reads that it served as primary for want of a replica */
+	char last_error[WEIR_ERROR_TEXT];
+	weir_pool_stats pool;
+} weir_host_stats;
+
+/*
+ * Reads the statistics of up to `room` hosts, in the order of the connection string, and returns
+ * how many hosts there are. hosts may be NULL if room is 0. Any thread; does not block.
+ */
+WEIR_API size_t weir_router_stats_get(weir_router *router, weir_host_stats *hosts, size_t room);
+
+/*
+ * Waits until every host has been probed since this call began, or timeout_ms (negative: for ever)
+ * has passed; then OK or TIMEOUT. A host that cannot be reached counts as probed. Any thread but
+ * the keeper's.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_router_probe(weir_router *router, int64_t timeout_ms);
+
+WEIR_API const char *weir_close_name(weir_close reason);
+WEIR_API const char *weir_close_text(weir_close reason);
+
+WEIR_END
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* weir's own memory, by the allocator table of <weir/alloc.h>. */
+#ifndef WI_BASE_ALLOC_H
+#define WI_BASE_ALLOC_H
+
+#include <stddef.h>
+
+/* Zeroed memory at a multiple of align (a power of two, at least sizeof(void *)), or NULL. */
+void *wi_alloc_aligned(size_t size, size_t align);
+
+/* Zeroed memory, aligned for any type, or NULL. */
+void *wi_alloc(size_t size);
+
+/* Gives memory back; size as asked for. NULL is a no-op. */
+void wi_free(void *memory, size_t size);
+
+/* A copy of a string from wi_alloc, or NULL; wi_free it with strlen + 1. */
+char *wi_strdup(const char *text);
+void wi_strfree(char *text);
+
+/* As wi_strfree for secrets: wipes first. */
+void wi_secret_free(char *text);
+
+#ifdef WI_TESTING
+/*
+ * Fails the n-th allocation from now (1: the next), once; 0: none. For tests of every failing path.
+ */
+void wi_alloc_fail_at(int n);
+/* Bytes and blocks now out. */
+size_t wi_alloc_bytes(void);
+size_t wi_alloc_blocks(void);
+#endif
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Events to the host's sink, and the names of events and of reasons to close. */
+#include "stat/event.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <weir/stats.h>
+
+#include "base/line.h"
+#include "base/text.h"
+
+WI_COLD void wi_event_tell(const weir_options *options, int64_t at_ns, weir_event_kind kind,
+                           const char *host, const char *format, ...)
+{
+	char words[WEIR_ERROR_TEXT], line[WEIR_ERROR_TEXT];
+	weir_event event = {.kind = kind, .at_ns = at_ns, .host = host ? host : "", .text = line};
+	va_list args;
+
+	if (!options->on_event)
+		return;
+	va_start(args, format);
+	if (vsnprintf(words, sizeof(words), format, args) < 0)
+		words[0] = '\0';
+	va_end(args);
+	wi_copy_clean(line, sizeof(line), words, NULL);
+	options->on_event(options->on_event_arg, &event);
+}
+
+const char *weir_event_name(weir_event_kind kind)
+{
+	switch (kind) {
+#define NAME(name, text)                                                                           \
+	case WEIR_EVENT_##name:                                                                    \
+		return #name;
+		WEIR_EVENT_MAP(NAME)
+#undef NAME
+	case WEIR_EVENT_KINDS:
+		break;
+	}
+	return "UNKNOWN";
+}
+
+const char *wi_event_text(weir_event_kind kind)
+{
+	switch (kind) {
+#define TEXT(name, text)                                                                           \
+	case WEIR_EVENT_##name:                                                                    \
+		return text;
+		WEIR_EVENT_MAP(TEXT)
+#undef TEXT
+	case WEIR_EVENT_KINDS:
+		break;
+	}
+	return "unknown event";
+}
+
+const char *weir_close_name(weir_close reason)
+{
+	switch (reason) {
+#define NAME(name, text)                                                                           \
+	case WEIR_CLOSE_##name:                                                                    \
+		return #name;
+		WEIR_CLOSE_MAP(NAME)
+#undef NAME
+	case WEIR_CLOSE_REASONS:
+		break;
+	}
+	return "UNKNOWN";
+}
+
+const char *weir_close_text(weir_close reason)
+{
+	switch (reason) {
+#define TEXT(name, text)                                                                           \
+	case WEIR_CLOSE_##name:                                                                    \
+		return text;
+		WEIR_CLOSE_MAP(TEXT)
+#undef TEXT
+	case WEIR_CLOSE_REASONS:
+		break;
+	}
+	return "unknown reason";
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pool of slots: free list, caches and waiters composed. No connection, no SQL, no policy.
+ * core.c tells what a checkout and a checkin are made of.
+ */
+#ifndef WI_CORE_CORE_H
+#define WI_CORE_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/world.h"
+#include "core/freelist.h"
+#include "core/seat.h"
+#include "core/slot.h"
+#include "core/waitq.h"
+
+struct wi_core {
+	struct wi_table table;        /* (c) */
+	const struct wi_world *world; /* (c) */
+	uint64_t uid;                 /* (c) unique in this process, for ever */
+	/* (c) small, used again after fini: the index of this core in a thread's desk */
+	uint32_t id;
+	/* (c) called by a thread that is about to sleep for want of a slot; or NULL */
+	void (*on_short)(void *arg);
+	void *on_short_arg;    /* (c) */
+	_Atomic uint32_t shut; /* (a) not 0: the reason new waiters are refused with */
+	/* (a) takers look into both; [1] is used while the keeper sweeps */
+	struct wi_freelist list[2];
+	struct wi_waitq waitq; /* (a) */
+	struct wi_seats seats; /* (a) */
+};
+
+/*
+ * The table must be zeroed and aligned; slots start outside the core. on_short may be set after it.
+ * false: no id left (WI_CORES_MAX).
+ */
+bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_world *world);
+
+/* Nobody may be inside, wait or hold a slot. Waits for threads that are just exiting. */
+void wi_core_fini(struct wi_core *core);
+
+/*
+ * In a forked child: forgets every slot, seat and waiter of the parent. The caller is alone in the
+ * core.
+ */
+bool wi_core_reinit(struct wi_core *core);
+
+/*
+ * Takes an idle slot without waiting: own cache, free list, others' caches. WI_SLOT_NONE: none was
+ * idle at one moment of the call. Lock-free.
+ */
+uint32_t wi_core_take(struct wi_core *core, struct wi_seat *mine);
+
+/*
+ * Waits in line for a slot: GRANTED with it, REFUSED with a reason, or PENDING: the deadline came
+ * first.
+ */
+struct wi_outcome wi_core_wait(struct wi_core *core, struct wi_seat *mine, int64_t deadline_ns);
+
+/*
+ * Refuses all who wait and all who will, with `reason` (not 0), for ever. Takes of idle slots still
+ * succeed.
+ */
+void wi_core_shut(struct wi_core *core, uint32_t reason);
+
+/* Refuses all who wait now. */
+void wi_core_refuse(struct wi_core *core, uint32_t reason);
+
+/* How many wait; exact when nobody comes or goes. */
+uint32_t wi_core_waiting(const struct wi_core *core);
+
+/*
+ * Brings a slot back, to be kept in the caller's cache, or to the first who waits. Lock-free; at
+ * most one wake.
+ */
+void wi_core_put(struct wi_core *core, struct wi_seat *mine, uint32_t slot);
+
+/* As put, past any cache: for slots that come from outside, and for threads without a seat. */
+void wi_core_give(struct wi_core *core, uint32_t slot);
+
+/*
+ * Takes out every idle slot that `wanted` says yes to, calling got for each. One thread at a time
+ * (the keeper). At most one idle slot at a time is hidden from takers, for as long as it takes to
+ * look at it; the free list keeps its order.
+ */
+void wi_core_sweep(struct wi_core *core, bool (*wanted)(void *arg, uint32_t slot),
+                   void (*got)(void *arg, uint32_t slot), void *arg);
+
+/* Sums over seats: slots taken for users and brought back, ever. */
+void wi_core_sums(struct wi_core *core, uint64_t *lent, uint64_t *returned);
+
+/* Counts a slot taken for, or brought back by, the seat's thread. */
+void wi_core_count_lent(struct wi_seat *mine);
+void wi_core_count_returned(struct wi_seat *mine);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Seats: what a thread has in a core. A cache for one slot, a word to sleep on, counters that only
+ * it writes.
+ *
+ * Seats come in segments of 64, allocated when needed, found by index, and never freed while the
+ * core lives: who looks at another thread's seat never looks at freed memory. A seat that its
+ * thread has left goes to the next thread that comes; its counters go on, so sums stay exact.
+ */
+#ifndef WI_CORE_SEAT_H
+#define WI_CORE_SEAT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/line.h"
+#include "base/rng.h"
+#include "core/slot.h"
+
+#define WI_SEATS_A_SEGMENT 64
+#define WI_SEGMENTS_MAX 512
+#define WI_SEATS_MAX (WI_SEATS_A_SEGMENT * WI_SEGMENTS_MAX)
+
+/*
+ * Access key: (c) constant; (o) its thread only; (w) its thread writes, any reads; (a) atomic, any
+ * thread.
+ */
+struct wi_seat {
+	/* (a) the slot kept for this thread, or NONE: see cache.h */
+	WI_ON_NEW_LINE _Atomic uint32_t cached;
+	uint32_t number;                      /* (c) */
+	struct wi_rng rng;                    /* (o) */
+	_Atomic uint64_t lent;                /* (w) slots this thread took for its user */
+	_Atomic uint64_t returned;            /* (w) slots it brought back */
+	uint64_t turn;                        /* (o) for round robin and the like */
+	WI_ON_NEW_LINE _Atomic uint32_t word; /* (a) where it sleeps: see waitq.c */
+};
+WI_ASSERT_NEW_LINE(struct wi_seat, word); /* a granter's write stays off the owner's line */
+
+struct wi_segment {
+	WI_ON_NEW_LINE _Atomic uint64_t waiting; /* (a) bit i: seat i waits */
+	_Atomic uint64_t taken;                  /* (a) bit i: seat i has a thread */
+	WI_ON_NEW_LINE _Atomic uint32_t ticket[WI_SEATS_A_SEGMENT]; /* (w) when it came to wait */
+	struct wi_seat seat[WI_SEATS_A_SEGMENT];
+};
+
+struct wi_seats {
+	_Atomic(struct wi_segment *) segment[WI_SEGMENTS_MAX]; /* (a) filled from the front */
+};
+
+/* Takes a free seat, or NULL: no memory, or WI_SEATS_MAX threads. Any thread. */
+struct wi_seat *wi_seats_take(struct wi_seats *seats);
+
+/* Gives a seat up. Its cache must be empty and it must not wait. */
+void wi_seats_leave(struct wi_seats *seats, struct wi_seat *seat);
+
+void wi_seats_init(struct wi_seats *seats);
+void wi_seats_fini(struct wi_seats *seats);
+
+/* The i-th segment, or NULL beyond the last. */
+static inline struct wi_segment *wi_segment_at(struct wi_seats *seats, uint32_t i)
+{
+	/*
+	 * [seat:A1] sees the segment as its maker left it; pairs with R1. Sequentially consistent,
+	 * like the taking of a seat: a waiter's last look must not miss the seat in which a slot
+	 * was cached before the look.
+	 */
+	return i < WI_SEGMENTS_MAX ? wi_load_seq(&seats->segment[i]) : NULL;
+}
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The seam between weir and a database client library. Two implementations: libpq (libpq.c) and one
+ * in this process (fake.c); tests/conformance/driver_suite.c is the specification as a program, run
+ * for both.
+ *
+ * Who calls. For a given connection one thread at a time: the keeper while it opens, resets, checks
+ * or closes one, or the holder (look, tidy, pg, and send with answer_step for a check at checkout).
+ * Handing a connection from thread to thread is the caller's to order. The one exception is cut,
+ * which any thread may call beside the holder. Different connections may be worked on by different
+ * threads at once.
+ *
+ * Waiting. No call waits for the network and none sleeps: a step says what to wait for, and the
+ * caller polls with its own deadline. What a connect reads of local files (certificates, a password
+ * file) is read where it is called. No call looks up a name.
+ *
+ * Modes. libpq's "non-blocking" flag is off whenever a step has come to its end, so that a holder
+ * finds the connection as PQconnectdb would have left it; the driver sets the flag for its own
+ * exchanges only.
+ *
+ * Order at checkin: tidy, look; then, as look says, nothing, or statements (send) and mark_clean,
+ * or close.
+ */
+#ifndef WI_DRIVER_DRIVER_H
+#define WI_DRIVER_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <weir/conn.h>
+#include <weir/options.h>
+
+#include "config/dsn.h"
+
+/* What a step came to. READ, WRITE: call again when the descriptor is so, or at due(). */
+enum wi_step { WI_STEP_DONE, WI_STEP_READ, WI_STEP_WRITE, WI_STEP_FAILED };
+
+/* What kind of failure, as far as it changes what the pool does next. */
+enum wi_fault {
+	WI_FAULT_NONE,
+	WI_FAULT_REFUSED,  /* nobody listens, or the network said no */
+	WI_FAULT_TIMEOUT,  /* no answer in time (set by the caller of the driver) */
+	WI_FAULT_RESOLVE,  /* the name has no address (set by the resolver) */
+	WI_FAULT_AUTH,     /* class 28, or no password where one is wanted */
+	WI_FAULT_CONFIG,   /* 3D000 and what else stays wrong: unknown database, bad parameter */
+	WI_FAULT_CAPACITY, /* 53300: the server has no room */
+	WI_FAULT_STARTING, /* 57P03: starting up or shutting down */
+	WI_FAULT_TLS,      /* certificate, protocol or mode refused */
+	WI_FAULT_OPTIONS,  /* the startup options were refused (a pooler): try again without them */
+	WI_FAULT_LOST,     /* an open connection ended */
+	WI_FAULT_SQL,      /* the server reported an error and the connection lives */
+	WI_FAULT_MEMORY,
+};
+
+struct wi_failure {
+	enum wi_fault fault;
+	char sqlstate[6];
+	char text[512]; /* clean and without secrets */
+};
+
+/* What to connect to. Lives at least as long as every connection made from it. */
+struct wi_target {
+	const struct wi_endpoint *endpoint;
+	const char *const *keys;   /* libpq's parameters, NULL-terminated, the last of equal keys */
+	const char *const *values; /*   wins; without host, hostaddr, port and options */
+	const char *startup_options; /* for libpq's `options`: "-c lock_timeout=5000", or NULL */
+	const char *secret; /* the password, to be taken out of every text; NULL if unknown */
+	bool isolated;      /* look at no environment variable and no file but those named */
+	void *script;       /* the fake driver's server; NULL for libpq */
+};
+
+/* The first row of an answer, as text. A NULL is an empty string with is_null set. */
+#define WI_ANSWER_COLUMNS 24
+struct wi_answer {
+	size_t columns;
+	bool has_row;
+	bool is_null[WI_ANSWER_COLUMNS];
+	char value[WI_ANSWER_COLUMNS][128];
+};
+
+/* What a look without I/O finds. */
+enum wi_look {
+	WI_LOOK_CLEAN,   /* idle, outside a transaction, nothing known to have changed */
+	WI_LOOK_CHANGED, /* idle, but a setting that the driver can see has changed */
+	WI_LOOK_IN_TX,   /* idle inside a transaction, failed or not */
+	WI_LOOK_BUSY,    /* a query runs, rows are unread, COPY or pipeline mode is on */
+	WI_LOOK_DEAD,
+};
+
+/* Facts about an open connection. */
+struct wi_facts {
+	int backend_pid;
+	int server_version;  /* as server_version_num */
+	bool in_hot_standby; /* as last reported */
+	char tls[64];        /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "off" */
+};
+
+struct wi_driver {
+	const char *name;
+
+	/*
+	 * Judges what connect would be given, before anything is opened: keys, values,
+	 * startup_options and isolated are looked at, endpoint may be NULL. INVALID names an
+	 * unknown keyword and the nearest known one, or says what is wrong with a value. Nothing
+	 * goes over the network. Statuses: OK, INVALID, NO_MEMORY.
+	 */
+	weir_status (*check)(const struct wi_target *target, weir_error *error);
+
+	/*
+	 * Begins to connect to endpoint; address is a numeric address for its host, or NULL for a
+	 * Unix socket or when hostaddr is given (names are never looked up here). Returns the
+	 * connection, also if connecting has failed already (connect_step tells), or NULL for want
+	 * of memory.
+	 */
+	void *(*connect)(const struct wi_target *target, const char *address);
+
+	/*
+	 * Goes on connecting; the first call may come at once, and a call too many does no harm.
+	 * DONE: ready for queries, and marked clean. FAILED: *failure says why; only close is left
+	 * to do.
+	 */
+	enum wi_step (*connect_step)(void *conn, struct wi_failure *failure);
+
+	/* The descriptor to wait on now, or -1. May change from step to step while connecting. */
+	int (*fd)(void *conn);
+
+	/* When to step again though the descriptor is quiet (monotonic ns), or WI_FOREVER. */
+	int64_t (*due)(void *conn);
+
+	/* Sends SQL without waiting. false: *failure says why and the connection is dead. */
+	bool (*send)(void *conn, const char *sql, struct wi_failure *failure);
+
+	/*
+	 * Goes on sending and reading the answer. DONE: all statements succeeded and the connection
+	 * is idle; answer (may be NULL; the same one at every step) has the first row of the last
+	 * statement that returned rows. FAILED with WI_FAULT_SQL: the connection is idle and usable
+	 * (look tells whether inside a transaction); with any other fault it is dead and only close
+	 * is left to do.
+	 */
+	enum wi_step (*answer_step)(void *conn, struct wi_answer *answer,
+	                            struct wi_failure *failure);
+
+	/* What state is the connection in? No I/O: a death nobody has read yet is not seen. */
+	enum wi_look (*look)(void *conn);
+
+	/*
+	 * Puts the client side back: notice receiver and processor, error verbosity and context,
+	 * trace, blocking mode, pipeline mode if nothing is under way in it. No I/O. Event
+	 * procedures that a holder registered cannot be taken back.
+	 */
+	void (*tidy)(void *conn);
+
+	/*
+	 * Takes the present reported settings as the clean state that look compares with, and drops
+	 * notifications that nobody has read. No I/O.
+	 */
+	void (*mark_clean)(void *conn);
+
+	/*
+	 * Looks at the idle socket without waiting: true if the peer has neither ended the
+	 * connection nor said anything that ends it; else *failure has what it said last (57P01 and
+	 * the like arrive as a notice) and only close is left to do.
+	 */
+	bool (*peek)(void *conn, struct wi_failure *failure);
+
+	/* Facts about an open connection, as last reported. No I/O. */
+	void (*facts)(void *conn, struct wi_facts *facts);
+
+	/* libpq's own connection, or NULL if this driver has none. */
+	struct pg_conn *(*pg)(void *conn);
+
+	/*
+	 * Cuts an open connection at the transport, so that whoever uses it gets an error. From any
+	 * thread, beside the holder, but not beside close, which is still owed.
+	 */
+	void (*cut)(void *conn);
+
+	/*
+	 * Says goodbye, in any state and without waiting, and frees the connection. Returns a
+	 * descriptor that becomes readable with end-of-file when the server process is gone
+	 * (PostgreSQL leaves the socket open until its process exits, for just this use:
+	 * socket_close in src/backend/libpq/pqcomm.c); what can be read before the end is to be
+	 * thrown away, an error counts as the end, and the descriptor is the caller's to close. -1:
+	 * nothing to wait for.
+	 */
+	int (*close)(void *conn);
+
+	/*
+	 * In a forked child: frees the memory without a word to the server; its session lives on.
+	 */
+	void (*abandon)(void *conn);
+};
+
+extern const struct wi_driver wi_driver_libpq;
+
+#endif

@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The fake driver.
+ *
+ * Idea. A connection (the client's side, one thread at a time) and a session (the server's side, in
+ * the server's list) hold one end each of a socket pair. The server ends a session by closing its
+ * end; the client reads end-of-file, as from a real one. Nothing is ever written to the pair: what
+ * is asked lies in the connection, and is answered by the step that comes when its time is due.
+ *
+ * States of a session.
+ *
+ *     open ----- close ----> leaving ----- its time has come ----> ended
+ *       `------------------- killed, or a fault of its own ---------'^
+ *
+ *   open: in the list, ends = WI_FOREVER. leaving: in the list, ends = a time, nobody holds it.
+ *   ended: out of the list, the server's end is closed; freed by the server if nobody holds it,
+ *   else by close.
+ *
+ * Invariants. I1: server->sessions = length of the list. I2: a session in the list has an open fd.
+ * I3: a session is freed once: by who finds it both ended and not held, under the lock.
+ *
+ * Access. A session's members are under server->lock, but `killed`, which its client reads without.
+ * A connection is its present owner's, but `cut`, which any thread may set.
+ *
+ * Orderings. [fake:R1] and [fake:A1] on killed, [fake:R2] and [fake:A2] on cut: who has been woken
+ * by the end of the stream finds the reason. The counters are only numbers.
+ *
+ * Progress and limits. Connecting and closing take the server's lock; asking and looking take none.
+ * A session takes two descriptors of this process. The timer thread is started by the first close
+ * that takes time on the real clock; where it cannot be, such a goodbye takes no time.
+ */
+#include "driver/fake.h"
+
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/line.h"
+#include "base/text.h"
+#include "driver/fault.h"
+
+struct wi_fake_session {
+	struct wi_fake_session *next, *previous;
+	struct wi_fake_server *server;
+	uint64_t serial;
+	int64_t ends; /* when the server closes its end, or WI_FOREVER */
+	int fd;       /* the server's end */
+	bool held;    /* a connection points here */
+	bool ended;
+	_Atomic bool killed; /* by the server, not by a goodbye */
+};
+
+enum stage { CONNECTING, IDLE, ASKED, LOST };
+
+struct fake_conn {
+	enum wi_look look; /* first: a bench asks for it more often than for the rest together */
+	enum stage stage;
+	const struct wi_target *target;
+	struct wi_fake_server *server;
+	struct wi_fake_session *session; /* NULL: the server refused the connect */
+	enum wi_fault refusal;           /* NONE: the connect will succeed */
+	int64_t due;                     /* of the present step */
+	int fd;                          /* the client's end, or -1 */
+	_Atomic bool cut;
+	bool in_tx, changed;
+	uint64_t serial;
+	char *sql; /* what was asked, or NULL */
+};
+
+static int64_t server_now(const struct wi_fake_server *server)
+{
+	return server->now ? server->now() : wi_now_ns();
+}
+
+/* ---- the server ---- */
+
+void wi_fake_server_init(struct wi_fake_server *server)
+{
+	pthread_condattr_t attr;
+
+	memset(server, 0, sizeof(*server));
+	pthread_mutex_init(&server->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&server->change, &attr);
+	pthread_condattr_destroy(&attr);
+	wi_store_rlx(&server->timeline, 1);
+	wi_store_rlx(&server->lsn, 1);
+	wi_store_rlx(&server->system, 1);
+}
+
+static void count_session(struct wi_fake_server *server)
+{
+	int now = wi_add_rlx(&server->sessions, 1) + 1;
+
+	if (now > wi_load_rlx(&server->sessions_peak)) /* raised under the lock only */
+		wi_store_rlx(&server->sessions_peak, now);
+}
+
+static void free_session(struct wi_fake_session *s)
+{
+	wi_free(s, sizeof(*s));
+}
+
+/* From open or leaving to ended. */
+static void end_locked(struct wi_fake_session *s)
+{
+	struct wi_fake_server *server = s->server;
+
+	if (s->previous)
+		s->previous->next = s->next;
+	else
+		server->first = s->next;
+	if (s->next)
+		s->next->previous = s->previous;
+	s->ended = true;
+	wi_sub_rlx(&server->sessions, 1);
+	close(s->fd);
+	if (!s->held)
+		free_session(s);
+}
+
+/* By the server's will: the client reads why before it reads the end. */
+static void kill_locked(struct wi_fake_session *s)
+{
+	/* [fake:R1] the reason is there before the end-of-file is; pairs with [fake:A1]. */
+	wi_store_rel(&s->killed, true);
+	end_locked(s);
+}
+
+static int64_t settle_locked(struct wi_fake_server *server)
+{
+	int64_t now = server_now(server), next = WI_FOREVER;
+	struct wi_fake_session *s, *after;
+
+	for (s = server->first; s; s = after) {
+		after = s->next;
+		if (s->ends <= now)
+			end_locked(s);
+		else if (s->ends < next)
+			next = s->ends;
+	}
+	return next;
+}
+
+int64_t wi_fake_settle(struct wi_fake_server *server)
+{
+	int64_t next;
+
+	pthread_mutex_lock(&server->lock);
+	next = settle_locked(server);
+	pthread_mutex_unlock(&server->lock);
+	return next;
+}
+
+static void *run_timer(void *arg)
+{
+	struct wi_fake_server *server = arg;
+
+	pthread_mutex_lock(&server->lock);
+	while (!server->stopping) {
+		int64_t next = settle_locked(server);
+		struct timespec at = {.tv_sec = next / WI_SEC, .tv_nsec = next % WI_SEC};
+
+		if (next == WI_FOREVER)
+			pthread_cond_wait(&server->change, &server->lock);
+		else
+			pthread_cond_timedwait(&server->change, &server->lock, &at);
+	}
+	pthread_mutex_unlock(&server->lock);
+	return NULL;
+}
+
+/* Whether a timer runs now. It takes no signals: they are for the threads of the host. */
+static bool start_timer_locked(struct wi_fake_server *server)
+{
+	sigset_t all, before;
+
+	if (server->has_timer)
+		return true;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	server->has_timer = pthread_create(&server->timer, NULL, run_timer, server) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return server->has_timer;
+}
+
+static void stop_timer(struct wi_fake_server *server)
+{
+	pthread_mutex_lock(&server->lock);
+	server->stopping = true;
+	pthread_cond_signal(&server->change);
+	pthread_mutex_unlock(&server->lock);
+	if (server->has_timer)
+		pthread_join(server->timer, NULL);
+}
+
+void wi_fake_server_fini(struct wi_fake_server *server)
+{
+	stop_timer(server);
+	while (server->first) {
+		wi_check(server->first->ends != WI_FOREVER); /* a connection was not closed */
+		end_locked(server->first);
+	}
+	pthread_cond_destroy(&server->change);
+	pthread_mutex_destroy(&server->lock);
+}
+
+int wi_fake_kill(struct wi_fake_server *server)
+{
+	int n = 0;
+
+	pthread_mutex_lock(&server->lock);
+	for (; server->first; n++)
+		kill_locked(server->first);
+	pthread_mutex_unlock(&server->lock);
+	return n;
+}
+
+bool wi_fake_kill_one(struct wi_fake_server *server, uint64_t serial)
+{
+	struct wi_fake_session *s;
+
+	pthread_mutex_lock(&server->lock);
+	for (s = server->first; s && s->serial != serial; s = s->next)
+		continue;
+	if (s)
+		kill_locked(s);
+	pthread_mutex_unlock(&server->lock);
+	return s != NULL;
+}
+
+/* ---- connecting ---- */
+
+/* Takes one of the connects that are to fail, if any is left; the last one ends the script. */
+static bool take_failure(struct wi_fake_server *server)
+{
+	int left = wi_load_rlx(&server->fail_connects);
+
+	while (left > 0) {
+		if (!wi_cas_rlx(&server->fail_connects, &left, left - 1))
+			continue;
+		if (left == 1)
+			wi_store_rlx(&server->connect_fault, WI_FAULT_NONE);
+		return true;
+	}
+	return false;
+}
+
+/* What the script has for the connect that begins now. The lock makes the last one to fail one. */
+static enum wi_fault refusal_locked(struct wi_fake_server *server)
+{
+	enum wi_fault fault = (enum wi_fault)wi_load_rlx(&server->connect_fault);
+	int max = wi_load_rlx(&server->max_sessions);
+
+	if (take_failure(server))
+		return fault == WI_FAULT_NONE ? WI_FAULT_REFUSED : fault;
+	if (fault == WI_FAULT_NONE && max > 0 && wi_load_rlx(&server->sessions) >= max)
+		return WI_FAULT_CAPACITY;
+	return fault;
+}
+
+/* Puts a session into the list, its client's end into c; false: no memory or no descriptor. */
+static bool open_session_locked(struct fake_conn *c)
+{
+	struct wi_fake_server *server = c->server;
+	struct wi_fake_session *s = wi_alloc(sizeof(*s));
+	int pair[2];
+
+	if (!s)
+		return false;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+		free_session(s);
+		return false;
+	}
+	*s = (struct wi_fake_session){
+		.next = server->first,
+		.server = server,
+		.serial = c->serial,
+		.ends = WI_FOREVER,
+		.fd = pair[0],
+		.held = true,
+	};
+	if (s->next)
+		s->next->previous = s;
+	server->first = s;
+	count_session(server);
+	c->session = s;
+	c->fd = pair[1];
+	return true;
+}
+
+static int64_t due_after(struct wi_fake_server *server, int64_t delay)
+{
+	if (wi_load_rlx(&server->silent))
+		return WI_FOREVER;
+	/* 0 is at once, without a look at the clock. */
+	return delay > 0 ? server_now(server) + delay : 0;
+}
+
+static void *fake_connect(const struct wi_target *target, const char *address)
+{
+	struct wi_fake_server *server = target->script;
+	struct fake_conn *c = wi_alloc(sizeof(*c));
+
+	(void)address;
+	if (!c)
+		return NULL;
+	c->target = target;
+	c->server = server;
+	c->fd = -1;
+	c->due = due_after(server, wi_load_rlx(&server->connect_ns));
+	wi_add_rlx(&server->connects, 1);
+	pthread_mutex_lock(&server->lock);
+	settle_locked(server);
+	c->serial = ++server->last_serial;
+	c->refusal = refusal_locked(server);
+	if (c->refusal == WI_FAULT_NONE && !open_session_locked(c))
+		c->refusal = WI_FAULT_MEMORY;
+	pthread_mutex_unlock(&server->lock);
+	return c;
+}
+
+static void fail(struct fake_conn *c, struct wi_failure *failure, enum wi_fault fault,
+                 const char *sqlstate, const char *text)
+{
+	wi_failure_set(failure, fault, sqlstate, text, c->target->secret);
+	c->look = WI_LOOK_DEAD;
+	c->stage = LOST;
+	c->due = WI_FOREVER;
+}
+
+/* What a real server or libpq would say. */
+static void fail_refused(struct fake_conn *c, struct wi_failure *failure)
+{
+	static const struct {
+		const char *sqlstate, *text;
+	} says[] = {
+		[WI_FAULT_REFUSED] = {"", "connection refused"},
+		[WI_FAULT_TIMEOUT] = {"", "connection timed out"},
+		[WI_FAULT_RESOLVE] = {"", "could not translate host name"},
+		[WI_FAULT_AUTH] = {"28P01", "password authentication failed"},
+		[WI_FAULT_CONFIG] = {"3D000", "database does not exist"},
+		[WI_FAULT_CAPACITY] = {"53300", "sorry, too many clients already"},
+		[WI_FAULT_STARTING] = {"57P03", "the database system is starting up"},
+		[WI_FAULT_TLS] = {"", "SSL error: certificate verify failed"},
+		[WI_FAULT_OPTIONS] = {"08P01", "unsupported startup parameter: options"},
+		[WI_FAULT_LOST] = {"", "server closed the connection unexpectedly"},
+		[WI_FAULT_SQL] = {"XX000", "internal error"},
+		[WI_FAULT_MEMORY] = {"", "out of memory or descriptors"},
+	};
+
+	fail(c, failure, c->refusal, says[c->refusal].sqlstate, says[c->refusal].text);
+}
+
+/* Whether the connection has ended, as a reader of the descriptor would find; *failure says why. */
+static bool has_ended(struct fake_conn *c, struct wi_failure *failure)
+{
+	/* [fake:A1] what ended the session is known as soon as its end is; pairs with [fake:R1]. */
+	if (c->session && wi_load_acq(&c->session->killed))
+		fail(c, failure, WI_FAULT_LOST, "57P01",
+		     "terminating connection due to administrator command");
+	else if (wi_load_acq(&c->cut) || c->stage == LOST) /* [fake:A2], pairs with [fake:R2] */
+		fail(c, failure, WI_FAULT_LOST, "", "server closed the connection unexpectedly");
+	else
+		return false;
+	return true;
+}
+
+/* Whether the present step is over. Who has fallen silent by then stays so. */
+static bool is_due(struct fake_conn *c)
+{
+	if (c->due > 0 && (c->due == WI_FOREVER || server_now(c->server) < c->due))
+		return false;
+	if (!wi_load_rlx(&c->server->silent))
+		return true;
+	c->due = WI_FOREVER;
+	return false;
+}
+
+static enum wi_step fake_connect_step(void *conn, struct wi_failure *failure)
+{
+	struct fake_conn *c = conn;
+
+	if (c->stage == IDLE)
+		return WI_STEP_DONE;
+	if (has_ended(c, failure))
+		return WI_STEP_FAILED;
+	if (!is_due(c))
+		return WI_STEP_READ;
+	if (c->refusal != WI_FAULT_NONE) {
+		fail_refused(c, failure);
+		return WI_STEP_FAILED;
+	}
+	c->stage = IDLE;
+	c->due = WI_FOREVER;
+	wi_add_rlx(&c->server->connected, 1);
+	return WI_STEP_DONE;
+}
+
+static weir_status fake_check(const struct wi_target *target, weir_error *error)
+{
+	(void)target;
+	(void)error;
+	return WEIR_OK;
+}
+
+static int fake_fd(void *conn)
+{
+	return ((struct fake_conn *)conn)->fd;
+}
+
+static int64_t fake_due(void *conn)
+{
+	return ((struct fake_conn *)conn)->due;
+}
+
+/* ---- asking ---- */
+
+static bool fake_send(void *conn, const char *sql, struct wi_failure *failure)
+{
+	struct fake_conn *c = conn;
+
+	if (c->stage != IDLE || c->look == WI_LOOK_BUSY || c->look == WI_LOOK_DEAD) {
+		fail(c, failure, WI_FAULT_LOST, "", "another command is already in progress");
+		return false;
+	}
+	c->sql = wi_strdup(sql);
+	if (!c->sql) {
+		fail(c, failure, WI_FAULT_MEMORY, "", "out of memory");
+		return false;
+	}
+	c->stage = ASKED;
+	c->look = WI_LOOK_BUSY;
+	c->due = due_after(c->server, wi_load_rlx(&c->server->answer_ns));
+	return true;
+}
+
+/* Whether a statement begins with these words, in any case of letters. */
+static bool begins_with(const char *sql, const char *words)
+{
+	return strncasecmp(sql, words, strlen(words)) == 0;
+}
+
+/* What one statement does to the session's state. */
+static void obey(struct fake_conn *c, const char *statement)
+{
+	if (begins_with(statement, "BEGIN") || begins_with(statement, "START TRANSACTION"))
+		c->in_tx = true;
+	else if (begins_with(statement, "ROLLBACK") || begins_with(statement, "COMMIT"))
+		c->in_tx = false;
+	else if (begins_with(statement, "SET "))
+		c->changed = true;
+	else if (begins_with(statement, "RESET ALL") || begins_with(statement, "DISCARD ALL"))
+		c->changed = false;
+}
+
+/* The statement after this one, or NULL. */
+static const char *next_statement(const char *sql)
+{
+	sql = strchr(sql, ';');
+	return sql ? sql + 1 + strspn(sql + 1, " \n\t") : NULL;
+}
+
+/* Several statements in one string are a transaction of their own. */
+static bool has_several(const char *sql)
+{
+	const char *second = next_statement(sql);
+
+	return second && *second;
+}
+
+static void set_look(struct fake_conn *c)
+{
+	c->look = c->in_tx ? WI_LOOK_IN_TX : c->changed ? WI_LOOK_CHANGED : WI_LOOK_CLEAN;
+}
+
+/* Runs what was asked; false: an error, *failure says which. */
+static bool run_sql(struct fake_conn *c, struct wi_answer *answer, struct wi_failure *failure)
+{
+	struct wi_answer unwanted;
+	struct wi_failure why = {.fault = WI_FAULT_SQL};
+
+	if (!answer)
+		answer = &unwanted;
+	memset(answer, 0, sizeof(*answer));
+	if (c->server->answer && !c->server->answer(c->server, c->sql, answer, &why)) {
+		wi_failure_set(failure, why.fault, why.sqlstate, why.text, c->target->secret);
+		return false;
+	}
+	for (const char *sql = c->sql; sql; sql = next_statement(sql)) {
+		if (begins_with(sql, "DISCARD ALL") && (c->in_tx || has_several(c->sql))) {
+			wi_failure_set(failure, WI_FAULT_SQL, "25001",
+			               "DISCARD ALL cannot run inside a transaction block", NULL);
+			return false;
+		}
+		obey(c, sql);
+	}
+	return true;
+}
+
+/* The server ends the session of a connection whose holder knows. */
+static void end_session(struct fake_conn *c)
+{
+	struct wi_fake_server *server = c->server;
+
+	c->stage = LOST;
+	c->look = WI_LOOK_DEAD;
+	pthread_mutex_lock(&server->lock);
+	if (c->session && !c->session->ended)
+		end_locked(c->session);
+	pthread_mutex_unlock(&server->lock);
+}
+
+static enum wi_step fake_answer_step(void *conn, struct wi_answer *answer,
+                                     struct wi_failure *failure)
+{
+	struct fake_conn *c = conn;
+	bool done;
+
+	if (has_ended(c, failure))
+		return WI_STEP_FAILED;
+	if (!is_due(c))
+		return WI_STEP_READ;
+	wi_add_rlx(&c->server->queries, 1);
+	done = run_sql(c, answer, failure);
+	wi_strfree(c->sql);
+	c->sql = NULL;
+	c->stage = IDLE;
+	c->due = WI_FOREVER;
+	set_look(c);
+	if (!done && failure->fault != WI_FAULT_SQL)
+		end_session(c);
+	return done ? WI_STEP_DONE : WI_STEP_FAILED;
+}
+
+/* ---- looking ---- */
+
+static enum wi_look fake_look(void *conn)
+{
+	return ((struct fake_conn *)conn)->look;
+}
+
+static void fake_tidy(void *conn)
+{
+	(void)conn;
+}
+
+static void fake_mark_clean(void *conn)
+{
+	struct fake_conn *c = conn;
+
+	c->changed = false;
+	if (c->look == WI_LOOK_CHANGED)
+		set_look(c);
+}
+
+static bool fake_peek(void *conn, struct wi_failure *failure)
+{
+	return !has_ended(conn, failure);
+}
+
+static void fake_facts(void *conn, struct wi_facts *facts)
+{
+	struct fake_conn *c = conn;
+
+	*facts = (struct wi_facts){
+		.backend_pid = (int)c->serial,
+		.server_version = 150000,
+		.in_hot_standby = wi_load_rlx(&c->server->in_recovery),
+		.tls = "off",
+	};
+}
+
+static struct pg_conn *fake_pg(void *conn)
+{
+	(void)conn;
+	return NULL;
+}
+
+uint64_t wi_fake_serial(void *conn)
+{
+	return ((struct fake_conn *)conn)->serial;
+}
+
+void wi_fake_leave(void *conn, enum wi_look look)
+{
+	struct fake_conn *c = conn;
+
+	c->in_tx = look == WI_LOOK_IN_TX;
+	c->changed = look == WI_LOOK_CHANGED;
+	c->look = look;
+	if (look == WI_LOOK_DEAD)
+		end_session(c);
+}
+
+/* ---- ending ---- */
+
+static void fake_cut(void *conn)
+{
+	struct fake_conn *c = conn;
+
+	/* [fake:R2] the reason is there before the end-of-file is; pairs with [fake:A2]. */
+	wi_store_rel(&c->cut, true);
+	shutdown(c->fd, SHUT_RDWR);
+}
+
+static void free_conn(struct fake_conn *c)
+{
+	wi_strfree(c->sql);
+	wi_free(c, sizeof(*c));
+}
+
+/* From open to leaving, and on to ended if that takes no time. */
+static void leave_locked(struct wi_fake_session *s)
+{
+	struct wi_fake_server *server = s->server;
+	int64_t goodbye = wi_load_rlx(&server->goodbye_ns);
+
+	wi_add_rlx(&server->closes, 1);
+	s->held = false;
+	if (goodbye <= 0 || (!server->now && !start_timer_locked(server))) {
+		end_locked(s);
+		return;
+	}
+	s->ends = server_now(server) + goodbye;
+	pthread_cond_signal(&server->change);
+}
+
+static int fake_close(void *conn)
+{
+	struct fake_conn *c = conn;
+	struct wi_fake_session *s = c->session;
+	int fd = c->fd;
+
+	pthread_mutex_lock(&c->server->lock);
+	if (s && s->ended)
+		free_session(s);
+	else if (s)
+		leave_locked(s);
+	pthread_mutex_unlock(&c->server->lock);
+	free_conn(c);
+	return fd;
+}
+
+/*
+ * The child has copies of both ends; closing them changes nothing for the parent. The lock stays
+ * alone: who held it at the fork may not be here.
+ */
+static void fake_abandon(void *conn)
+{
+	struct fake_conn *c = conn;
+
+	if (c->fd >= 0)
+		close(c->fd);
+	free_conn(c);
+}
+
+const struct wi_driver wi_driver_fake = {
+	.name = "fake",
+	.check = fake_check,
+	.connect = fake_connect,
+	.connect_step = fake_connect_step,
+	.fd = fake_fd,
+	.due = fake_due,
+	.send = fake_send,
+	.answer_step = fake_answer_step,
+	.look = fake_look,
+	.tidy = fake_tidy,
+	.mark_clean = fake_mark_clean,
+	.peek = fake_peek,
+	.facts = fake_facts,
+	.pg = fake_pg,
+	.cut = fake_cut,
+	.close = fake_close,
+	.abandon = fake_abandon,
+};

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a forked child may do with its parent's pool. The sockets are the parent's: not a byte may
+ * be sent on them, nor may the child's copy of the keeper's epoll be changed. options.fork says
+ * whether a checkout in the child fails or gets connections of the child's own.
+ *
+ * Connections that were idle at the fork are freed without a word to the server. Those that some
+ * thread of the parent held or was working on at that moment may be half-changed, and are left
+ * alone: a few hundred bytes each, once a fork.
+ */
+#include <stddef.h>
+
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "pool/pool.h"
+
+static void forget(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+
+	if (c->life == WI_READY && !c->in_hand && !(wi_load_rlx(&c->slot.lend) & 1) && c->link)
+		pool->driver->abandon(c->link);
+	c->link = NULL;
+	c->pg = NULL;
+	c->resolving = NULL;
+	c->answer = NULL;
+	c->life = WI_EMPTY;
+	c->in_hand = c->fresh = c->leak_told = c->cut_counted = false;
+	c->watch.fd = -1;
+	c->goodbye_fd = -1;
+	/* An odd count would be a handle of the parent's: it must not match a later one of ours. */
+	wi_store_rlx(&c->slot.lend, (wi_load_rlx(&c->slot.lend) | 1) + 1);
+	wi_store_rlx(&c->notes, 0);
+}
+
+void wi_pool_forget(struct weir_pool *pool)
+{
+	for (uint32_t i = 1; i <= pool->n_conns; i++)
+		forget(&pool->conns[i]);
+	pool->census = (struct wi_census){.n[WI_EMPTY] = pool->n_conns};
+	pool->in_hand = NULL;
+	pool->retiring = NULL;
+	pool->replacing = pool->sweep_wanted = false;
+	wi_store_rlx(&pool->inbox, 0);
+	wi_store_rlx(&pool->inside, 0);
+	wi_store_rlx(&pool->alive, 0);
+	wi_breaker_init(&pool->breaker, pool->options.breaker_failures,
+	                pool->options.breaker_open_ms);
+}
+
+bool wi_pool_renew(struct weir_pool *pool, struct wi_keeper *keeper)
+{
+	wi_pool_forget(pool);
+	if (!wi_core_reinit(&pool->core))
+		return false;
+	pool->keeper = keeper;
+	wi_keeper_add(keeper, &pool->job);
+	return true;
+}
+
+/* The one thread of the child that came first makes the pool anew. */
+static weir_status reopen(struct weir_pool *pool, weir_error *error)
+{
+	struct wi_keeper *keeper = NULL, *parents = pool->keeper;
+	weir_status st = wi_keeper_create(pool->core.world, &keeper, error);
+
+	if (st != WEIR_OK)
+		return st;
+	if (!wi_pool_renew(pool, keeper)) {
+		wi_keeper_free(keeper);
+		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
+	}
+	wi_keeper_free(parents);
+	st = wi_keeper_start(keeper, error);
+	if (st == WEIR_OK)
+		/* [child:R1] publishes the new inside; pairs with A1. */
+		wi_store_rel(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));
+	return st;
+}
+
+weir_status wi_pool_in_child(struct weir_pool *pool, weir_error *error)
+{
+	const struct wi_world *world = pool->core.world;
+	uint32_t epoch = wi_load_rlx(&wi_fork_epoch);
+	weir_status st;
+
+	if (pool->options.fork != WEIR_FORK_REOPEN || !pool->own_keeper)
+		return wi_fail(error, WEIR_FORKED,
+		               "the pool for %s was opened before this process was forked",
+		               pool->endpoint->name);
+	while (wi_pool_is_parents(pool)) {
+		uint32_t other = wi_load_rlx(&pool->reopening);
+
+		if (other == epoch) {
+			world->park(&pool->reopening, epoch, WI_FOREVER);
+			continue;
+		}
+		/*
+		 * 0, or left behind by a fork in the middle of a reopening. [child:A2] pairs with
+		 * R2.
+		 */
+		if (!wi_cas_acq(&pool->reopening, &other, epoch))
+			continue;
+		st = wi_pool_is_parents(pool) ? reopen(pool, error) : WEIR_OK;
+		/*
+		 * [child:R2] what a failed attempt left is the next one's to mend; pairs with A2.
+		 */
+		wi_store_rel(&pool->reopening, 0);
+		world->wake(&pool->reopening);
+		return st;
+	}
+	return WEIR_OK;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Closing connections. A slot counts until the server process is gone, not until we said goodbye:
+ * otherwise the server would for a moment see one connection more than the maximum. PostgreSQL
+ * leaves the socket open until its process ends, so end-of-file on our duplicate of the descriptor
+ * is the proof.
+ */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "pool/pool.h"
+#include "pool/resolve.h"
+
+/*
+ * A server that is inside a statement notices our end only after it, so it is waited for as long as
+ * a statement may take and a bit; without such a limit, for a minute. Then its slot is used again,
+ * and only then can the server see more than the maximum.
+ */
+#define GOODBYE_SLACK_MS 5000
+#define GOODBYE_UNLIMITED_MS 60000
+/* The same while the pool itself is being closed. */
+#define LAST_GOODBYE_MS 1000
+
+int64_t wi_goodbye_ms(const struct weir_pool *pool)
+{
+	int64_t statement_ms = pool->options.statement_timeout_ms;
+
+	if (wi_load_rlx(&pool->closed))
+		return LAST_GOODBYE_MS;
+	return (statement_ms ? statement_ms : GOODBYE_UNLIMITED_MS) + GOODBYE_SLACK_MS;
+}
+
+static void gone(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+
+	wi_keeper_watch(pool->keeper, &c->watch, -1, 0);
+	if (c->goodbye_fd >= 0)
+		close(c->goodbye_fd);
+	c->goodbye_fd = -1;
+	if (c->cut_counted) {
+		c->cut_counted = false;
+		pool->census.cut--;
+	}
+	wi_store_rlx(&c->notes, 0);
+	c->leak_told = false;
+	wi_slot_in_hand(c, false);
+	wi_slot_move(c, WI_CLOSING, WI_EMPTY);
+}
+
+static void count(struct weir_conn *c, weir_close why)
+{
+	struct weir_pool *pool = c->pool;
+
+	if (c->fresh) {
+		/* Never opened: counted as a connect failure, not as a connection closed. */
+		c->fresh = false;
+		pool->census.fresh -= c->life == WI_SETTLING;
+		return;
+	}
+	wi_add_rlx(&pool->closed_by[why], 1);
+	wi_pool_tell(pool, WEIR_EVENT_CLOSED, "%s", weir_close_text(why));
+}
+
+void wi_conn_close(struct weir_conn *c, weir_close why)
+{
+	struct weir_pool *pool = c->pool;
+	void *link = c->link;
+
+	wi_keeper_watch(pool->keeper, &c->watch, -1, 0);
+	count(c, why);
+	wi_resolve_drop(c->resolving);
+	c->resolving = NULL;
+	wi_free(c->answer, sizeof(*c->answer)); /* of an errand that is given up */
+	c->answer = NULL;
+	c->link = NULL;
+	c->pg = NULL;
+	if (pool->retiring == c) {
+		pool->retiring = NULL;
+		pool->replacing = false;
+	}
+	c->goodbye_fd = link ? pool->driver->close(link) : -1;
+	c->deadline_ns = wi_deadline_after(pool->core.world->now(), wi_goodbye_ms(pool));
+	wi_slot_in_hand(c, true);
+	wi_slot_move(c, c->life, WI_CLOSING);
+	/* The server had its time with one that was cut, and the census has long left it out. */
+	if (c->goodbye_fd < 0 || c->cut_counted ||
+	    !wi_keeper_watch(pool->keeper, &c->watch, c->goodbye_fd, EPOLLIN | EPOLLRDHUP))
+		gone(c);
+}
+
+void wi_conn_close_step(struct weir_conn *c, int64_t now_ns)
+{
+	char rest[16384];
+	/*
+	 * One read a step: a server that goes on sending must not keep the keeper from everything
+	 * else.
+	 */
+	ssize_t n = read(c->goodbye_fd, rest, sizeof(rest));
+
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		wi_keeper_watch(c->pool->keeper, &c->watch, c->goodbye_fd, EPOLLIN | EPOLLRDHUP);
+	/* 0: the server is gone. -1: not yet, or the connection was reset, which is as good. */
+	if (n == 0 || now_ns >= c->deadline_ns || (n < 0 && errno != EAGAIN && errno != EINTR))
+		gone(c);
+}
+
+void wi_conn_lost(struct weir_conn *c, const struct wi_failure *failure)
+{
+	struct weir_pool *pool = c->pool;
+
+	wi_pool_tell(pool, WEIR_EVENT_LOST, "%s%s%s", failure->sqlstate,
+	             failure->sqlstate[0] ? ": " : "",
+	             failure->text[0] ? failure->text : "the connection ended");
+	wi_conn_close(c, WEIR_CLOSE_BROKEN);
+	if (pool->on_trouble)
+		pool->on_trouble(pool->trouble_arg, failure);
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Opening connections: how many are wanted, one step after the other of each, and what a failure
+ * means.
+ *
+ * Demand is looked at again before each connect, so that a spike of fifty callers with short
+ * queries does not open fifty connections. A caller that gives up cancels nothing: what was begun
+ * for it goes to the pool.
+ */
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "pool/pool.h"
+#include "pool/resolve.h"
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint32_t max_u32(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint32_t minus(uint32_t a, uint32_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static uint32_t opening(const struct weir_pool *pool)
+{
+	const struct wi_census *s = &pool->census;
+
+	return s->n[WI_RESOLVING] + s->n[WI_CONNECTING] + s->fresh;
+}
+
+bool wi_open_is_under_way(const struct weir_pool *pool)
+{
+	return opening(pool) > 0;
+}
+
+/* How many connections more than now are wanted, room considered. */
+static uint32_t wanted(struct weir_pool *pool)
+{
+	const struct wi_census *s = &pool->census;
+	uint32_t total = wi_pool_total(pool), coming = opening(pool);
+	uint32_t have = minus(s->n[WI_READY] + s->n[WI_SETTLING], s->cut + s->fresh);
+	uint32_t soon = coming + (s->n[WI_SETTLING] - s->fresh);
+	uint32_t waiting = wi_core_waiting(&pool->core);
+	uint32_t base = minus((uint32_t)pool->options.pool_min, have + coming);
+	uint32_t demand = minus(waiting, soon);
+
+	if (pool->replacing && !coming)
+		base = max_u32(base, 1);
+	/*
+	 * Nobody waits before an open breaker: without this, nobody would ever find out that the
+	 * server is back.
+	 */
+	if (wi_load_rlx(&pool->breaker.state) != WI_BREAKER_CLOSED && !coming)
+		base = max_u32(base, 1);
+	return max_u32(min_u32(base, minus(pool->max, total)),
+	               min_u32(demand, minus(wi_pool_limit(pool), total)));
+}
+
+static struct weir_conn *empty_slot(struct weir_pool *pool)
+{
+	for (uint32_t i = 0; i < pool->n_conns; i++) {
+		struct weir_conn *c = &pool->conns[1 + (pool->next_empty + i) % pool->n_conns];
+
+		if (c->life == WI_EMPTY) {
+			pool->next_empty = (pool->next_empty + i + 1) % pool->n_conns;
+			return c;
+		}
+	}
+	return NULL;
+}
+
+static int64_t lifetime_end(struct weir_pool *pool, int64_t now_ns)
+{
+	int64_t ms = pool->options.max_lifetime_ms;
+	int64_t jitter = ms * pool->options.lifetime_jitter_pct / 100;
+
+	if (!ms)
+		return WI_FOREVER;
+	if (jitter > 0)
+		ms -= (int64_t)(wi_rng_next(&pool->rng) % (uint64_t)jitter);
+	return now_ns + ms * WI_MS;
+}
+
+static void connect_to(struct weir_conn *c, const char *address, int64_t now_ns)
+{
+	struct weir_pool *pool = c->pool;
+
+	wi_slot_move(c, WI_RESOLVING, WI_CONNECTING);
+	c->with_options = pool->target.startup_options != NULL;
+	c->link = pool->driver->connect(&pool->target, address);
+	if (!c->link) {
+		struct wi_failure f = {.fault = WI_FAULT_MEMORY,
+		                       .text = "no memory for a connection"};
+
+		wi_open_failed(c, &f);
+		return;
+	}
+	wi_open_step(c, now_ns);
+}
+
+static void begin(struct weir_conn *c, int64_t now_ns)
+{
+	struct weir_pool *pool = c->pool;
+	const struct wi_endpoint *e = pool->endpoint;
+
+	wi_slot_move(c, WI_EMPTY, WI_RESOLVING);
+	wi_slot_in_hand(c, true);
+	c->fresh = true;
+	c->born_ns = now_ns;
+	c->expires_ns = lifetime_end(pool, now_ns);
+	c->deadline_ns = wi_deadline_after(now_ns, pool->options.connect_timeout_ms);
+	if (e->hostaddr[0] || e->host[0] == '/' || e->host[0] == '@' || e->host[0] == '\0') {
+		connect_to(c, NULL, now_ns);
+	} else if (wi_host_is_literal(e->host)) {
+		connect_to(c, e->host, now_ns);
+	} else if (!(c->resolving = wi_resolve_start(e->host))) {
+		struct wi_failure f = {.fault = WI_FAULT_MEMORY,
+		                       .text = "no memory for a name lookup"};
+
+		wi_open_failed(c, &f);
+	}
+}
+
+void wi_open_some(struct weir_pool *pool, int64_t now_ns)
+{
+	while (opening(pool) < (uint32_t)pool->options.connect_parallel && wanted(pool) > 0 &&
+	       wi_breaker_allows(&pool->breaker, now_ns, opening(pool))) {
+		struct weir_conn *c = empty_slot(pool);
+
+		if (!c)
+			return;
+		begin(c, now_ns);
+	}
+}
+
+static void resolve_step(struct weir_conn *c, int64_t now_ns)
+{
+	char address[WI_ADDRESS];
+	struct wi_failure f;
+	int r = wi_resolve_poll(c->resolving, address, &f);
+
+	if (r == 0)
+		return;
+	c->resolving = NULL;
+	if (r > 0)
+		connect_to(c, address, now_ns);
+	else
+		wi_open_failed(c, &f);
+}
+
+static void connected(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+
+	c->pg = pool->driver->pg(c->link);
+	wi_slot_move(c, WI_CONNECTING, WI_SETTLING);
+	pool->census.fresh++;
+	wi_settle_begin(c, WI_DO_VERIFY, c->deadline_ns);
+}
+
+static void timed_out(struct weir_conn *c, const char *phase)
+{
+	struct wi_failure f = {.fault = WI_FAULT_TIMEOUT};
+	struct wi_text t;
+
+	wi_text_init(&t, f.text, sizeof(f.text));
+	wi_text_add(&t, "no answer within %lld ms while %s",
+	            (long long)c->pool->options.connect_timeout_ms, phase);
+	wi_open_failed(c, &f);
+}
+
+void wi_open_step(struct weir_conn *c, int64_t now_ns)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_failure f = {0};
+
+	if (c->life == WI_RESOLVING) {
+		if (now_ns >= c->deadline_ns)
+			timed_out(c, "looking up the host name");
+		else
+			resolve_step(c, now_ns);
+		return;
+	}
+	if (now_ns >= c->deadline_ns) {
+		timed_out(c, "connecting");
+		return;
+	}
+	switch (pool->driver->connect_step(c->link, &f)) {
+	case WI_STEP_DONE:
+		connected(c);
+		return;
+	case WI_STEP_READ:
+		wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), EPOLLIN);
+		return;
+	case WI_STEP_WRITE:
+		wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), EPOLLOUT);
+		return;
+	case WI_STEP_FAILED:
+		wi_open_failed(c, &f);
+		return;
+	}
+}
+
+static void remember(struct weir_pool *pool, const struct wi_failure *f)
+{
+	struct wi_last_error e = {.fault = f->fault};
+
+	memcpy(e.sqlstate, f->sqlstate, sizeof(e.sqlstate));
+	memcpy(e.text, f->text, sizeof(e.text));
+	wi_post(&pool->last_error, &e, sizeof(e));
+}
+
+/* Faults that trying again soon does not mend. */
+static bool is_lasting(enum wi_fault fault)
+{
+	return fault == WI_FAULT_AUTH || fault == WI_FAULT_CONFIG || fault == WI_FAULT_OPTIONS;
+}
+
+/*
+ * Startup options were refused: SET from now on, and try again at once. Connects that were under way
+ * with them when the first was refused are refused, too, and say nothing new. false: there were none
+ * of weir's to leave out, or the user's own cannot be left out.
+ */
+static bool falls_back(const struct weir_conn *c, const struct wi_failure *failure)
+{
+	struct weir_pool *pool = c->pool;
+
+	if (pool->settings.has_users)
+		return false;
+	if (!pool->target.startup_options)
+		return c->with_options;
+	pool->target.startup_options = NULL;
+	pool->apply_by_set = true;
+	wi_pool_tell(pool, WEIR_EVENT_SETTINGS_FALLBACK, "startup options refused: %s",
+	             failure->text);
+	return true;
+}
+
+void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure)
+{
+	struct weir_pool *pool = c->pool;
+	int64_t now_ns = pool->core.world->now();
+
+	if (failure->fault == WI_FAULT_OPTIONS && falls_back(c, failure)) {
+		wi_conn_close(c, WEIR_CLOSE_BROKEN);
+		return;
+	}
+	wi_add_rlx(&pool->connect_failures, 1);
+	remember(pool, failure);
+	wi_conn_close(c, WEIR_CLOSE_BROKEN);
+	wi_pool_tell(pool, WEIR_EVENT_CONNECT_FAILED, "%s", failure->text);
+	if (wi_breaker_failed(&pool->breaker, now_ns, is_lasting(failure->fault), &pool->rng))
+		wi_pool_tell(pool, WEIR_EVENT_BREAKER_OPENED, "%u connects failed in a row: %s",
+		             pool->breaker.failures, failure->text);
+	if (pool->on_trouble)
+		pool->on_trouble(pool->trouble_arg, failure);
+}

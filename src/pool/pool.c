@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Making a pool, and closing it. What it does in between is in the other files of this room. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/fork.h"
+#include "base/rcu.h"
+#include "base/text.h"
+#include "config/options.h"
+#include "pool/pool.h"
+#include "pool/target.h"
+
+/*
+ * A thread is about to sleep for want of a connection: could one more be opened, or is there
+ * nothing to hope for?
+ */
+static void on_short(void *arg)
+{
+	struct weir_pool *pool = arg;
+
+	if (wi_load_seq(&pool->demand) || wi_load_rlx(&pool->breaker.state) != WI_BREAKER_CLOSED)
+		wi_keeper_ring(pool->keeper);
+}
+
+static size_t conns_bytes(const struct weir_pool *pool)
+{
+	return ((size_t)pool->n_conns + 1) * sizeof(struct weir_conn);
+}
+
+static uint32_t slots_for(const struct weir_pool *pool)
+{
+	uint32_t n = wi_pool_limit(pool);
+
+	/*
+	 * A reclaimed connection keeps its slot until its holder is done, while another takes its
+	 * place.
+	 */
+	if (pool->options.leak_action == WEIR_LEAK_RECLAIM)
+		n *= 2;
+	return n < WI_SLOTS_MAX ? n : WI_SLOTS_MAX;
+}
+
+static weir_status make_conns(struct weir_pool *pool, weir_error *error)
+{
+	struct wi_table table;
+
+	pool->n_conns = slots_for(pool);
+	pool->conns = wi_alloc_aligned(conns_bytes(pool), WI_CONN_BYTES);
+	if (!pool->conns)
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for %u connections",
+		               pool->n_conns);
+	for (uint32_t i = 0; i <= pool->n_conns; i++)
+		pool->conns[i].pool = pool;
+	pool->census.n[WI_EMPTY] = pool->n_conns;
+	table = (struct wi_table){(char *)pool->conns, sizeof(struct weir_conn), pool->n_conns};
+	if (!wi_core_init(&pool->core, table, pool->core.world)) {
+		wi_free(pool->conns, conns_bytes(pool));
+		pool->conns = NULL;
+		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
+	}
+	pool->core.on_short = on_short;
+	pool->core.on_short_arg = pool;
+	return WEIR_OK;
+}
+
+static weir_status configure(struct weir_pool *pool, const struct wi_pool_config *config,
+                             weir_error *error)
+{
+	const weir_options *o = &pool->options;
+	weir_status st;
+
+	pool->max = (uint32_t)wi_options_pool_max(o);
+	pool->reset_always = strcmp(o->reset, "tracked") != 0 && strcmp(o->reset, "none") != 0;
+	st = wi_settings_build(&pool->settings, o, wi_dsn_param(config->dsn, "options"), error);
+	if (st == WEIR_OK)
+		st = wi_target_build(&pool->target, config->dsn, o, pool->endpoint, NULL,
+		                     config->script, error);
+	if (st != WEIR_OK)
+		return st;
+	if (pool->settings.startup[0])
+		pool->target.startup_options = pool->settings.startup;
+	return pool->driver->check(&pool->target, error);
+}
+
+static void start_values(struct weir_pool *pool, const struct wi_pool_config *config,
+                         struct wi_keeper *keeper)
+{
+	pool->driver = config->driver;
+	pool->keeper = keeper;
+	pool->endpoint = config->endpoint;
+	pool->options = *config->options;
+	pool->on_trouble = config->on_trouble;
+	pool->trouble_arg = config->trouble_arg;
+	pool->core.world = config->world;
+	atomic_init(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));
+	atomic_init(&pool->demand, 1);
+	for (int i = 0; i < WI_SETTINGS; i++)
+		atomic_init(&pool->in_force_ms[i], -1);
+	wi_rng_seed(&pool->rng, (uint64_t)config->world->now() ^ (uintptr_t)pool);
+	wi_breaker_init(&pool->breaker, pool->options.breaker_failures,
+	                pool->options.breaker_open_ms);
+}
+
+weir_status wi_pool_create(const struct wi_pool_config *config, struct wi_keeper *keeper,
+                           struct weir_pool **out, weir_error *error)
+{
+	struct weir_pool *pool;
+	weir_status st;
+
+	if (!wi_fork_init())
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for the fork handlers");
+	pool = wi_alloc_aligned(sizeof(*pool), WI_LINE);
+	if (!pool)
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for a pool");
+	start_values(pool, config, keeper);
+	st = configure(pool, config, error);
+	if (st == WEIR_OK)
+		st = make_conns(pool, error);
+	if (st != WEIR_OK) {
+		wi_target_fini(&pool->target);
+		wi_free(pool, sizeof(*pool));
+		return st;
+	}
+	wi_pool_job_init(pool);
+	wi_keeper_add(keeper, &pool->job);
+	*out = pool;
+	return WEIR_OK;
+}
+
+void wi_pool_free(struct weir_pool *pool)
+{
+	if (!pool)
+		return;
+	wi_core_fini(&pool->core); /* waits for read sections */
+	wi_target_fini(&pool->target);
+	wi_free(pool->conns, conns_bytes(pool));
+	wi_dsn_fini(&pool->dsn);
+	wi_free(pool, sizeof(*pool));
+}
+
+void wi_pool_shut(struct weir_pool *pool)
+{
+	wi_store_seq(&pool->closed, 1);
+	wi_core_shut(&pool->core, WI_REFUSE_CLOSED);
+	wi_keeper_ring(pool->keeper);
+}
+
+void wi_pool_send_away(struct weir_pool *pool)
+{
+	wi_core_refuse(&pool->core, WI_REFUSE_ELSEWHERE);
+}
+
+/* A pool with a keeper of its own. */
+static weir_status open_own(struct wi_pool_config config, struct wi_dsn *dsn, weir_pool **out,
+                            weir_error *error)
+{
+	struct wi_endpoint endpoint = dsn->hosts[0];
+	struct wi_keeper *keeper = NULL;
+	struct weir_pool *pool = NULL;
+	weir_status st = wi_keeper_create(config.world, &keeper, error);
+
+	config.endpoint = &endpoint;
+	if (st == WEIR_OK)
+		st = wi_pool_create(&config, keeper, &pool, error);
+	if (st != WEIR_OK) {
+		wi_keeper_free(keeper);
+		wi_dsn_fini(dsn);
+		return st;
+	}
+	/* From here on the pool keeps what its configuration pointed to. */
+	pool->dsn = *dsn;
+	pool->named = endpoint;
+	pool->endpoint = &pool->named;
+	pool->target.endpoint = &pool->named;
+	pool->own_keeper = true;
+	st = wi_keeper_start(keeper, error);
+	if (st != WEIR_OK) {
+		wi_pool_free(pool);
+		wi_keeper_free(keeper);
+		return st;
+	}
+	*out = pool;
+	return WEIR_OK;
+}
+
+weir_status wi_pool_open_with(const struct wi_driver *driver, const struct wi_world *world,
+                              void *script, const char *conninfo, const weir_options *options,
+                              weir_pool **pool, weir_error *error)
+{
+	weir_options o;
+	struct wi_dsn dsn = {0};
+	struct wi_pool_config config = {
+		.driver = driver, .world = world, .dsn = &dsn, .options = &o, .script = script};
+	weir_status st;
+
+	if (!pool)
+		return wi_fail(error, WEIR_INVALID, "weir_pool_open: pool is NULL");
+	*pool = NULL;
+	st = wi_options_load(&o, options, error);
+	if (st == WEIR_OK)
+		st = wi_dsn_parse(&dsn, conninfo, &o, error);
+	if (st == WEIR_OK)
+		st = wi_options_agree(&o, error);
+	if (st == WEIR_OK && dsn.n_hosts != 1)
+		st = wi_fail(error, WEIR_INVALID,
+		             "a pool has one host, the connection string names %zu: open a router",
+		             dsn.n_hosts);
+	if (st != WEIR_OK) {
+		wi_dsn_fini(&dsn);
+		return st;
+	}
+	return open_own(config, &dsn, pool, error);
+}
+
+weir_status weir_pool_open(const char *conninfo, const weir_options *options, weir_pool **pool,
+                           weir_error *error)
+{
+	return wi_pool_open_with(&wi_driver_libpq, &wi_world_linux, NULL, conninfo, options, pool,
+	                         error);
+}
+
+bool wi_pool_is_held(struct weir_pool *pool)
+{
+	for (uint32_t i = 1; i <= pool->n_conns; i++)
+		if (wi_load_acq(&pool->conns[i].slot.lend) & 1)
+			return true;
+	return false;
+}
+
+static bool is_held(void *arg)
+{
+	return wi_pool_is_held(arg);
+}
+
+static void free_all(void *arg)
+{
+	struct weir_pool *pool = arg;
+	struct wi_keeper *keeper = pool->keeper;
+
+	/* The read sections that wi_pool_free waits for may still ring the keeper. */
+	wi_pool_free(pool);
+	wi_keeper_free(keeper);
+}
+
+weir_status weir_pool_close(weir_pool **pool, int64_t drain_ms)
+{
+	struct weir_pool *p;
+
+	if (!pool || !*pool)
+		return WEIR_OK;
+	p = *pool;
+	*pool = NULL;
+	if (wi_pool_is_parents(p)) {
+		/* A forked child: the keeper is not here, and the connections are not ours. */
+		wi_pool_forget(p);
+		free_all(p);
+		return WEIR_OK;
+	}
+	wi_pool_shut(p);
+	/*
+	 * After this, whoever is in the pool has seen that it is shut, or is counted, or holds a
+	 * connection.
+	 */
+	wi_rcu_wait();
+	if (!wi_keeper_stop(p->keeper, wi_deadline_after(p->core.world->now(), drain_ms), is_held,
+	                    free_all, p))
+		return WEIR_TIMEOUT;
+	free_all(p);
+	return WEIR_OK;
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of this room share: the pool, the connection in its slot, and who may touch what.
+ * And, at the end, what the router asks of a pool.
+ */
+#ifndef WI_POOL_POOL_H
+#define WI_POOL_POOL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <weir/pool.h>
+#include <weir/router.h>
+#include <weir/stats.h>
+
+#include "base/atomic.h"
+#include "base/fork.h"
+#include "base/line.h"
+#include "base/posted.h"
+#include "base/rng.h"
+#include "config/dsn.h"
+#include "core/core.h"
+#include "driver/driver.h"
+#include "pool/breaker.h"
+#include "pool/keeper.h"
+#include "stat/event.h"
+#include "stat/hist.h"
+
+/*
+ * The life of a slot, changed by slot_move in life.c alone, on the keeper's thread. READY covers
+ * idle and lent: which of the two is core's affair.
+ *
+ *	                    +--------------------- connect failed -------------------+
+ *	                    |                                                        v
+ *	EMPTY --open--> RESOLVING --> CONNECTING --> SETTLING --ready--> READY    CLOSING --gone--> EMPTY
+ *	                                               ^  |  |             |         ^
+ *	                                               |  |  +---failed----|---------+
+ *	                                               |  +-----ready--->--+         |
+ *	                                               +----returned, or swept-------+ closed
+ */
+enum wi_life { WI_EMPTY, WI_RESOLVING, WI_CONNECTING, WI_SETTLING, WI_READY, WI_CLOSING, WI_LIVES };
+
+/* Notes on a slot for whoever has it next. Any bit sends it off the fast path. */
+enum {
+	WI_NOTE_SUSPECT = 1 << 0, /* its socket said something: look before use */
+	WI_NOTE_CHECK = 1 << 1,   /* idle for long: make a round trip before use */
+	WI_NOTE_RETIRE = 1 << 2,  /* to be closed when idle or back; `why` says the reason */
+	/* above the maximum: to be closed when back, unless somebody waits */
+	WI_NOTE_OVERFLOW = 1 << 3,
+	WI_NOTE_DISCARD = 1 << 4, /* its holder wants it closed */
+	/* reclaimed: the transport is cut, the capacity has been given to another */
+	WI_NOTE_CUT = 1 << 5,
+	WI_NOTE_PING = 1 << 6, /* the keeper wants it for a round trip */
+};
+
+/*
+ * What the keeper does with a connection in its hands, step by step: SQL to send, in this order.
+ * Each step is one query; `reset` and the settings follow only where they are wanted.
+ */
+enum wi_errand {
+	WI_DO_NOTHING,
+	WI_DO_VERIFY,
+	WI_DO_APPLY,
+	WI_DO_VERIFY_AGAIN,
+	WI_DO_ON_CONNECT,
+	WI_DO_ROLLBACK,
+	WI_DO_RESET,
+	WI_DO_REAPPLY,
+	WI_DO_PING
+};
+
+#define WI_CONN_BYTES 256
+
+/*
+ * A connection in its slot: 256 bytes aligned to 256, so that the low 8 bits of a handle can say
+ * which checkout it belongs to.
+ *
+ * Access key: (c) constant after init; (a) atomic, any thread; (h) its holder: the thread that has
+ * it lent, or the keeper while it is not in the core; (k) keeper's thread only.
+ */
+struct weir_conn {
+	_Alignas(WI_CONN_BYTES) struct wi_slot slot; /* core's */
+	_Atomic uint32_t notes;                      /* (a) WI_NOTE_ bits */
+	_Atomic uint32_t inbox_next; /* (a) the slot below it in the keeper's inbox */
+	struct weir_pool *pool;      /* (c) */
+	void *link;                  /* (h) the driver's connection */
+	struct pg_conn *pg;          /* (h) libpq's, the same for the life of link */
+	_Atomic(const char *) tag;   /* (h) writes, keeper reads: the request's tag */
+	_Atomic int32_t holder;      /* (h) writes, keeper reads: thread id */
+	uint8_t role;                /* (h) weir_role at checkout */
+	uint8_t reason;              /* (h) weir_reason */
+	_Atomic uint32_t *load;      /* (h) the host's count of connections out, or NULL */
+
+	WI_ON_NEW_LINE enum wi_life life; /* (k) */
+	enum wi_errand errand;            /* (k) */
+	_Atomic uint32_t why;             /* (a) weir_close: why it is to be closed, for RETIRE */
+	bool in_hand;        /* (k) on the pool's list of slots in the keeper's hands */
+	bool leak_told;      /* (k) */
+	bool fresh;          /* (k) being opened, not yet counted as opened */
+	bool cut_counted;    /* (k) census.cut has it */
+	uint32_t seen_lend;  /* (k) `lend` at the last look */
+	int64_t seen_ns;     /* (k) since when it has been so */
+	int64_t checked_ns;  /* (k) last proof of life by the keeper */
+	int64_t born_ns;     /* (k) when it was begun to be opened */
+	int64_t expires_ns;  /* (k) end of its lifetime */
+	int64_t deadline_ns; /* (k) of what the keeper does with it now */
+	WI_ON_NEW_LINE struct wi_watch watch; /* (k) */
+	struct wi_answer *answer;             /* (k) of the errand, if it wants one */
+	int goodbye_fd;                 /* (k) CLOSING: end-of-file here means the server is done */
+	bool with_options;              /* (k) its connect was begun with startup options */
+	struct weir_conn *next, **prev; /* (k) list of slots in hand */
+	void *resolving;                /* (k) name lookup under way */
+};
+
+_Static_assert(sizeof(struct weir_conn) == WI_CONN_BYTES, "a handle's low bits count checkouts");
+
+/* Settings that weir asks of the server: built once from the options (settings.c). */
+#define WI_SETTINGS 4
+struct wi_settings {
+	char startup[512]; /* for libpq's `options` */
+	char apply[512];   /* as SET statements, for where startup options are refused */
+	char verify[768];  /* a SELECT of what is in force */
+	/* startup holds options of the user's own, which SET cannot stand in for */
+	bool has_users;
+	int64_t want_ms[WI_SETTINGS]; /* -1: not weir's to judge (the user's own options name it) */
+};
+
+struct wi_pool_config {
+	const struct wi_driver *driver;
+	const struct wi_world *world;
+	const struct wi_dsn *dsn;           /* copied where needed; must outlive the pool */
+	const struct wi_endpoint *endpoint; /* must outlive the pool */
+	const weir_options *options;        /* copied */
+	void *script;                       /* for the fake driver */
+	/*
+	 * Told on the keeper's thread when an idle connection was lost or a connect failed: probe
+	 * this host now.
+	 */
+	void (*on_trouble)(void *arg, const struct wi_failure *failure);
+	void *trouble_arg;
+};
+
+/* Reasons a waiter can be refused with (wi_core_shut, wi_core_refuse). */
+enum { WI_REFUSE_CLOSED = 1, WI_REFUSE_BREAKER = 2, WI_REFUSE_ELSEWHERE = 3 };
+
+/* How many slots a pool counts in each life; keeper's thread. */
+struct wi_census {
+	uint32_t n[WI_LIVES];
+	uint32_t fresh; /* of SETTLING: being opened */
+	uint32_t cut;   /* of READY: reclaimed, no longer on the server */
+};
+
+struct weir_pool {
+	/* read by every checkout, written seldom */
+	struct wi_core core;
+	WI_ON_NEW_LINE _Atomic uint32_t fork_epoch; /* (a) wi_fork_epoch at open */
+	_Atomic uint32_t closed;                    /* (a) */
+	_Atomic uint32_t reopening;     /* (a) 1: a thread of a child is making the pool anew */
+	bool reset_always;              /* (c) every checkin goes through the keeper */
+	struct weir_conn *conns;        /* (c) slot n is conns[n]; conns[0] is unused */
+	uint32_t n_conns;               /* (c) slots, beyond max + overflow for reclaimed ones */
+	const struct wi_driver *driver; /* (c) */
+	struct wi_keeper *keeper;       /* (c) */
+	weir_options options;           /* (c) */
+	uint32_t max;                   /* (c) */
+	const struct wi_endpoint *endpoint; /* (c) */
+	struct wi_target target;            /* (c) but startup_options: (k) */
+	struct wi_settings settings;        /* (c) */
+	bool own_keeper;                    /* (c) */
+	struct wi_dsn dsn;                  /* (c) of a pool without a router */
+	struct wi_endpoint named;           /* (c) copy of the endpoint of such a pool */
+
+	/* slow paths of users */
+	WI_ON_NEW_LINE _Atomic uint32_t inside; /* (a) callers on a slow path; close waits for 0 */
+	_Atomic uint32_t inbox;                 /* (a) slots for the keeper, a stack by number */
+	_Atomic uint32_t demand; /* (a) 1: the keeper could open more if somebody waits */
+	/* (a) connections ready or being settled, as the keeper last saw */
+	_Atomic uint32_t alive;
+	_Atomic uint64_t waits, timeouts, refused, misuse;
+	_Atomic uint64_t returned_unseated; /* (a) brought back by threads without a seat */
+	struct wi_hist wait_hist;           /* (a) */
+
+	/* the keeper's */
+	WI_ON_NEW_LINE struct wi_job job; /* (k) */
+	struct wi_breaker breaker;        /* (k) writes; its `open` is read by any */
+	struct weir_conn *in_hand;        /* (k) */
+	struct wi_census census;          /* (k) */
+	struct wi_rng rng;                /* (k) */
+	int64_t next_tend_ns;             /* (k) */
+	/* (k) the one whose lifetime has ended and that is on its way out, or NULL */
+	struct weir_conn *retiring;
+	bool replacing;    /* (k) a connection more is wanted before it goes */
+	bool sweep_wanted; /* (k) */
+	bool apply_by_set; /* (k) startup options are refused here: SET, and again after a reset */
+	bool shutting;       /* (k) the close was seen */
+	uint32_t next_empty; /* (k) where to look for an empty slot */
+	_Atomic uint64_t opened, connect_failures, closed_by[WEIR_CLOSE_REASONS], leaks;
+	_Atomic uint32_t shown[WI_LIVES]; /* (a) census for statistics */
+	_Atomic uint32_t shown_fresh, shown_cut;
+	_Atomic int64_t in_force_ms[WI_SETTINGS]; /* (a) as the server said; -1: unknown */
+	struct wi_hist connect_hist;              /* (a) */
+	void (*on_trouble)(void *arg, const struct wi_failure *failure); /* (c) */
+	void *trouble_arg;                                               /* (c) */
+	struct wi_posted last_error; /* (k) writes, any thread reads: a struct wi_last_error */
+};
+
+/* The last connect failure. */
+struct wi_last_error {
+	enum wi_fault fault;
+	char sqlstate[6];
+	char text[512];
+};
+_Static_assert(sizeof(struct wi_last_error) <= WI_POSTED_WORDS * 8, "it can be posted");
+
+/* life.c: the one place where `life` changes. */
+void wi_slot_move(struct weir_conn *c, enum wi_life from, enum wi_life to);
+void wi_slot_in_hand(struct weir_conn *c, bool in_hand);
+
+/* open.c: opening connections. */
+void wi_open_some(struct weir_pool *pool, int64_t now_ns);
+bool wi_open_is_under_way(const struct weir_pool *pool);
+void wi_open_step(struct weir_conn *c, int64_t now_ns);
+void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure);
+uint32_t wi_pool_limit(const struct weir_pool *pool);
+
+/* Connections that the server may see: everything but EMPTY and what was reclaimed. */
+uint32_t wi_pool_total(const struct weir_pool *pool);
+
+/* settle.c: what the keeper does with a connection before it is anybody's. */
+void wi_settle_begin(struct weir_conn *c, enum wi_errand errand, int64_t deadline_ns);
+void wi_settle_step(struct weir_conn *c, int64_t now_ns);
+void wi_settle_returned(struct weir_conn *c);
+
+/* close.c: closing connections. */
+void wi_conn_close(struct weir_conn *c, weir_close why);
+void wi_conn_close_step(struct weir_conn *c, int64_t now_ns);
+void wi_conn_lost(struct weir_conn *c, const struct wi_failure *failure);
+int64_t wi_goodbye_ms(const struct weir_pool *pool);
+
+/* tend.c: what time does to connections. */
+void wi_tend(struct weir_pool *pool, int64_t now_ns);
+void wi_tend_first(struct weir_conn *c, int64_t now_ns, bool fresh);
+int64_t wi_tend_interval(const weir_options *options);
+
+/* turn.c: the pool as a keeper's job. */
+void wi_pool_job_init(struct weir_pool *pool);
+
+/* settings.c */
+weir_status wi_settings_build(struct wi_settings *s, const weir_options *options, const char *users,
+                              weir_error *error);
+bool wi_settings_match(const struct wi_settings *s, const struct wi_answer *answer,
+                       int64_t in_force_ms[WI_SETTINGS]);
+bool wi_settings_is_empty(const struct wi_settings *s);
+
+/* lease.c */
+void wi_inbox_push(struct weir_conn *c);
+struct weir_conn *wi_inbox_take_all(struct weir_pool *pool);
+
+/* say.c: the words about a failed checkout. */
+weir_status wi_say_timeout(struct weir_pool *pool, int64_t waited_ns, weir_error *error);
+weir_status wi_say_exhausted(struct weir_pool *pool, weir_error *error);
+weir_status wi_say_breaker(struct weir_pool *pool, weir_error *error);
+
+/*
+ * exchange.c: DONE or FAILED; READ or WRITE: the deadline came first, and the answer is still to
+ * come.
+ */
+enum wi_step wi_conn_await(struct weir_conn *c, struct wi_answer *answer, int64_t deadline_ns,
+                           struct wi_failure *failure);
+
+/* child.c: what a forked child may do with its parent's pool. */
+weir_status wi_pool_in_child(struct weir_pool *pool, weir_error *error);
+void wi_pool_forget(struct weir_pool *pool);
+
+/* Whether the pool was opened by a parent of this process. */
+static inline bool wi_pool_is_parents(const struct weir_pool *pool)
+{
+	/* [child:A1] sees the pool as the thread that made it anew left it; pairs with R1. */
+	return wi_load_acq(&pool->fork_epoch) != wi_load_rlx(&wi_fork_epoch);
+}
+
+#define wi_pool_tell(pool, kind, ...)                                                              \
+	wi_event_tell(&(pool)->options, (pool)->core.world->now(), (kind), (pool)->endpoint->name, \
+	              __VA_ARGS__)
+
+static inline uint32_t wi_conn_number(const struct weir_conn *c)
+{
+	return (uint32_t)(c - c->pool->conns);
+}
+
+/* ---- What the router asks of a pool ---- */
+
+/*
+ * A pool of its own with any driver: what weir_pool_open does for libpq. script is for the fake
+ * driver.
+ */
+weir_status wi_pool_open_with(const struct wi_driver *driver, const struct wi_world *world,
+                              void *script, const char *conninfo, const weir_options *options,
+                              weir_pool **pool, weir_error *error);
+
+/* Creates a pool as a job of the keeper, which does not run yet (or whose thread this is). */
+weir_status wi_pool_create(const struct wi_pool_config *config, struct wi_keeper *keeper,
+                           struct weir_pool **pool, weir_error *error);
+
+/*
+ * Refuses all new checkouts and waiters; the keeper closes what is idle, and the rest as it comes
+ * back. Any thread.
+ */
+void wi_pool_shut(struct weir_pool *pool);
+
+/* Whether a connection is in a user's hands. Any thread. */
+bool wi_pool_is_held(struct weir_pool *pool);
+
+/* Frees a pool whose job is finished, or whose keeper never ran. */
+void wi_pool_free(struct weir_pool *pool);
+
+/*
+ * Inside an RCU read section: takes a connection that is idle and needs no check, or NULL. The warm
+ * path. *conn is a handle, to be given back with weir_checkin.
+ */
+struct weir_conn *wi_pool_try(struct weir_pool *pool);
+
+/*
+ * Counts the caller as inside, so that the pool stays while the caller sleeps in it. Inside an RCU
+ * read section, by which the caller knows that the pool is not freed. wi_pool_exit when done.
+ */
+void wi_pool_enter(struct weir_pool *pool);
+void wi_pool_exit(struct weir_pool *pool);
+
+/*
+ * Takes a connection, waiting until deadline_ns (0: try once). Between enter and exit, outside any
+ * read section. Statuses as weir_pool_checkout; UNAVAILABLE with an empty text if the waiter was
+ * sent away by wi_pool_send_away.
+ */
+weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, struct weir_conn **conn,
+                         weir_error *error);
+
+/* Ends the wait of all who wait here: they choose again. Any thread. */
+void wi_pool_send_away(struct weir_pool *pool);
+
+/*
+ * Marks what a fresh handle was chosen for; the holder's thread. load may be NULL; it is lowered at
+ * checkin.
+ */
+void wi_conn_mark(struct weir_conn *handle, weir_role role, weir_reason reason, const char *tag,
+                  _Atomic uint32_t *load);
+
+/*
+ * In a forked child: makes the pool anew as a job of a keeper that does not run yet. false: no id
+ * left. The one thread in it.
+ */
+bool wi_pool_renew(struct weir_pool *pool, struct wi_keeper *keeper);
+
+/* The timeouts in force, in the order of weir_host_stats; -1: unknown. Any thread. */
+void wi_pool_in_force(const struct weir_pool *pool, int64_t ms[WI_SETTINGS]);
+
+/* Statistics by value; fills all of *stats. */
+void wi_pool_read(struct weir_pool *pool, weir_pool_stats *stats);
+
+/* The slot behind a handle, or NULL if the handle is stale. */
+struct weir_conn *wi_conn_of(const struct weir_conn *handle);
+
+/* All idle connections of this pool are looked at before their next use. Keeper's thread. */
+void wi_pool_suspect_all(struct weir_pool *pool);
+
+#endif

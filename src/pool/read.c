@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reading a pool's statistics. */
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/text.h"
+#include "pool/pool.h"
+
+static void read_census(struct weir_pool *pool, weir_pool_stats *s)
+{
+	uint32_t ready = wi_load_rlx(&pool->shown[WI_READY]);
+	uint32_t settling = wi_load_rlx(&pool->shown[WI_SETTLING]);
+	uint32_t fresh = wi_load_rlx(&pool->shown_fresh);
+	uint64_t out;
+
+	/*
+	 * Read in this order, so that what moves from lent to returned meanwhile makes busy too
+	 * large, never negative.
+	 */
+	wi_core_sums(&pool->core, &s->checkouts, &s->checkins);
+	s->checkins += wi_load_rlx(&pool->returned_unseated);
+	out = s->checkouts > s->checkins ? s->checkouts - s->checkins : 0;
+	s->max = pool->max;
+	s->busy = (uint32_t)out;
+	s->idle = ready > s->busy ? ready - s->busy : 0;
+	s->kept = settling > fresh ? settling - fresh : 0;
+	s->opening = wi_load_rlx(&pool->shown[WI_RESOLVING]) +
+	             wi_load_rlx(&pool->shown[WI_CONNECTING]) + fresh;
+	s->closing = wi_load_rlx(&pool->shown[WI_CLOSING]);
+	/* One that was reclaimed is in its holder's hands, but not on the server any more. */
+	s->total =
+		ready - wi_load_rlx(&pool->shown_cut) + settling + s->opening - fresh + s->closing;
+	s->waiting = wi_core_waiting(&pool->core);
+}
+
+void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
+{
+	struct wi_last_error e;
+
+	memset(s, 0, sizeof(*s));
+	wi_copy(s->host, sizeof(s->host), pool->endpoint->name);
+	read_census(pool, s);
+	s->breaker_open = wi_load_rlx(&pool->breaker.state) != WI_BREAKER_CLOSED;
+	s->waits = wi_load_rlx(&pool->waits);
+	s->timeouts = wi_load_rlx(&pool->timeouts);
+	s->refused = wi_load_rlx(&pool->refused);
+	s->opened = wi_load_rlx(&pool->opened);
+	s->connect_failures = wi_load_rlx(&pool->connect_failures);
+	for (int i = 0; i < WEIR_CLOSE_REASONS; i++)
+		s->closed[i] = wi_load_rlx(&pool->closed_by[i]);
+	s->misuse = wi_load_rlx(&pool->misuse);
+	s->leaks = wi_load_rlx(&pool->leaks);
+	wi_hist_durations(&pool->wait_hist, &s->wait);
+	wi_hist_durations(&pool->connect_hist, &s->connect);
+	if (wi_posted_read(&pool->last_error, &e, sizeof(e)))
+		wi_copy(s->last_connect_error, sizeof(s->last_connect_error), e.text);
+}
+
+void wi_pool_in_force(const struct weir_pool *pool, int64_t ms[WI_SETTINGS])
+{
+	for (int i = 0; i < WI_SETTINGS; i++)
+		ms[i] = wi_load_rlx(&pool->in_force_ms[i]);
+}
+
+void weir_pool_stats_get(weir_pool *pool, weir_pool_stats *stats)
+{
+	if (!stats)
+		return;
+	if (pool)
+		wi_pool_read(pool, stats);
+	else
+		memset(stats, 0, sizeof(*stats));
+}

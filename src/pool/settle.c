@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the keeper does with a connection before it is anybody's: verify a new one, put a returned
+ * one right, ask an idle one whether it lives. Each errand is one query, sent without waiting; when
+ * its answer is there the next errand follows:
+ *
+ *	new:       VERIFY --(not as asked)--> APPLY --> VERIFY_AGAIN
+ *	              |                                    |
+ *	              +------------> ON_CONNECT <----------+  --> ready
+ *	returned:  ROLLBACK (if in a transaction) --> RESET (if dirty, or always) --> REAPPLY (what a reset takes away) --> ready
+ *	idle:      PING --> ready
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "pool/pool.h"
+
+/* A connection that cannot be put right in this time is closed. */
+#define SETTLE_MS 5000
+#define DISCARD_ALL "DISCARD ALL"
+
+static bool is_reset_word(const struct weir_pool *pool, const char *word)
+{
+	return strcmp(pool->options.reset, word) == 0;
+}
+
+static const char *reset_sql(const struct weir_pool *pool)
+{
+	if (is_reset_word(pool, "tracked") || is_reset_word(pool, "always") ||
+	    is_reset_word(pool, "none"))
+		return DISCARD_ALL;
+	return pool->options.reset;
+}
+
+static bool wants_reset(struct weir_conn *c)
+{
+	if (is_reset_word(c->pool, "none"))
+		return false;
+	return c->pool->reset_always || c->pool->driver->look(c->link) == WI_LOOK_CHANGED;
+}
+
+/* SQL of an errand; NULL: nothing to do. */
+static const char *errand_sql(const struct weir_conn *c)
+{
+	const struct weir_pool *pool = c->pool;
+
+	switch (c->errand) {
+	case WI_DO_VERIFY:
+	case WI_DO_VERIFY_AGAIN:
+		return pool->settings.verify;
+	case WI_DO_APPLY:
+		return pool->settings.apply;
+	case WI_DO_ON_CONNECT:
+		return pool->options.on_connect_sql[0] ? pool->options.on_connect_sql : NULL;
+	case WI_DO_ROLLBACK:
+		return "ROLLBACK";
+	case WI_DO_RESET:
+		return reset_sql(pool);
+	case WI_DO_REAPPLY:
+		return pool->apply_by_set && !wi_settings_is_empty(&pool->settings)
+		               ? pool->settings.apply
+		               : NULL;
+	case WI_DO_PING:
+		return "";
+	case WI_DO_NOTHING:
+		break;
+	}
+	return NULL;
+}
+
+static void answer_free(struct weir_conn *c)
+{
+	wi_free(c->answer, sizeof(*c->answer));
+	c->answer = NULL;
+}
+
+static void failed(struct weir_conn *c, const struct wi_failure *failure)
+{
+	struct wi_failure f = *failure;
+
+	answer_free(c);
+	if (c->fresh) {
+		if (c->errand == WI_DO_ON_CONNECT && f.fault == WI_FAULT_SQL) {
+			f.fault = WI_FAULT_CONFIG;
+			snprintf(f.text, sizeof(f.text), "on_connect_sql failed: %.480s",
+			         failure->text);
+		}
+		wi_open_failed(c, &f);
+	} else if (f.fault == WI_FAULT_LOST) {
+		wi_conn_lost(c, &f);
+	} else {
+		wi_conn_close(c, c->errand == WI_DO_PING ? WEIR_CLOSE_UNHEALTHY
+		                                         : WEIR_CLOSE_RESET_FAILED);
+	}
+}
+
+static void opened(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	int64_t now_ns = pool->core.world->now();
+
+	c->fresh = false;
+	pool->census.fresh--;
+	pool->replacing = false;
+	if (wi_pool_total(pool) > pool->max)
+		wi_or_rlx(&c->notes, WI_NOTE_OVERFLOW);
+	pool->driver->mark_clean(c->link);
+	wi_add_rlx(&pool->opened, 1);
+	wi_hist_add(&pool->connect_hist, now_ns - c->born_ns);
+	wi_pool_tell(pool, WEIR_EVENT_CONNECTED, "connected in %.1f ms",
+	             (double)(now_ns - c->born_ns) / 1e6);
+	if (wi_breaker_succeeded(&pool->breaker))
+		wi_pool_tell(pool, WEIR_EVENT_BREAKER_CLOSED, "a connect succeeded");
+}
+
+/* All errands are done: to the first who waits, or to the idle ones. */
+static void ready(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	bool fresh = c->fresh;
+
+	answer_free(c);
+	if (fresh)
+		opened(c);
+	if (wi_load_rlx(&pool->closed)) {
+		wi_conn_close(c, WEIR_CLOSE_SHUTDOWN);
+		return;
+	}
+	if ((wi_load_rlx(&c->notes) & WI_NOTE_OVERFLOW) && !wi_core_waiting(&pool->core)) {
+		wi_conn_close(c, WEIR_CLOSE_OVERFLOW); /* whom it was opened for has gone */
+		return;
+	}
+	pool->driver->tidy(c->link);
+	c->errand = WI_DO_NOTHING;
+	c->deadline_ns = WI_FOREVER;
+	wi_slot_move(c, WI_SETTLING, WI_READY);
+	wi_slot_in_hand(c, false);
+	wi_tend_first(c, pool->core.world->now(), fresh);
+	wi_and_rlx(&c->notes, ~(uint32_t)(WI_NOTE_PING | WI_NOTE_CHECK));
+	/*
+	 * Edge-triggered, and only for the end of the connection: its traffic while lent does not
+	 * wake the keeper.
+	 */
+	wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), EPOLLRDHUP | EPOLLET);
+	wi_core_give(&pool->core, wi_conn_number(c));
+}
+
+static void verified(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	int64_t in_force[WI_SETTINGS];
+	bool match = wi_settings_match(&pool->settings, c->answer, in_force);
+
+	for (int i = 0; i < WI_SETTINGS; i++)
+		wi_store_rlx(&pool->in_force_ms[i], in_force[i]);
+	if (match || !c->answer->has_row) {
+		c->errand = WI_DO_ON_CONNECT;
+	} else if (c->errand == WI_DO_VERIFY) {
+		if (!pool->apply_by_set)
+			wi_pool_tell(pool, WEIR_EVENT_SETTINGS_FALLBACK,
+			             "the server did not take the startup options");
+		pool->apply_by_set = true;
+		c->errand = WI_DO_APPLY;
+	} else {
+		wi_pool_tell(pool, WEIR_EVENT_SETTINGS_REFUSED,
+		             "timeouts in force differ from those asked for");
+		c->errand = WI_DO_ON_CONNECT;
+	}
+}
+
+/* What follows a finished errand; NOTHING: the connection is ready. */
+static void next_errand(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+
+	switch (c->errand) {
+	case WI_DO_VERIFY:
+	case WI_DO_VERIFY_AGAIN:
+		verified(c);
+		return;
+	case WI_DO_APPLY:
+		c->errand = WI_DO_VERIFY_AGAIN;
+		return;
+	case WI_DO_ROLLBACK:
+		c->errand = wants_reset(c) ? WI_DO_RESET : WI_DO_NOTHING;
+		return;
+	case WI_DO_RESET:
+		c->errand =
+			strcmp(reset_sql(pool), DISCARD_ALL) == 0 ? WI_DO_REAPPLY : WI_DO_NOTHING;
+		return;
+	case WI_DO_REAPPLY:
+		/* A full reset also takes away what on_connect_sql had set. */
+		c->errand = WI_DO_ON_CONNECT;
+		return;
+	case WI_DO_ON_CONNECT:
+		if (!c->fresh)
+			pool->driver->mark_clean(c->link);
+		c->errand = WI_DO_NOTHING;
+		return;
+	case WI_DO_PING:
+		c->checked_ns = pool->core.world->now();
+		c->errand = WI_DO_NOTHING;
+		return;
+	case WI_DO_NOTHING:
+		return;
+	}
+}
+
+/*
+ * Sends the present errand, skipping those with nothing to do; false: failed or ready, the slot is
+ * elsewhere.
+ */
+static bool send_errand(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_failure f = {0};
+	const char *sql;
+
+	while (c->errand != WI_DO_NOTHING && !(sql = errand_sql(c)))
+		next_errand(c);
+	if (c->errand == WI_DO_NOTHING) {
+		ready(c);
+		return false;
+	}
+	if (!c->answer && !(c->answer = wi_alloc(sizeof(*c->answer)))) {
+		f = (struct wi_failure){.fault = WI_FAULT_MEMORY,
+		                        .text = "no memory for an answer"};
+		failed(c, &f);
+		return false;
+	}
+	memset(c->answer, 0, sizeof(*c->answer));
+	if (pool->driver->send(c->link, sql, &f))
+		return true;
+	failed(c, &f);
+	return false;
+}
+
+void wi_settle_begin(struct weir_conn *c, enum wi_errand errand, int64_t deadline_ns)
+{
+	c->errand = errand;
+	c->deadline_ns = deadline_ns;
+	wi_slot_in_hand(c, true);
+	if (send_errand(c))
+		wi_settle_step(c, c->pool->core.world->now());
+}
+
+static void late(struct weir_conn *c)
+{
+	struct wi_failure f = {.fault = WI_FAULT_TIMEOUT};
+	struct wi_text t;
+
+	wi_text_init(&t, f.text, sizeof(f.text));
+	wi_text_add(&t, "no answer in time while %s",
+	            c->fresh                  ? "setting up a new connection"
+	            : c->errand == WI_DO_PING ? "checking an idle connection"
+	                                      : "resetting a returned connection");
+	failed(c, &f);
+}
+
+void wi_settle_step(struct weir_conn *c, int64_t now_ns)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_failure f = {0};
+
+	if (now_ns >= c->deadline_ns) {
+		late(c);
+		return;
+	}
+	for (;;) {
+		enum wi_step step = pool->driver->answer_step(c->link, c->answer, &f);
+
+		if (step == WI_STEP_READ || step == WI_STEP_WRITE) {
+			wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link),
+			                step == WI_STEP_READ ? EPOLLIN : EPOLLIN | EPOLLOUT);
+			return;
+		}
+		if (step == WI_STEP_FAILED) {
+			failed(c, &f);
+			return;
+		}
+		next_errand(c);
+		if (!send_errand(c))
+			return;
+	}
+}
+
+static enum wi_errand errand_for(struct weir_conn *c, uint32_t notes)
+{
+	if (c->pool->driver->look(c->link) == WI_LOOK_IN_TX)
+		return WI_DO_ROLLBACK;
+	if (wants_reset(c) && !(notes & WI_NOTE_PING))
+		return WI_DO_RESET;
+	return notes & WI_NOTE_PING ? WI_DO_PING : WI_DO_NOTHING;
+}
+
+/*
+ * Whether the notes on it, or what it looks like, mean the end of a connection; then it is closed.
+ */
+static bool ends(struct weir_conn *c, uint32_t notes)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_failure f = {0};
+	enum wi_look look;
+
+	if (notes & WI_NOTE_CUT) {
+		wi_conn_close(c, WEIR_CLOSE_RECLAIMED);
+	} else if (notes & WI_NOTE_DISCARD) {
+		wi_conn_close(c, WEIR_CLOSE_DISCARDED);
+	} else if (notes & WI_NOTE_RETIRE) {
+		wi_conn_close(c, (weir_close)wi_load_rlx(&c->why));
+	} else if (wi_load_rlx(&pool->closed)) {
+		wi_conn_close(c, WEIR_CLOSE_SHUTDOWN);
+	} else if ((look = pool->driver->look(c->link)) == WI_LOOK_BUSY) {
+		wi_conn_close(c, WEIR_CLOSE_BUSY);
+	} else if ((look == WI_LOOK_DEAD || (notes & WI_NOTE_SUSPECT)) &&
+	           !pool->driver->peek(c->link, &f)) {
+		wi_conn_lost(c, &f);
+	} else if ((notes & WI_NOTE_OVERFLOW) && !wi_core_waiting(&pool->core)) {
+		wi_conn_close(c, WEIR_CLOSE_OVERFLOW);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+void wi_settle_returned(struct weir_conn *c)
+{
+	uint32_t notes = wi_load_acq(&c->notes);
+	int64_t now_ns = c->pool->core.world->now();
+
+	wi_slot_in_hand(c, true);
+	c->pool->driver->tidy(c->link);
+	if (ends(c, notes))
+		return;
+	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_SUSPECT);
+	wi_slot_move(c, WI_READY, WI_SETTLING);
+	c->errand = errand_for(c, notes);
+	if (c->errand == WI_DO_NOTHING)
+		ready(c);
+	else
+		wi_settle_begin(c, c->errand, wi_deadline_after(now_ns, SETTLE_MS));
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Name lookups: what needs none, what has an address, what has none; dropped ones leave nothing
+ * behind.
+ */
+#include "pool/resolve.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "support/watchdog.h"
+
+static void what_needs_no_lookup_is_known(void **state)
+{
+	static const char *const literal[] = {"",    "/run/postgresql", "@abstract", "127.0.0.1",
+	                                      "::1", "fe80::1"};
+	static const char *const names[] = {"localhost", "db",         "127.0.0",
+	                                    "1.2.3.4.5", "db.example", "fe80::1::2"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(literal) / sizeof(literal[0]); i++)
+		assert_true(wi_host_is_literal(literal[i]));
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		assert_false(wi_host_is_literal(names[i]));
+}
+
+static int look_up(const char *name, char address[WI_ADDRESS], struct wi_failure *failure)
+{
+	void *lookup = wi_resolve_start(name);
+	int r;
+
+	assert_non_null(lookup);
+	while ((r = wi_resolve_poll(lookup, address, failure)) == 0)
+		nanosleep(&(struct timespec){.tv_nsec = WI_RESOLVE_POLL_NS}, NULL);
+	return r;
+}
+
+static void localhost_has_an_address(void **state)
+{
+	size_t before = wi_alloc_bytes();
+	char address[WI_ADDRESS];
+	struct wi_failure failure;
+
+	(void)state;
+	assert_int_equal(look_up("localhost", address, &failure), 1);
+	assert_true(strcmp(address, "127.0.0.1") == 0 || strcmp(address, "::1") == 0);
+	assert_int_equal(wi_alloc_bytes(), before);
+}
+
+static void a_name_without_an_address_is_told(void **state)
+{
+	size_t before = wi_alloc_bytes();
+	char address[WI_ADDRESS];
+	struct wi_failure failure;
+
+	(void)state;
+	assert_int_equal(look_up("does-not-exist.invalid", address, &failure), -1);
+	assert_int_equal(failure.fault, WI_FAULT_RESOLVE);
+	assert_non_null(strstr(failure.text, "cannot look up \"does-not-exist.invalid\": "));
+	assert_string_equal(failure.sqlstate, "");
+	assert_int_equal(wi_alloc_bytes(), before);
+}
+
+/* Starting and polling take no time, whatever the resolver does. */
+static void nobody_waits_for_a_resolver(void **state)
+{
+	char address[WI_ADDRESS];
+	struct wi_failure failure;
+	int64_t begun = wi_now_ns();
+	void *lookup = wi_resolve_start("does-not-exist.invalid");
+
+	(void)state;
+	for (int i = 0; lookup && i < 10; i++)
+		if (wi_resolve_poll(lookup, address, &failure))
+			lookup = NULL;
+	assert_true(wi_now_ns() - begun < WI_SEC);
+	wi_resolve_drop(lookup);
+	wi_resolve_drop(NULL);
+}
+
+/* The test before this one dropped some, too: in the end nothing at all is left. */
+static void dropped_ones_are_freed_when_they_end(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		wi_resolve_drop(wi_resolve_start(i % 2 ? "localhost" : "does-not-exist.invalid"));
+	for (int i = 0; i < 3000 && wi_alloc_bytes() != 0; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+	assert_int_equal(wi_alloc_bytes(), 0);
+}
+
+static void want_of_memory_is_told(void **state)
+{
+	(void)state;
+	wi_alloc_fail_at(1);
+	assert_null(wi_resolve_start("localhost"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_needs_no_lookup_is_known),
+		cmocka_unit_test(localhost_has_an_address),
+		cmocka_unit_test(a_name_without_an_address_is_told),
+		cmocka_unit_test(nobody_waits_for_a_resolver),
+		cmocka_unit_test(dropped_ones_are_freed_when_they_end),
+		cmocka_unit_test(want_of_memory_is_told),
+	};
+
+	test_watchdog(90, "unit.pool.resolve");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

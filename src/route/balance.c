@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The policies. Loads are read without an order: a number that is a few steps old chooses as well
+ * as a fresh one, which is the very point of two random choices (Mitzenmacher, "The power of two
+ * choices in randomized load balancing", 2001).
+ */
+#include "route/balance.h"
+
+#include "base/atomic.h"
+#include "base/line.h"
+#include "base/rng.h"
+#include "route/router.h"
+
+static uint32_t load_of(const struct wi_host *host)
+{
+	return wi_load_rlx(&host->load);
+}
+
+/* Two different ones at random, the less loaded of the two. */
+static uint32_t p2c(struct wi_host *const *hosts, uint32_t n, struct wi_seat *seat)
+{
+	uint32_t a = wi_rng_below(&seat->rng, n);
+	uint32_t b = wi_rng_below(&seat->rng, n - 1);
+
+	if (b >= a)
+		b++;
+	return load_of(hosts[b]) < load_of(hosts[a]) ? b : a;
+}
+
+/*
+ * Each thread has its own turn, from a random start: in the sum as even as one counter, and nothing
+ * is shared.
+ */
+static uint32_t round_robin(struct wi_host *const *hosts, uint32_t n, struct wi_seat *seat)
+{
+	(void)hosts;
+	if (!seat->turn)
+		seat->turn = wi_rng_next(&seat->rng) | 1;
+	return (uint32_t)(seat->turn++ % n);
+}
+
+static uint32_t at_random(struct wi_host *const *hosts, uint32_t n, struct wi_seat *seat)
+{
+	(void)hosts;
+	return wi_rng_below(&seat->rng, n);
+}
+
+/*
+ * The least loaded of all; from a random start, so that an idle cluster is not served by its first
+ * host alone.
+ */
+static uint32_t least(struct wi_host *const *hosts, uint32_t n, struct wi_seat *seat)
+{
+	uint32_t start = wi_rng_below(&seat->rng, n), best = start;
+
+	for (uint32_t i = 1; i < n; i++) {
+		uint32_t at = (start + i) % n;
+
+		if (load_of(hosts[at]) < load_of(hosts[best]))
+			best = at;
+	}
+	return best;
+}
+
+static uint32_t first(struct wi_host *const *hosts, uint32_t n, struct wi_seat *seat)
+{
+	(void)hosts;
+	(void)n;
+	(void)seat;
+	return 0;
+}
+
+/* In the order of weir_balance. */
+static const struct {
+	uint32_t (*pick)(struct wi_host *const *hosts, uint32_t n, struct wi_seat *seat);
+	bool weighs;
+} policies[] = {
+	[WEIR_BALANCE_P2C] = {p2c, true},
+	[WEIR_BALANCE_ROUND_ROBIN] = {round_robin, false},
+	[WEIR_BALANCE_RANDOM] = {at_random, false},
+	[WEIR_BALANCE_LEAST] = {least, true},
+	[WEIR_BALANCE_FIRST] = {first, false},
+};
+
+uint32_t wi_balance_pick(weir_balance how, struct wi_host *const *hosts, uint32_t n,
+                         struct wi_seat *seat)
+{
+	return n == 1 ? 0 : policies[how].pick(hosts, n, seat);
+}
+
+bool wi_balance_weighs(weir_balance how)
+{
+	return policies[how].weighs;
+}

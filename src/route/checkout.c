@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a router's checkout. The warm path is checkout -> wi_choose: nothing there is written
+ * but what the pool's own checkout writes, a counter of one's own and, where the policy weighs, a
+ * load.
+ *
+ * The slow path is a loop: choose; where nobody has an idle connection, wait at the chosen host;
+ * where nobody is able, sleep at the gate until something about the hosts has changed. One deadline
+ * covers all of it. What it comes back with is looked at once more, because a host may have lost
+ * its role while the caller waited there.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/rcu.h"
+#include "base/text.h"
+#include "core/desk.h"
+#include "route/router.h"
+
+#define RETRY_NS (100 * WI_MS) /* before a host whose pool could not connect is tried again */
+
+/* ---- requests ---- */
+
+static weir_status refuse_newer(weir_error *error)
+{
+	return wi_fail(error, WEIR_INVALID,
+	               "the request asks for something that this weir does not know");
+}
+
+/* Copies what caller and library both know; zeros for what the caller does not. */
+static weir_status load_request(weir_request *to, const weir_request *from, weir_error *error)
+{
+	size_t size = from && from->size ? from->size : sizeof(*to);
+
+	memset(to, 0, sizeof(*to));
+	if (!from)
+		return WEIR_OK;
+	for (size_t i = sizeof(*to); i < size; i++)
+		if (((const unsigned char *)from)[i])
+			return refuse_newer(error);
+	memcpy(to, from, size < sizeof(*to) ? size : sizeof(*to));
+	if ((unsigned)to->intent > WEIR_READ)
+		return wi_fail(error, WEIR_INVALID, "unknown intent %d", (int)to->intent);
+	if ((unsigned)to->fallback > WEIR_FALLBACK_FAIL)
+		return wi_fail(error, WEIR_INVALID, "unknown fallback %d", (int)to->fallback);
+	if (to->max_lag_ms < 0)
+		return wi_fail(error, WEIR_INVALID, "max_lag_ms is negative");
+	return WEIR_OK;
+}
+
+static int64_t smaller_limit(int64_t a, int64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
+/* The wish that a request is; its deadline comes later. */
+static void make_wish(weir_router *r, const weir_request *q, struct wi_wish *wish)
+{
+	*wish = r->plain[q->intent];
+	wish->tag = q->tag;
+	wish->at_least = q->at_least;
+	if (q->intent == WEIR_WRITE)
+		return;
+	if (q->fallback)
+		wish->fallback = q->fallback;
+	wish->max_lag_ms = smaller_limit(q->max_lag_ms, wish->max_lag_ms);
+	wish->zone = q->zone;
+	wish->bounded = wish->bounded || wish->max_lag_ms || wish->at_least.lsn;
+}
+
+/* In the terms of weir_pool_checkout: 0 tries once, negative waits for ever. */
+static int64_t timeout_of(const weir_router *r, const weir_request *q)
+{
+	if (q->timeout_ms == WEIR_NO_WAIT)
+		return 0;
+	return q->timeout_ms ? q->timeout_ms : r->options.checkout_timeout_ms;
+}
+
+/* ---- the slow path ---- */
+
+/* A caller on the slow path. */
+struct visit {
+	weir_router *router;
+	struct wi_wish wish;
+	struct wi_seat *seat;
+	struct wi_choice choice;
+	weir_conn *conn;
+	weir_error said; /* by the last pool that had nothing */
+};
+
+/* Waits at the chosen host, whose pool has been entered. OK: v->conn is the caller's. */
+static weir_status wait_there(struct visit *v)
+{
+	struct wi_host *h = v->choice.host;
+	bool weighs = wi_choice_weighs(v->router, &v->choice);
+	weir_status st;
+	bool holds;
+
+	if (weighs)
+		wi_add_rlx(&h->load, 1);
+	st = wi_pool_wait(h->pool, v->wish.deadline_ns, &v->conn, &v->said);
+	wi_pool_exit(h->pool);
+	if (st == WEIR_OK) {
+		WI_YIELD("checkout.wait.granted");
+		wi_rcu_enter();
+		holds = wi_choice_holds(v->router, &v->wish, &v->choice);
+		wi_rcu_leave();
+		if (holds) {
+			wi_choice_made(v->router, &v->wish, &v->choice, v->seat, v->conn);
+			return WEIR_OK;
+		}
+		weir_checkin(&v->conn);
+		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", "");
+	}
+	if (weighs)
+		wi_sub_rlx(&h->load, 1);
+	return st;
+}
+
+/* What the end of a wait means: true: choose again. */
+static bool goes_on(struct visit *v, weir_status st)
+{
+	uint64_t bit = UINT64_C(1) << v->choice.host->number;
+
+	switch (st) {
+	case WEIR_UNAVAILABLE: /* sent away: the host has another role */
+		return true;
+	case WEIR_CONNECT:
+	case WEIR_AUTH:
+		v->wish.sick |= bit;
+		return true;
+	case WEIR_EXHAUSTED:
+	case WEIR_SHED:
+		v->wish.busy |= bit;
+		return true;
+	case WEIR_OK:
+	case WEIR_INVALID:
+	case WEIR_NO_MEMORY:
+	case WEIR_TIMEOUT:
+	case WEIR_QUERY:
+	case WEIR_RETRY:
+	case WEIR_OUTCOME_UNKNOWN:
+	case WEIR_CLOSED:
+	case WEIR_FORKED:
+	case WEIR_STALE:
+	case WEIR_SYSTEM:
+		break;
+	}
+	return false;
+}
+
+static weir_status explain(struct visit *v, weir_error *error)
+{
+	weir_status st;
+
+	wi_rcu_enter();
+	st = wi_explain(v->router, &v->wish, &v->choice, error);
+	wi_rcu_leave();
+	return st;
+}
+
+static bool is_hopeless(struct visit *v)
+{
+	bool hopeless;
+
+	wi_rcu_enter();
+	hopeless = wi_is_hopeless(v->router);
+	wi_rcu_leave();
+	return hopeless;
+}
+
+/* Nobody is able. OK: something may have changed, choose again; else the end. */
+static weir_status wait_for_change(struct visit *v, uint32_t seen, weir_error *error)
+{
+	weir_router *r = v->router;
+	bool fails = v->wish.intent == WEIR_READ && v->wish.fallback == WEIR_FALLBACK_FAIL;
+	int64_t now_ns = r->world->now(), until_ns = v->wish.deadline_ns;
+
+	if (v->wish.busy || (v->wish.sick && v->said.status == WEIR_AUTH))
+		return wi_fail_with(error, &v->said);
+	if ((fails && !v->choice.pending) || now_ns >= until_ns || is_hopeless(v))
+		return explain(v, error);
+	if (v->wish.sick && until_ns - now_ns > RETRY_NS)
+		until_ns = now_ns + RETRY_NS;
+	wi_gate_sleep(&r->gate, seen, until_ns, r->world);
+	v->wish.sick = 0;
+	return WEIR_OK;
+}
+
+/* Takes, or chooses where to wait and enters the pool there. */
+static bool choose(struct visit *v)
+{
+	wi_rcu_enter();
+	v->conn = wi_choose(v->router, &v->wish, v->seat, &v->choice);
+	if (!v->conn && v->choice.host)
+		wi_pool_enter(v->choice.host->pool);
+	wi_rcu_leave();
+	return v->conn != NULL;
+}
+
+static weir_status closed(weir_error *error)
+{
+	return wi_fail(error, WEIR_CLOSED, "the router is closed");
+}
+
+static weir_status look_for_one(struct visit *v, weir_error *error)
+{
+	for (;;) {
+		uint32_t seen = wi_gate_seen(&v->router->gate);
+		weir_status st;
+
+		if (wi_load_seq(&v->router->closed))
+			return closed(error);
+		if (choose(v))
+			return WEIR_OK;
+		if (v->choice.host) {
+			st = wait_there(v);
+			if (st == WEIR_OK)
+				return WEIR_OK;
+			if (st == WEIR_CLOSED)
+				return closed(error);
+			if (!goes_on(v, st))
+				return wi_fail_with(error, &v->said);
+		} else {
+			st = wait_for_change(v, seen, error);
+			if (st != WEIR_OK)
+				return st;
+		}
+	}
+}
+
+/* A token of another database can never be reached: say so instead of waiting for it. */
+static weir_status check_token(weir_router *r, const weir_token *token, weir_error *error)
+{
+	uint64_t system;
+
+	wi_rcu_enter();
+	/* [route:A6] as A1 in choose.c; pairs with R1. */
+	system = wi_load_acq(&r->topology)->system;
+	wi_rcu_leave();
+	if (token->lsn && system && token->system != system)
+		return wi_fail(
+			error, WEIR_INVALID,
+			"the token is of another database system (%llx) than these hosts (%llx)",
+			(unsigned long long)token->system, (unsigned long long)system);
+	return WEIR_OK;
+}
+
+/*
+ * The caller is counted as inside already: take_idle did that where the router could not be gone
+ * yet.
+ */
+static WI_NOINLINE weir_status checkout_slow(weir_router *r, const struct wi_wish *wish,
+                                             int64_t timeout_ms, weir_conn **conn,
+                                             weir_error *error)
+{
+	struct visit v = {.router = r, .wish = *wish};
+	weir_status st;
+
+	if (wi_load_seq(&r->closed)) {
+		wi_router_leave(r);
+		return closed(error);
+	}
+	v.wish.deadline_ns = timeout_ms ? wi_deadline_after(r->world->now(), timeout_ms) : 0;
+	v.seat = wi_desk_seat(r->desk);
+	st = v.seat ? check_token(r, &wish->at_least, error)
+	            : wi_fail(error, WEIR_NO_MEMORY,
+	                      "no memory for this thread's place in the router");
+	if (st == WEIR_OK)
+		st = look_for_one(&v, error);
+	if (st == WEIR_OK)
+		*conn = v.conn;
+	wi_router_leave(r);
+	return st;
+}
+
+/* ---- the warm path ---- */
+
+/* An idle connection; without one, the caller is counted as inside. */
+static inline weir_conn *take_idle(weir_router *r, const struct wi_wish *wish)
+{
+	struct wi_choice choice;
+	struct wi_seat *seat;
+	weir_conn *c = NULL;
+
+	wi_rcu_enter();
+	seat = wi_desk_seat(r->desk);
+	if (wi_likely(seat && !wi_load_rlx(&r->closed)))
+		c = wi_choose(r, wish, seat, &choice);
+	if (wi_unlikely(!c))
+		wi_add_seq(&r->inside, 1);
+	wi_rcu_leave();
+	return c;
+}
+
+/* What is not as it usually is. OK: go on. */
+static WI_COLD weir_status admit(weir_router *r, weir_conn **conn, weir_error *error)
+{
+	if (conn)
+		*conn = NULL;
+	if (!r || !conn)
+		return wi_fail(error, WEIR_INVALID, r ? "conn is NULL" : "router is NULL");
+	return wi_router_in_child(r, error);
+}
+
+static inline weir_status check_in(weir_router *r, weir_conn **conn, weir_error *error)
+{
+	if (wi_unlikely(!r || !conn || wi_router_is_parents(r)))
+		return admit(r, conn, error);
+	*conn = NULL;
+	return WEIR_OK;
+}
+
+static weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t timeout_ms,
+                            weir_conn **conn, weir_error *error)
+{
+	*conn = take_idle(r, wish);
+	return wi_likely(*conn) ? WEIR_OK : checkout_slow(r, wish, timeout_ms, conn, error);
+}
+
+weir_status weir_checkout(weir_router *r, weir_intent intent, weir_conn **conn, weir_error *error)
+{
+	weir_status st = check_in(r, conn, error);
+
+	if (wi_unlikely(st != WEIR_OK))
+		return st;
+	if (wi_unlikely((unsigned)intent > WEIR_READ))
+		return wi_fail(error, WEIR_INVALID, "unknown intent %d", (int)intent);
+	return checkout(r, &r->plain[intent], r->options.checkout_timeout_ms, conn, error);
+}
+
+weir_status weir_checkout_with(weir_router *r, const weir_request *request, weir_conn **conn,
+                               weir_error *error)
+{
+	struct wi_wish wish;
+	weir_request q;
+	weir_status st = check_in(r, conn, error);
+
+	if (st == WEIR_OK)
+		st = load_request(&q, request, error);
+	if (st != WEIR_OK)
+		return st;
+	make_wish(r, &q, &wish);
+	if (wish.max_lag_ms)
+		wi_monitor_need(r, wish.max_lag_ms);
+	return checkout(r, &wish, timeout_of(r, &q), conn, error);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a forked child may do with its parent's router: as with a pool (pool/child.c), a checkout
+ * fails with FORKED, or, where options.fork says reopen, the first one makes the inside anew: a
+ * keeper, connections and probes of the child's own, nobody known yet. Nothing is said on the
+ * parent's sockets.
+ *
+ * States of reopening: 0 --the first thread--> epoch --it is done--> 0; the others wait at the
+ * word.
+ *
+ * Orderings. [child_router:R1] publishes the new inside, [child_router:A1] sees it. R2 and A2 hand
+ * the turn from one thread to the next.
+ */
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "route/router.h"
+
+static weir_status forked(weir_error *error)
+{
+	return wi_fail(
+		error, WEIR_FORKED,
+		"this router was opened by the parent of this process: open one after the fork");
+}
+
+/* The slots and seats of the parent are forgotten; false: the pool is of no use any more. */
+static bool renew_pool(struct weir_pool *pool, struct wi_keeper *keeper)
+{
+	if (!wi_pool_renew(pool, keeper))
+		return false;
+	wi_store_rlx(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch)); /* R1 publishes it */
+	return true;
+}
+
+static bool renew_host(struct wi_host *h, struct wi_keeper *keeper)
+{
+	wi_probe_forget(&h->probe, keeper);
+	memset(h->reports, 0, sizeof(h->reports));
+	wi_host_start(h);
+	wi_store_rlx(&h->load, 0);
+	if (renew_pool(h->pool, keeper))
+		return true;
+	h->pool = NULL; /* it cannot be freed in order: left alone */
+	return false;
+}
+
+static void renew_monitor(weir_router *r)
+{
+	memset(r->topologies, 0, sizeof(r->topologies));
+	wi_store_rlx(&r->topology, &r->topologies[0]);
+	wi_store_rlx(&r->gate.sleepers, 0);
+	wi_store_rlx(&r->inside, 0);
+	wi_lag_reset(&r->history);
+	r->history_of = NULL;
+	r->grace_owed = r->settled = r->split_told = false;
+	wi_tallies_clear(&r->tallies);
+	wi_monitor_add(r);
+}
+
+/*
+ * The one thread of the child that came first. What fails half-way stays as it is: unusable, but it
+ * can be closed.
+ */
+static weir_status reopen(weir_router *r, weir_error *error)
+{
+	struct wi_keeper *keeper = NULL;
+	weir_status st;
+
+	if (r->spoilt)
+		return forked(error);
+	st = wi_keeper_create(r->world, &keeper, error);
+	if (st != WEIR_OK)
+		return st;
+	r->spoilt = true;
+	wi_keeper_free(r->keeper);
+	r->keeper = keeper;
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		if (!renew_host(&r->hosts[i], keeper))
+			return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
+	renew_monitor(r);
+	st = wi_keeper_start(keeper, error);
+	if (st != WEIR_OK)
+		return st;
+	r->spoilt = false;
+	/* [child_router:R1] publishes the new inside; pairs with A1. */
+	wi_store_rel(&r->fork_epoch, wi_load_rlx(&wi_fork_epoch));
+	return WEIR_OK;
+}
+
+weir_status wi_router_in_child(weir_router *r, weir_error *error)
+{
+	uint32_t epoch = wi_load_rlx(&wi_fork_epoch);
+	weir_status st;
+
+	if (r->options.fork != WEIR_FORK_REOPEN)
+		return forked(error);
+	/* [child_router:A1] sees the router as the first thread made it; pairs with R1. */
+	while (wi_load_acq(&r->fork_epoch) != epoch) {
+		uint32_t holder = wi_load_rlx(&r->reopening);
+
+		if (holder == epoch) {
+			r->world->park(&r->reopening, epoch, WI_FOREVER);
+			continue;
+		}
+		/*
+		 * A holder of another epoch is a thread of the parent, which is not here: its place
+		 * is taken over.
+		 */
+		/* [child_router:A2] sees what the last holder left; pairs with R2. */
+		if (!wi_cas_acq(&r->reopening, &holder, epoch))
+			continue;
+		st = wi_load_rlx(&r->fork_epoch) == epoch ? WEIR_OK : reopen(r, error);
+		/* [child_router:R2] leaves the router to the next; pairs with A2. */
+		wi_store_rel(&r->reopening, 0);
+		r->world->wake(&r->reopening);
+		return st;
+	}
+	return WEIR_OK;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which host a checkout goes to, and the warm path: read the topology, choose, take what is idle
+ * there.
+ *
+ * A read goes to one of the replicas that are able: they answer, and are fresh enough for what was
+ * asked. In its own zone first, by the policy; if the chosen one has nothing idle, to any other
+ * able one that has, its own zone first again; and only if none has, it waits at the chosen one. A
+ * busy host is passed over or queued for, never banned.
+ *
+ * Fresh enough. A limit of lag is kept by what is known, not by what is likely: a replica is as old
+ * as the last time at which it is known to have held all that the primary had. Unknown is not
+ * fresh. A token is reached by a replica on the token's own timeline that has replayed so far, and
+ * by a primary on that or a later one: positions of different timelines do not compare. What is
+ * known may be old, and then errs on the safe side: replicas only move on.
+ */
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "route/balance.h"
+#include "route/router.h"
+
+static const struct wi_topology *topology_of(weir_router *r)
+{
+	/* [route:A1] sees the topology as the monitor wrote it; pairs with R1. */
+	return wi_load_acq(&r->topology);
+}
+
+/* ---- able hosts ---- */
+
+static bool is_recent(const struct wi_host *h, const struct wi_wish *wish, int64_t now_ns)
+{
+	int64_t as_of = wi_load_rlx(&h->as_of_ns);
+	int64_t bytes = wi_load_rlx(&h->lag_bytes);
+
+	if (wish->max_lag_ms &&
+	    (as_of == WI_LAG_UNKNOWN || now_ns - as_of > wish->max_lag_ms * WI_MS))
+		return false;
+	return !wish->max_lag_bytes || (bytes >= 0 && bytes <= wish->max_lag_bytes);
+}
+
+static bool has_reached(const struct wi_topology *t, const struct wi_host *h,
+                        const weir_token *token)
+{
+	if (!token->lsn)
+		return true;
+	if (token->system != t->system || (t->primary && t->timeline != token->timeline))
+		return false;
+	return wi_load_rlx(&h->timeline) == token->timeline && wi_load_rlx(&h->lsn) >= token->lsn;
+}
+
+static bool is_fresh(weir_router *r, const struct wi_topology *t, const struct wi_host *h,
+                     const struct wi_wish *wish)
+{
+	return !wish->bounded || (is_recent(h, wish, wish->max_lag_ms ? r->world->now() : 0) &&
+	                          has_reached(t, h, &wish->at_least));
+}
+
+/* A primary holds whatever was written on its own timeline, and on those it came from. */
+static bool primary_has(const struct wi_topology *t, const weir_token *token)
+{
+	return !token->lsn || (token->system == t->system && t->timeline >= token->timeline);
+}
+
+/* The hosts to choose among, the near ones first. */
+struct field {
+	struct wi_host *const *host;
+	uint32_t n, near;
+	bool stale; /* some were left out because they are not fresh */
+	struct wi_host *room[WI_HOSTS_MAX];
+};
+
+static bool is_near(const weir_router *r, const struct wi_wish *wish, const struct wi_host *h)
+{
+	const char *zone = wish->zone ? wish->zone : r->options.zone;
+
+	return zone[0] && strcmp(zone, h->zone) == 0;
+}
+
+static void gather_part(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish,
+                        struct field *f, bool near)
+{
+	for (uint32_t i = 0; i < t->n_readers; i++) {
+		struct wi_host *h = t->reader[i];
+
+		if ((wish->sick | wish->busy) >> h->number & 1 || is_near(r, wish, h) != near)
+			continue;
+		if (is_fresh(r, t, h, wish))
+			f->room[f->n++] = h;
+		else
+			f->stale = true;
+	}
+}
+
+/* Where something is asked for, or somebody is to be left out. */
+static void gather(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish,
+                   struct field *f)
+{
+	f->n = 0;
+	f->stale = false;
+	f->host = f->room;
+	gather_part(r, t, wish, f, true);
+	f->near = f->n;
+	gather_part(r, t, wish, f, false);
+}
+
+/* ---- taking ---- */
+
+bool wi_choice_weighs(const weir_router *r, const struct wi_choice *choice)
+{
+	return r->weighs && choice->role == WEIR_ROLE_REPLICA;
+}
+
+void wi_choice_made(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
+                    struct wi_seat *seat, struct weir_conn *handle)
+{
+	enum wi_tally what = wish->intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ;
+
+	if (what == WI_TALLY_READ && choice->role == WEIR_ROLE_PRIMARY)
+		what = WI_TALLY_FALLBACK;
+	wi_conn_mark(handle, choice->role, choice->reason, wish->tag,
+	             wi_choice_weighs(r, choice) ? &choice->host->load : NULL);
+	wi_tally_add(&r->tallies, seat, choice->host->number, what);
+}
+
+/* An idle connection of the chosen host, or NULL. */
+static struct weir_conn *take(weir_router *r, const struct wi_wish *wish,
+                              const struct wi_choice *choice, struct wi_seat *seat)
+{
+	struct weir_conn *c = wi_pool_try(choice->host->pool);
+
+	if (!c)
+		return NULL;
+	if (wi_choice_weighs(r, choice))
+		wi_add_rlx(&choice->host->load, 1);
+	wi_choice_made(r, wish, choice, seat, c);
+	return c;
+}
+
+/* Any idle connection of hosts from..to, beginning at `at`, but of the chosen one. */
+static struct weir_conn *take_other(weir_router *r, const struct wi_wish *wish,
+                                    struct wi_choice *choice, struct wi_seat *seat,
+                                    const struct field *f, uint32_t from, uint32_t to)
+{
+	const struct wi_host *chosen = choice->host;
+	uint32_t n = to - from, start = n > 1 ? wi_rng_below(&seat->rng, n) : 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct weir_conn *c;
+
+		choice->host = f->host[from + (start + i) % n];
+		if (choice->host != chosen && (c = take(r, wish, choice, seat)))
+			return c;
+	}
+	return NULL;
+}
+
+static struct weir_conn *spill(weir_router *r, const struct wi_wish *wish, struct wi_choice *choice,
+                               struct wi_seat *seat, const struct field *f)
+{
+	struct wi_choice other = {
+		.host = choice->host, .role = choice->role, .reason = WEIR_REASON_SPILLED};
+	struct weir_conn *c = take_other(r, wish, &other, seat, f, 0, f->near);
+
+	if (!c) {
+		other.host = choice->host;
+		c = take_other(r, wish, &other, seat, f, f->near, f->n);
+	}
+	if (c)
+		*choice = other;
+	return c;
+}
+
+static struct weir_conn *from_readers(weir_router *r, const struct wi_wish *wish,
+                                      struct wi_seat *seat, const struct field *f,
+                                      struct wi_choice *choice)
+{
+	uint32_t at = wi_balance_pick(r->balance, f->host, f->near ? f->near : f->n, seat);
+	struct weir_conn *c;
+
+	choice->host = f->host[at];
+	choice->role = WEIR_ROLE_REPLICA;
+	choice->reason = WEIR_REASON_BALANCED;
+	c = take(r, wish, choice, seat);
+	return c || f->n == 1 ? c : spill(r, wish, choice, seat, f);
+}
+
+static struct weir_conn *from_primary(weir_router *r, const struct wi_topology *t,
+                                      const struct wi_wish *wish, struct wi_seat *seat,
+                                      weir_reason reason, struct wi_choice *choice)
+{
+	if (!t->primary || (wish->sick | wish->busy) >> t->primary->number & 1 ||
+	    !primary_has(t, &wish->at_least))
+		return NULL;
+	choice->host = t->primary;
+	choice->role = WEIR_ROLE_PRIMARY;
+	choice->reason = reason;
+	return take(r, wish, choice, seat);
+}
+
+struct weir_conn *wi_choose(weir_router *r, const struct wi_wish *wish, struct wi_seat *seat,
+                            struct wi_choice *choice)
+{
+	const struct wi_topology *t = topology_of(r);
+	struct field f;
+
+	*choice = (struct wi_choice){.pending = !t->settled};
+	if (wish->intent == WEIR_WRITE)
+		return from_primary(r, t, wish, seat, WEIR_REASON_WRITE, choice);
+	if (wi_unlikely(wish->bounded || wish->sick | wish->busy || wish->zone)) {
+		gather(r, t, wish, &f);
+	} else {
+		f.host = t->reader;
+		f.n = t->n_readers;
+		f.near = t->n_near;
+		f.stale = false;
+	}
+	if (wi_likely(f.n))
+		return from_readers(r, wish, seat, &f, choice);
+	choice->stale = f.stale;
+	/* Busy replicas are no reason to load the primary. */
+	if (wish->busy || wish->fallback != WEIR_FALLBACK_PRIMARY)
+		return NULL;
+	return from_primary(r, t, wish, seat,
+	                    f.stale ? WEIR_REASON_TOO_STALE : WEIR_REASON_NO_REPLICA, choice);
+}
+
+bool wi_choice_holds(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice)
+{
+	const struct wi_topology *t = topology_of(r);
+
+	if (choice->role == WEIR_ROLE_PRIMARY)
+		return t->primary == choice->host && primary_has(t, &wish->at_least);
+	for (uint32_t i = 0; i < t->n_readers; i++)
+		if (t->reader[i] == choice->host)
+			return is_fresh(r, t, choice->host, wish);
+	return false;
+}

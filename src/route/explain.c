@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The words when no host is able: what was wanted, and then every host with its role, its lag and
+ * its last error, so that nobody has to ask the servers what the router saw.
+ *
+ * Orderings. [route:A2] reads a host's report; its partner is in topology.c.
+ */
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/rcu.h"
+#include "base/text.h"
+#include "route/router.h"
+
+#define WORDS_MIN 48 /* of an error, however many hosts there are */
+
+static const struct wi_report *report_of(const struct wi_host *h)
+{
+	/* [route:A2] sees the report as the monitor wrote it; pairs with R2. */
+	return wi_load_acq(&h->report);
+}
+
+int64_t wi_host_lag_ms(const struct wi_host *h, weir_role role, int64_t now_ns)
+{
+	int64_t since = wi_load_rlx(&h->behind_since_ns);
+
+	switch (role) {
+	case WEIR_ROLE_PRIMARY:
+		return 0;
+	case WEIR_ROLE_REPLICA:
+		if (since == WI_LAG_UNKNOWN)
+			return -1;
+		return since && now_ns > since ? (now_ns - since) / WI_MS : 0;
+	case WEIR_ROLE_UNKNOWN:
+		break;
+	}
+	return -1;
+}
+
+static bool is_lasting(enum wi_fault fault)
+{
+	return fault == WI_FAULT_AUTH || fault == WI_FAULT_CONFIG;
+}
+
+bool wi_is_hopeless(weir_router *r)
+{
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		if (!is_lasting(report_of(&r->hosts[i])->failure.fault))
+			return false;
+	return true;
+}
+
+static bool all_refused_credentials(weir_router *r)
+{
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		if (report_of(&r->hosts[i])->failure.fault != WI_FAULT_AUTH)
+			return false;
+	return true;
+}
+
+static void say_what(struct wi_text *t, const struct wi_wish *wish, const struct wi_choice *choice)
+{
+	if (choice->pending)
+		wi_text_add(t, "not every host has been looked at yet");
+	else if (wish->intent == WEIR_WRITE)
+		wi_text_add(t, "no host can take a write: no primary is known");
+	else if (choice->stale)
+		wi_text_add(t,
+		            "no host can serve this read: no replica is known to be fresh enough");
+	else
+		wi_text_add(t, "no host can serve this read: no replica is known");
+	if (wish->intent == WEIR_READ && wish->fallback == WEIR_FALLBACK_PRIMARY &&
+	    !choice->pending)
+		wi_text_add(t, ", and no primary that could do it");
+}
+
+static void say_lag(struct wi_text *t, const struct wi_host *h, weir_role role, int64_t now_ns)
+{
+	int64_t lag = wi_host_lag_ms(h, role, now_ns);
+	int64_t as_of = wi_load_rlx(&h->as_of_ns);
+
+	if (role != WEIR_ROLE_REPLICA)
+		return;
+	if (lag < 0)
+		wi_text_add(t, ", lag unknown");
+	else
+		wi_text_add(t, ", lag %lld ms", (long long)lag);
+	if (as_of != WI_LAG_UNKNOWN)
+		wi_text_add(t, ", known to be current %lld ms ago",
+		            (long long)((now_ns - as_of) / WI_MS));
+}
+
+/*
+ * The error of a probe, or of the pool where the probe is content and the pool could not connect.
+ */
+static void say_error(struct wi_text *t, struct wi_host *h, const struct wi_report *report,
+                      bool sick, int width)
+{
+	weir_pool_stats pool;
+
+	if (report->failure.text[0]) {
+		wi_text_add(t, ": %.*s", width, report->failure.text);
+		return;
+	}
+	wi_pool_read(h->pool, &pool);
+	if ((sick || pool.breaker_open) && pool.last_connect_error[0])
+		wi_text_add(t, ": cannot connect: %.*s", width, pool.last_connect_error);
+}
+
+static void say_host(struct wi_text *t, struct wi_host *h, const struct wi_wish *wish,
+                     int64_t now_ns, int width)
+{
+	const struct wi_report *report = report_of(h);
+
+	wi_text_add(t, "\n%s: %s", h->endpoint->name, weir_role_name(report->role));
+	if (!report->sight.answered && !report->failure.text[0])
+		wi_text_add(t, ", not probed yet");
+	say_lag(t, h, report->role, now_ns);
+	say_error(t, h, report, wish->sick >> h->number & 1, width);
+}
+
+weir_status wi_explain(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
+                       weir_error *error)
+{
+	weir_status st = all_refused_credentials(r) ? WEIR_AUTH : WEIR_UNAVAILABLE;
+	int width = (int)(sizeof(error->text) / r->n_hosts) - 64;
+	int64_t now_ns = r->world->now();
+	struct wi_text t;
+
+	if (!error)
+		return st;
+	wi_fail(error, st, "%s", "");
+	if (r->n_hosts == 1)
+		wi_copy(error->host, sizeof(error->host), r->hosts[0].endpoint->name);
+	if (r->n_hosts == 1 || st == WEIR_AUTH)
+		memcpy(error->sqlstate, report_of(&r->hosts[0])->failure.sqlstate,
+		       sizeof(error->sqlstate));
+	wi_text_init(&t, error->text, sizeof(error->text));
+	if (st == WEIR_AUTH)
+		wi_text_add(&t, "every host refused the credentials");
+	else
+		say_what(&t, wish, choice);
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		say_host(&t, &r->hosts[i], wish, now_ns, width > WORDS_MIN ? width : WORDS_MIN);
+	return st;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The question and how it is asked. One query, one round trip, every name qualified so that no
+ * search_path of the probing role can change its meaning.
+ *
+ * A server that refuses part of it (functions missing or not granted, as behind some services) is
+ * asked the basic question instead: then role and writability are known, and position, timeline and
+ * system are not.
+ */
+#include "route/probe.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/line.h"
+#include "base/text.h"
+#include "pool/resolve.h"
+#include "pool/target.h"
+#include "route/lsn.h"
+
+/*
+ * The role is read once, in the subquery: a server that is promoted while it answers says either
+ * the old or the new truth. A standby's timeline is the highest that it is known to follow: what
+ * its receiver says is hidden from ordinary roles, what its control file says can be late, and none
+ * of them can be too high.
+ */
+#define BASIC_COLUMNS                                                                              \
+	"here.recovering, pg_catalog.current_setting('default_transaction_read_only'),"            \
+	" pg_catalog.current_setting('server_version_num')"
+#define FROM_HERE " FROM (SELECT pg_catalog.pg_is_in_recovery() AS recovering OFFSET 0) AS here"
+
+static const char basic_question[] = "SELECT " BASIC_COLUMNS FROM_HERE;
+
+static const char full_question[] =
+	"SELECT " BASIC_COLUMNS ","
+	" (SELECT system_identifier FROM pg_catalog.pg_control_system()),"
+	" pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()),"
+	" CASE WHEN here.recovering THEN pg_catalog.pg_last_wal_replay_lsn()"
+	" ELSE pg_catalog.pg_current_wal_insert_lsn() END,"
+	" CASE WHEN here.recovering THEN NULL"
+	" ELSE pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END,"
+	" CASE WHEN here.recovering THEN GREATEST("
+	"(SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver),"
+	" (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()),"
+	" (SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery())) END,"
+	" pg_catalog.current_setting('wal_block_size'),"
+	" pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))" FROM_HERE;
+
+enum column {
+	RECOVERING,
+	READ_ONLY,
+	VERSION,
+	BASIC_WIDTH,
+	SYSTEM = BASIC_WIDTH,
+	STARTED,
+	LSN,
+	OWN_TIMELINE,
+	STANDBY_TIMELINE,
+	BLOCK_BYTES,
+	SEGMENT_BYTES,
+	FULL_WIDTH
+};
+
+/* ---- the answer ---- */
+
+static uint64_t number(const struct wi_answer *a, enum column column, int base)
+{
+	uint64_t n;
+
+	if ((size_t)column >= a->columns || a->is_null[column] ||
+	    !wi_number_parse(a->value[column], base, &n))
+		return 0;
+	return n;
+}
+
+/*
+ * "1732145109.123456" in microseconds: enough of it to tell servers apart; 0 if it cannot be read.
+ */
+static uint64_t microseconds(const char *text)
+{
+	uint64_t n = 0;
+	int after = -1;
+
+	for (; *text; text++) {
+		if (*text == '.' && after < 0)
+			after = 0;
+		else if (*text < '0' || *text > '9' || n > UINT64_MAX / 100)
+			return 0;
+		else if (after < 6) {
+			n = n * 10 + (uint64_t)(*text - '0');
+			after += after >= 0;
+		}
+	}
+	for (after = after < 0 ? 0 : after; after < 6; after++)
+		n *= 10;
+	return n;
+}
+
+static void read_positions(struct wi_sight *s, const struct wi_answer *a)
+{
+	uint64_t lsn;
+
+	s->system = number(a, SYSTEM, 10);
+	s->started = a->is_null[STARTED] ? 0 : microseconds(a->value[STARTED]);
+	s->timeline = (uint32_t)(s->in_recovery ? number(a, STANDBY_TIMELINE, 10)
+	                                        : number(a, OWN_TIMELINE, 16));
+	if (a->is_null[LSN] || !wi_lsn_parse(a->value[LSN], &lsn))
+		return;
+	s->lsn = s->in_recovery ? lsn
+	                        : wi_lsn_normalise(lsn, number(a, BLOCK_BYTES, 10),
+	                                           number(a, SEGMENT_BYTES, 10));
+}
+
+/* false: this is no answer to the question. */
+static bool read_answer(struct wi_sight *s, const struct wi_answer *a)
+{
+	if (!a->has_row || a->columns < BASIC_WIDTH || a->is_null[RECOVERING])
+		return false;
+	*s = (struct wi_sight){
+		.answered = true,
+		.in_recovery = a->value[RECOVERING][0] == 't',
+		.read_only = strcmp(a->value[READ_ONLY], "on") == 0,
+	};
+	if (a->columns >= FULL_WIDTH)
+		read_positions(s, a);
+	return true;
+}
+
+/* ---- asking ---- */
+
+static void hear(struct wi_watch *watch, uint32_t events)
+{
+	(void)events;
+	WI_CONTAINER_OF(watch, struct wi_probe, watch)->heard = true;
+}
+
+static bool wait_on(struct wi_probe *p, uint32_t events)
+{
+	return wi_keeper_watch(p->keeper, &p->watch, p->driver->fd(p->link), events);
+}
+
+static void hang_up(struct wi_probe *p)
+{
+	int fd;
+
+	wi_keeper_watch(p->keeper, &p->watch, -1, 0);
+	wi_resolve_drop(p->resolving);
+	p->resolving = NULL;
+	if (p->link) {
+		fd = p->driver->close(p->link);
+		if (fd >= 0)
+			/* a probe's successor need not wait for its process to be gone */
+			close(fd);
+		p->link = NULL;
+	}
+	p->state = WI_PROBE_AWAY;
+}
+
+static enum wi_probe_news failed(struct wi_probe *p)
+{
+	hang_up(p);
+	p->found.sight = (struct wi_sight){0};
+	if (!p->found.failure.text[0])
+		wi_copy(p->found.failure.text, sizeof(p->found.failure.text), "the probe failed");
+	return WI_PROBE_FAILED;
+}
+
+static enum wi_probe_news failed_with(struct wi_probe *p, enum wi_fault fault, const char *text)
+{
+	p->found.failure = (struct wi_failure){.fault = fault};
+	wi_copy(p->found.failure.text, sizeof(p->found.failure.text), text);
+	return failed(p);
+}
+
+static enum wi_probe_news timed_out(struct wi_probe *p)
+{
+	static const char *const doing[] = {[WI_PROBE_AWAY] = "",
+	                                    [WI_PROBE_RESOLVING] = "looking up the host name",
+	                                    [WI_PROBE_CONNECTING] = "connecting",
+	                                    [WI_PROBE_ASKING] = "asking for the role",
+	                                    [WI_PROBE_IDLE] = ""};
+	char text[128];
+
+	snprintf(text, sizeof(text), "no answer within %lld ms while %s", (long long)p->limit_ms,
+	         doing[p->state]);
+	return failed_with(p, WI_FAULT_TIMEOUT, text);
+}
+
+static enum wi_probe_news answered(struct wi_probe *p, int64_t now_ns)
+{
+	struct wi_facts facts;
+
+	if (!read_answer(&p->found.sight, &p->answer))
+		return failed_with(p, WI_FAULT_SQL,
+		                   "the server's answer to the probe makes no sense");
+	p->found.sight.asked_ns = p->asked_ns;
+	p->found.sight.answered_ns = now_ns;
+	p->found.version = (int)number(&p->answer, VERSION, 10);
+	p->found.failure = (struct wi_failure){0};
+	p->driver->facts(p->link, &facts);
+	memcpy(p->found.tls, facts.tls, sizeof(p->found.tls));
+	p->state = WI_PROBE_IDLE;
+	p->heard = false;
+	if (!wait_on(p, EPOLLIN | EPOLLRDHUP))
+		return failed_with(p, WI_FAULT_MEMORY, "cannot watch the probe's socket");
+	return WI_PROBE_ANSWERED;
+}
+
+static enum wi_probe_news read_on(struct wi_probe *p, int64_t now_ns);
+static enum wi_probe_news look_for_host(struct wi_probe *p, int64_t now_ns);
+
+/*
+ * The exchange failed. If it was over a connection of an earlier question, the server may only have
+ * ended that session: a new connection, within the same deadline, will tell.
+ */
+static enum wi_probe_news lost(struct wi_probe *p, int64_t now_ns)
+{
+	if (!p->reused)
+		return failed(p);
+	hang_up(p);
+	p->reused = false;
+	return look_for_host(p, now_ns);
+}
+
+static enum wi_probe_news ask(struct wi_probe *p, int64_t now_ns)
+{
+	p->state = WI_PROBE_ASKING;
+	p->asked_ns = now_ns;
+	if (!p->driver->send(p->link, p->basic ? basic_question : full_question, &p->found.failure))
+		return lost(p, now_ns);
+	return read_on(p, now_ns);
+}
+
+static enum wi_probe_news wait_for(struct wi_probe *p, uint32_t events)
+{
+	if (!wait_on(p, events))
+		return failed_with(p, WI_FAULT_MEMORY, "cannot watch the probe's socket");
+	return WI_PROBE_NO_NEWS;
+}
+
+static enum wi_probe_news read_on(struct wi_probe *p, int64_t now_ns)
+{
+	switch (p->driver->answer_step(p->link, &p->answer, &p->found.failure)) {
+	case WI_STEP_DONE:
+		return answered(p, now_ns);
+	case WI_STEP_READ:
+		return wait_for(p, EPOLLIN);
+	case WI_STEP_WRITE:
+		return wait_for(p, EPOLLIN | EPOLLOUT);
+	case WI_STEP_FAILED:
+		break;
+	}
+	if (p->found.failure.fault != WI_FAULT_SQL)
+		return lost(p, now_ns);
+	if (p->basic)
+		return failed(p);
+	p->basic = true;
+	return ask(p, now_ns);
+}
+
+static enum wi_probe_news connect_on(struct wi_probe *p, int64_t now_ns)
+{
+	switch (p->driver->connect_step(p->link, &p->found.failure)) {
+	case WI_STEP_DONE:
+		return ask(p, now_ns);
+	case WI_STEP_READ:
+		return wait_for(p, EPOLLIN);
+	case WI_STEP_WRITE:
+		return wait_for(p, EPOLLOUT);
+	case WI_STEP_FAILED:
+		break;
+	}
+	return failed(p);
+}
+
+static enum wi_probe_news connect_to(struct wi_probe *p, const char *address, int64_t now_ns)
+{
+	p->state = WI_PROBE_CONNECTING;
+	p->basic = false;
+	p->link = p->driver->connect(&p->target, address);
+	if (!p->link)
+		return failed_with(p, WI_FAULT_MEMORY, "no memory for a probe's connection");
+	return connect_on(p, now_ns);
+}
+
+static enum wi_probe_news resolve_on(struct wi_probe *p, int64_t now_ns)
+{
+	char address[WI_ADDRESS];
+
+	switch (wi_resolve_poll(p->resolving, address, &p->found.failure)) {
+	case 0:
+		return WI_PROBE_NO_NEWS;
+	case 1:
+		p->resolving = NULL;
+		return connect_to(p, address, now_ns);
+	default:
+		p->resolving = NULL;
+		return failed(p);
+	}
+}
+
+static enum wi_probe_news look_for_host(struct wi_probe *p, int64_t now_ns)
+{
+	const struct wi_endpoint *e = p->target.endpoint;
+
+	p->state = WI_PROBE_RESOLVING;
+	if (e->hostaddr[0] || e->host[0] == '/' || e->host[0] == '@' || e->host[0] == '\0')
+		return connect_to(p, NULL, now_ns);
+	if (wi_host_is_literal(e->host))
+		return connect_to(p, e->host, now_ns);
+	p->resolving = wi_resolve_start(e->host);
+	if (!p->resolving)
+		return failed_with(p, WI_FAULT_MEMORY, "no memory for a name lookup");
+	return resolve_on(p, now_ns);
+}
+
+/*
+ * The idle connection has something to say: its end, most likely. That revokes nothing yet, as it
+ * may be this one session that was ended; the next question, at once, will tell.
+ */
+static enum wi_probe_news idle_heard(struct wi_probe *p)
+{
+	struct wi_failure why;
+
+	p->heard = false;
+	if (!p->driver->peek(p->link, &why))
+		hang_up(p);
+	return WI_PROBE_STIRRED;
+}
+
+void wi_probe_begin(struct wi_probe *p, int64_t now_ns, int64_t limit_ms)
+{
+	p->begun_ns = now_ns;
+	p->limit_ms = limit_ms;
+	p->deadline_ns = wi_deadline_after(now_ns, limit_ms);
+	p->heard = true; /* the first step needs no event */
+	p->reused = p->state == WI_PROBE_IDLE;
+	p->state = p->reused ? WI_PROBE_ASKING : WI_PROBE_RESOLVING;
+	p->asked_ns = 0;
+}
+
+enum wi_probe_news wi_probe_step(struct wi_probe *p, int64_t now_ns)
+{
+	if (!wi_probe_is_busy(p))
+		return p->state == WI_PROBE_IDLE && p->heard ? idle_heard(p) : WI_PROBE_NO_NEWS;
+	if (now_ns >= p->deadline_ns)
+		return timed_out(p);
+	if (!p->heard && !p->resolving && now_ns < p->driver->due(p->link))
+		return WI_PROBE_NO_NEWS;
+	p->heard = false;
+	switch (p->state) {
+	case WI_PROBE_RESOLVING:
+		return p->resolving ? resolve_on(p, now_ns) : look_for_host(p, now_ns);
+	case WI_PROBE_CONNECTING:
+		return connect_on(p, now_ns);
+	case WI_PROBE_ASKING:
+		return p->asked_ns ? read_on(p, now_ns) : ask(p, now_ns);
+	case WI_PROBE_AWAY:
+	case WI_PROBE_IDLE:
+		break;
+	}
+	return WI_PROBE_NO_NEWS;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+int64_t wi_probe_due(const struct wi_probe *p, int64_t now_ns)
+{
+	if (!wi_probe_is_busy(p))
+		return p->state == WI_PROBE_IDLE && p->heard ? now_ns : WI_FOREVER;
+	if (p->heard)
+		return now_ns;
+	if (p->resolving)
+		return earlier(now_ns + WI_RESOLVE_POLL_NS, p->deadline_ns);
+	return earlier(p->driver->due(p->link), p->deadline_ns);
+}
+
+bool wi_probe_is_busy(const struct wi_probe *p)
+{
+	return p->state != WI_PROBE_AWAY && p->state != WI_PROBE_IDLE;
+}
+
+void wi_probe_init(struct wi_probe *p, const struct wi_driver *driver, struct wi_keeper *keeper,
+                   const struct wi_target *target)
+{
+	*p = (struct wi_probe){
+		.driver = driver,
+		.keeper = keeper,
+		.target = *target,
+		.watch = {.fd = -1, .ready = hear},
+	};
+}
+
+void wi_probe_stop(struct wi_probe *p)
+{
+	hang_up(p);
+}
+
+void wi_probe_fini(struct wi_probe *p)
+{
+	wi_target_fini(&p->target);
+}
+
+void wi_probe_forget(struct wi_probe *p, struct wi_keeper *keeper)
+{
+	struct wi_target target = p->target;
+
+	/* One that the parent was working on may be half-changed: it is left alone. */
+	if (p->link && p->state == WI_PROBE_IDLE)
+		p->driver->abandon(p->link);
+	wi_probe_init(p, p->driver, keeper, &target);
+}

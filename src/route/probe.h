@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A probe: one connection of the router's own to one host, and one question asked over it again and
+ * again. It never comes out of a pool, so that a full pool cannot hide what became of the host.
+ *
+ *	        begin                        connected            answered
+ *	AWAY ----------> RESOLVING --> CONNECTING --> ASKING -------------> IDLE
+ *	  ^                ^                           | | ^                 | |
+ *	  |                +-- lost, of a reused one --+ | +----- begin -----+ |
+ *	  |                                              |                     |
+ *	  +--- failed, or no answer by the deadline -----+                     |
+ *	  +---- lost ----------------------------------------------------------+
+ *
+ * All of it on the keeper's thread.
+ */
+#ifndef WI_ROUTE_PROBE_H
+#define WI_ROUTE_PROBE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/driver.h"
+#include "pool/keeper.h"
+#include "route/roles.h"
+
+enum wi_probe_state {
+	WI_PROBE_AWAY,
+	WI_PROBE_RESOLVING,
+	WI_PROBE_CONNECTING,
+	WI_PROBE_ASKING,
+	WI_PROBE_IDLE
+};
+
+/* What the last completed probe came to. */
+struct wi_finding {
+	struct wi_sight sight;     /* zeroed if it failed */
+	struct wi_failure failure; /* why it failed */
+	int version;               /* server_version_num of the last answer, or 0 */
+	char tls[64];              /* of the last answer, or "" */
+};
+
+/* Access key: (c) constant after init; everything else is the keeper's thread's. */
+struct wi_probe {
+	const struct wi_driver *driver; /* (c) */
+	struct wi_keeper *keeper;       /* (c) */
+	struct wi_target target;        /* (c) */
+	enum wi_probe_state state;
+	void *link;
+	void *resolving;
+	struct wi_watch watch;
+	bool heard;  /* the descriptor had something to say */
+	bool reused; /* asks over the connection of an earlier question */
+	bool basic;  /* this server does not answer the whole question */
+	int64_t begun_ns;
+	int64_t asked_ns;
+	int64_t deadline_ns;
+	int64_t limit_ms; /* of this one, for its words */
+	struct wi_answer answer;
+	struct wi_finding found;
+};
+
+/* target is taken over. */
+void wi_probe_init(struct wi_probe *probe, const struct wi_driver *driver, struct wi_keeper *keeper,
+                   const struct wi_target *target);
+
+/* Closes the connection without waiting. */
+void wi_probe_stop(struct wi_probe *probe);
+
+/* Gives back what init took. Stopped, or forgotten. */
+void wi_probe_fini(struct wi_probe *probe);
+
+/*
+ * In a forked child: the connection is the parent's. What comes next is done on this keeper (NULL:
+ * nothing will).
+ */
+void wi_probe_forget(struct wi_probe *probe, struct wi_keeper *keeper);
+
+/* Whether a question is under way. */
+bool wi_probe_is_busy(const struct wi_probe *probe);
+
+/*
+ * Begins to ask, connecting first if need be; it ends, one way or the other, within limit_ms. Not
+ * while busy.
+ */
+void wi_probe_begin(struct wi_probe *probe, int64_t now_ns, int64_t limit_ms);
+
+enum wi_probe_news {
+	WI_PROBE_NO_NEWS,
+	WI_PROBE_ANSWERED, /* found.sight is new */
+	WI_PROBE_FAILED,   /* found.failure is new */
+	WI_PROBE_STIRRED,  /* the idle connection said something, or was lost: ask */
+};
+
+/* Goes on as far as it can without waiting. */
+enum wi_probe_news wi_probe_step(struct wi_probe *probe, int64_t now_ns);
+
+/* When to step again though nothing is heard. */
+int64_t wi_probe_due(const struct wi_probe *probe, int64_t now_ns);
+
+#endif

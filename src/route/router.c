@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Making a router, and closing it.
+ *
+ * Closing. `closed` is set, the pools are shut, and who sleeps at the gate is woken; then the
+ * keeper ends when its jobs are finished: the pools when all connections are back, the monitor when
+ * its probes are closed and nobody is inside. Whoever is neither inside nor holds a connection is
+ * at most in a read section, and that is waited for before anything is freed. If the drain time
+ * passes first, the keeper frees everything itself when it ends.
+ *
+ * Orderings. [route:R4] publishes `closed` to the monitor ([route:A4]). `inside` and `closed` are
+ * sequentially consistent: a caller raises the one and looks at the other, the closer the other way
+ * round.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/fork.h"
+#include "base/rcu.h"
+#include "base/text.h"
+#include "config/options.h"
+#include "pool/target.h"
+#include "route/balance.h"
+#include "route/router.h"
+
+/* ---- coming and going ---- */
+
+bool wi_router_enter(weir_router *r)
+{
+	bool closed;
+
+	wi_rcu_enter();
+	wi_add_seq(&r->inside, 1);
+	closed = wi_load_seq(&r->closed);
+	wi_rcu_leave();
+	if (closed)
+		wi_router_leave(r);
+	return !closed;
+}
+
+void wi_router_leave(weir_router *r)
+{
+	/* The read section keeps keeper and router after the count is lowered. */
+	wi_rcu_enter();
+	wi_sub_seq(&r->inside, 1);
+	if (wi_unlikely(wi_load_seq(&r->closed)))
+		wi_keeper_ring(r->keeper);
+	wi_rcu_leave();
+}
+
+/* ---- making ---- */
+
+static weir_status add_named(weir_router *r, const char *text, weir_error *error)
+{
+	struct wi_endpoint *more = NULL, *all;
+	size_t n = 0;
+	weir_status st;
+
+	if (!text[0])
+		return WEIR_OK;
+	st = wi_endpoints_parse(text, &more, &n, error);
+	if (st != WEIR_OK)
+		return st;
+	all = wi_alloc((r->n_named + n) * sizeof(*all));
+	if (all) {
+		if (r->n_named)
+			memcpy(all, r->named, r->n_named * sizeof(*all));
+		memcpy(all + r->n_named, more, n * sizeof(*all));
+		wi_free(r->named, r->n_named * sizeof(*all));
+		r->named = all;
+		r->n_named += n;
+	}
+	wi_free(more, n * sizeof(*more));
+	return all ? WEIR_OK : wi_fail(error, WEIR_NO_MEMORY, "no memory for the named endpoints");
+}
+
+/* The hosts: those of the connection string, or the endpoints named by hand, the writer first. */
+static weir_status find_endpoints(weir_router *r, size_t *n_writers, weir_error *error)
+{
+	weir_status st = add_named(r, r->options.primary, error);
+
+	*n_writers = r->n_named;
+	if (st == WEIR_OK && r->n_named > 1)
+		st = wi_fail(error, WEIR_INVALID,
+		             "option primary names %zu endpoints: one is the writer", r->n_named);
+	if (st == WEIR_OK)
+		st = add_named(r, r->options.replicas, error);
+	if (st != WEIR_OK)
+		return st;
+	r->n_hosts = (uint32_t)(r->n_named ? r->n_named : r->dsn.n_hosts);
+	if ((r->n_named ? r->n_named : r->dsn.n_hosts) > WI_HOSTS_MAX)
+		return wi_fail(error, WEIR_INVALID, "a router has at most %d hosts, %zu are named",
+		               WI_HOSTS_MAX, r->n_named ? r->n_named : r->dsn.n_hosts);
+	return WEIR_OK;
+}
+
+/*
+ * The i-th of the comma-separated zones; there may be fewer than hosts. *left: some are left after
+ * the last host.
+ */
+static weir_status set_zones(weir_router *r, weir_error *error)
+{
+	const char *at = r->options.host_zones;
+
+	for (uint32_t i = 0; i < r->n_hosts && *at; i++) {
+		size_t length = strcspn(at, ",");
+
+		if (length >= sizeof(r->hosts[i].zone))
+			return wi_fail(error, WEIR_INVALID,
+			               "option host_zones: the zone of %s is too long",
+			               r->hosts[i].endpoint->name);
+		memcpy(r->hosts[i].zone, at, length);
+		at += length;
+		at += *at == ',';
+	}
+	if (*at)
+		return wi_fail(error, WEIR_INVALID,
+		               "option host_zones names more zones than there are hosts (%u)",
+		               r->n_hosts);
+	return WEIR_OK;
+}
+
+void wi_host_start(struct wi_host *h)
+{
+	h->opinion = (struct wi_opinion){.role = WEIR_ROLE_UNKNOWN};
+	h->next_ns = 0;
+	h->asking_for = h->answered_for = wi_load_rlx(&h->router->tickets);
+	h->failures = h->send_away = 0;
+	h->completed = h->trouble = false;
+	atomic_init(&h->lsn, 0);
+	atomic_init(&h->timeline, 0);
+	atomic_init(&h->answered_ns, 0);
+	atomic_init(&h->report, &h->reports[0]);
+	atomic_init(&h->as_of_ns, WI_LAG_UNKNOWN);
+	atomic_init(&h->behind_since_ns, WI_LAG_UNKNOWN);
+	atomic_init(&h->lag_bytes, -1);
+}
+
+static weir_status make_host(weir_router *r, struct wi_host *h, void *script, weir_error *error)
+{
+	struct wi_pool_config config = {.driver = r->driver,
+	                                .world = r->world,
+	                                .dsn = &r->dsn,
+	                                .endpoint = h->endpoint,
+	                                .options = &r->options,
+	                                .script = script,
+	                                .on_trouble = wi_monitor_trouble,
+	                                .trouble_arg = h};
+	struct wi_target target;
+	weir_status st;
+
+	wi_host_start(h);
+	st = wi_target_build(&target, &r->dsn, &r->options, h->endpoint, "weir probe", script,
+	                     error);
+	if (st != WEIR_OK)
+		return st;
+	wi_probe_init(&h->probe, r->driver, r->keeper, &target);
+	return wi_pool_create(&config, r->keeper, &h->pool, error);
+}
+
+static weir_status make_hosts(weir_router *r, const struct wi_router_config *config,
+                              size_t n_writers, weir_error *error)
+{
+	weir_status st;
+
+	r->hosts = wi_alloc_aligned(r->n_hosts * sizeof(*r->hosts), WI_LINE);
+	if (!r->hosts || !wi_tallies_init(&r->tallies, r->n_hosts))
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for %u hosts", r->n_hosts);
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		struct wi_host *h = &r->hosts[i];
+
+		h->router = r;
+		h->number = i;
+		h->endpoint = r->named ? &r->named[i] : &r->dsn.hosts[i];
+		if (r->named)
+			h->named = i < n_writers ? WI_NAMED_WRITER : WI_NAMED_READER;
+	}
+	st = set_zones(r, error);
+	for (uint32_t i = 0; i < r->n_hosts && st == WEIR_OK; i++)
+		st = make_host(r, &r->hosts[i], i < config->n_scripts ? config->scripts[i] : NULL,
+		               error);
+	return st;
+}
+
+static weir_fallback fallback_of(int64_t option)
+{
+	static const weir_fallback of[] = {
+		[WEIR_READ_FALLBACK_PRIMARY] = WEIR_FALLBACK_PRIMARY,
+		[WEIR_READ_FALLBACK_WAIT] = WEIR_FALLBACK_WAIT,
+		[WEIR_READ_FALLBACK_FAIL] = WEIR_FALLBACK_FAIL,
+	};
+
+	return of[option];
+}
+
+static void start_values(weir_router *r)
+{
+	const weir_options *o = &r->options;
+
+	atomic_init(&r->topology, &r->topologies[0]);
+	atomic_init(&r->fork_epoch, wi_load_rlx(&wi_fork_epoch));
+	atomic_init(&r->tightest_ms, o->max_lag_ms);
+	r->balance = (weir_balance)o->balance;
+	r->weighs = wi_balance_weighs(r->balance);
+	r->plain[WEIR_WRITE] =
+		(struct wi_wish){.intent = WEIR_WRITE, .fallback = WEIR_FALLBACK_FAIL};
+	r->plain[WEIR_READ] = (struct wi_wish){
+		.intent = WEIR_READ,
+		.fallback = fallback_of(o->read_fallback),
+		.bounded = o->max_lag_ms || o->max_lag_bytes,
+		.max_lag_ms = o->max_lag_ms,
+		.max_lag_bytes = o->max_lag_bytes,
+	};
+	wi_rng_seed(&r->rng, (uint64_t)r->world->now() ^ (uintptr_t)r);
+}
+
+/* Whatever of it was made. The keeper does not run (any more), and nobody can be inside. */
+static void destroy(weir_router *r, bool in_child)
+{
+	if (!r)
+		return;
+	wi_rcu_wait(); /* read sections that began before may still look, or ring the keeper */
+	for (uint32_t i = 0; i < r->n_hosts && r->hosts; i++) {
+		if (in_child && r->hosts[i].pool)
+			wi_pool_forget(r->hosts[i].pool);
+		if (in_child)
+			wi_probe_forget(&r->hosts[i].probe, NULL);
+		wi_pool_free(r->hosts[i].pool);
+		wi_probe_fini(&r->hosts[i].probe);
+	}
+	if (r->tallies.rest)
+		wi_tallies_fini(&r->tallies);
+	wi_free(r->hosts, r->n_hosts * sizeof(*r->hosts));
+	wi_keeper_free(r->keeper);
+	wi_free(r->named, r->n_named * sizeof(*r->named));
+	wi_dsn_fini(&r->dsn);
+	wi_free(r, sizeof(*r));
+}
+
+static weir_status build(weir_router *r, const struct wi_router_config *config,
+                         const char *conninfo, const weir_options *options, weir_error *error)
+{
+	size_t n_writers = 0;
+	weir_status st = wi_options_load(&r->options, options, error);
+
+	if (st == WEIR_OK)
+		st = wi_dsn_parse(&r->dsn, conninfo, &r->options, error);
+	if (st == WEIR_OK)
+		st = wi_options_agree(&r->options, error);
+	if (st == WEIR_OK)
+		st = find_endpoints(r, &n_writers, error);
+	if (st != WEIR_OK)
+		return st;
+	start_values(r);
+	st = wi_keeper_create(r->world, &r->keeper, error);
+	if (st == WEIR_OK)
+		st = make_hosts(r, config, n_writers, error);
+	if (st != WEIR_OK)
+		return st;
+	r->desk = &r->hosts[0].pool->core;
+	wi_monitor_add(r);
+	return wi_keeper_start(r->keeper, error);
+}
+
+weir_status wi_router_open_with(const struct wi_router_config *config, const char *conninfo,
+                                const weir_options *options, weir_router **router,
+                                weir_error *error)
+{
+	weir_router *r;
+	weir_status st;
+
+	if (!router)
+		return wi_fail(error, WEIR_INVALID, "weir_router_open: router is NULL");
+	*router = NULL;
+	if (!wi_fork_init())
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for the fork handlers");
+	r = wi_alloc_aligned(sizeof(*r), WI_LINE);
+	if (!r)
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for a router");
+	r->driver = config->driver;
+	r->world = config->world;
+	st = build(r, config, conninfo, options, error);
+	if (st != WEIR_OK) {
+		destroy(r, false);
+		return st;
+	}
+	*router = r;
+	return WEIR_OK;
+}
+
+weir_status weir_router_open(const char *conninfo, const weir_options *options,
+                             weir_router **router, weir_error *error)
+{
+	const struct wi_router_config config = {.driver = &wi_driver_libpq,
+	                                        .world = &wi_world_linux};
+
+	return wi_router_open_with(&config, conninfo, options, router, error);
+}
+
+/* ---- closing ---- */
+
+static bool is_held(void *arg)
+{
+	weir_router *r = arg;
+
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		if (wi_pool_is_held(r->hosts[i].pool))
+			return true;
+	return false;
+}
+
+static void abandoned(void *arg)
+{
+	destroy(arg, false);
+}
+
+static void shut(weir_router *r)
+{
+	/* [route:R4] publishes the end to the monitor; pairs with A4. */
+	wi_store_seq(&r->closed, 1);
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		wi_pool_shut(r->hosts[i].pool);
+	wi_gate_change(&r->gate, r->world);
+	/*
+	 * After this, whoever is in the router has seen that it is closed, or is counted, or holds
+	 * a connection.
+	 */
+	wi_rcu_wait();
+	wi_keeper_ring(r->keeper);
+}
+
+weir_status weir_router_close(weir_router **router, int64_t drain_ms)
+{
+	weir_router *r;
+
+	if (!router || !*router)
+		return WEIR_OK;
+	r = *router;
+	*router = NULL;
+	if (wi_router_is_parents(r)) {
+		destroy(r, true);
+		return WEIR_OK;
+	}
+	shut(r);
+	if (!wi_keeper_stop(r->keeper, wi_deadline_after(r->world->now(), drain_ms), is_held,
+	                    abandoned, r))
+		return WEIR_TIMEOUT;
+	destroy(r, false);
+	return WEIR_OK;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of this room share: the router, its hosts, and the topology that checkouts read.
+ *
+ * Who reads what. A checkout reads the topology (one pointer, inside an RCU read section) and the
+ * live numbers of hosts; it writes nothing but a row of its own and, where the policy weighs, the
+ * chosen host's load. The monitor, on the keeper's thread, is the only one that writes topology,
+ * reports and live numbers.
+ */
+#ifndef WI_ROUTE_ROUTER_H
+#define WI_ROUTE_ROUTER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <weir/router.h>
+#include <weir/stats.h>
+
+#include "base/atomic.h"
+#include "base/fork.h"
+#include "base/line.h"
+#include "base/world.h"
+#include "config/dsn.h"
+#include "driver/driver.h"
+#include "pool/keeper.h"
+#include "pool/pool.h"
+#include "route/gate.h"
+#include "route/lag.h"
+#include "route/probe.h"
+#include "route/roles.h"
+#include "route/tally.h"
+
+#define WI_HOSTS_MAX 64 /* sets of hosts are words */
+
+/*
+ * What is known of a host in words. Immutable while published: the monitor fills the one of a
+ * host's two that is not, and swaps the pointer.
+ */
+struct wi_report {
+	weir_role role;
+	struct wi_sight sight;     /* without lsn and times, which are live numbers */
+	struct wi_failure failure; /* why it is unknown; fault NONE and an empty text: it is not */
+	int version;
+	char tls[64];
+};
+
+/*
+ * Access key: (c) constant after open; (a) atomic, any thread; (m) written by the monitor, read by
+ * any; (r) read inside RCU read sections, replaced by the monitor; (k) keeper's thread only.
+ */
+struct wi_host {
+	struct weir_pool *pool;             /* (c) */
+	weir_router *router;                /* (c) */
+	const struct wi_endpoint *endpoint; /* (c) */
+	uint32_t number;                    /* (c) */
+	enum wi_named named;                /* (c) */
+	char zone[64];                      /* (c) */
+
+	WI_ON_NEW_LINE _Atomic uint64_t
+		lsn; /* (m) insert position of a primary, replayed one of a standby; 0: unknown */
+	_Atomic uint32_t timeline;       /* (m) that the position is on; 0: unknown */
+	_Atomic int64_t as_of_ns;        /* (m) wi_lag.as_of_ns */
+	_Atomic int64_t behind_since_ns; /* (m) */
+	_Atomic int64_t lag_bytes;       /* (m) */
+	_Atomic int64_t answered_ns;     /* (m) the last answer to a probe; 0: never */
+	_Atomic uint64_t probed; /* (m) the last ticket that a probe of this host has answered */
+	_Atomic(struct wi_report *) report; /* (r) */
+
+	WI_ON_NEW_LINE _Atomic uint32_t
+		load; /* (a) reads out and waiting here, if the policy weighs */
+
+	WI_ON_NEW_LINE struct wi_probe probe; /* (k) */
+	struct wi_report reports[2];          /* (k) but for the published one */
+	struct wi_opinion opinion;            /* (k) */
+	int64_t next_ns;                      /* (k) when to ask next */
+	uint64_t asking_for;   /* (k) the last ticket that the last begun probe answers */
+	uint64_t answered_for; /* (k) the same of the last completed one */
+	uint32_t send_away;    /* (k) how often waiters still are to be sent away */
+	uint32_t failures;     /* (k) in a row */
+	bool completed;        /* (k) at least one probe came to an end */
+	bool trouble;          /* (k) its pool met with trouble since the last probe began */
+};
+WI_ASSERT_NEW_LINE(struct wi_host, load); /* checkouts' writes stay off what checkouts read */
+
+/*
+ * Immutable while published. Readers first those of the router's own zone, each part in the order
+ * of the hosts.
+ */
+struct wi_topology {
+	struct wi_host *primary; /* NULL: none is known */
+	uint32_t n_readers;      /* replicas that answer */
+	uint32_t n_near;         /* of them in the router's zone */
+	bool settled;            /* every host has been probed at least once */
+	uint32_t timeline;       /* the primary's; 0: unknown */
+	uint64_t system;         /* 0: unknown */
+	struct wi_host *reader[WI_HOSTS_MAX];
+};
+
+/* What a checkout asks for. */
+struct wi_wish {
+	weir_intent intent;
+	weir_fallback fallback; /* not DEFAULT */
+	bool bounded;           /* any of the next three */
+	int64_t max_lag_ms;     /* 0: any */
+	int64_t max_lag_bytes;  /* 0: any */
+	weir_token at_least;    /* lsn 0: any */
+	const char *zone;       /* NULL: the router's */
+	const char *tag;
+	int64_t deadline_ns; /* 0: may not wait */
+	uint64_t sick;       /* hosts that could not connect just now, a bit each */
+	uint64_t busy;       /* hosts that had no idle connection, and waiting there is no choice */
+};
+
+struct weir_router {
+	/* read by every checkout, written seldom */
+	_Atomic(struct wi_topology *) topology; /* (r) */
+	_Atomic uint32_t closed;                /* (a) */
+	_Atomic uint32_t fork_epoch;            /* (a) wi_fork_epoch at open */
+	_Atomic uint32_t
+		reopening; /* (a) the epoch for which a child is making the router anew; 0: none */
+	bool spoilt;       /* by who is reopening: that failed half-way */
+	struct wi_core *desk;           /* (c) the core whose seats are this router's threads */
+	weir_balance balance;           /* (c) */
+	bool weighs;                    /* (c) load is kept */
+	struct wi_wish plain[2];        /* (c) what weir_checkout asks for, by intent */
+	uint32_t n_hosts;               /* (c) */
+	struct wi_host *hosts;          /* (c) */
+	const struct wi_world *world;   /* (c) */
+	const struct wi_driver *driver; /* (c) */
+	struct wi_keeper *keeper;       /* (c) */
+	weir_options options;           /* (c) */
+	struct wi_dsn dsn;              /* (c) */
+	struct wi_endpoint *named;      /* (c) endpoints named by hand, or NULL: then dsn.hosts */
+	size_t n_named;                 /* (c) */
+	struct wi_tallies tallies;      /* (a) */
+
+	/* slow paths of users */
+	WI_ON_NEW_LINE struct wi_gate gate; /* (a) */
+	_Atomic uint32_t inside;  /* (a) callers on a slow path; the monitor's end waits for 0 */
+	_Atomic uint64_t tickets; /* (a) probes asked for by weir_router_probe */
+	_Atomic int64_t
+		tightest_ms; /* (a) the smallest limit of lag that was ever asked for; 0: none */
+
+	/* the monitor's */
+	WI_ON_NEW_LINE struct wi_job job; /* (k) */
+	struct wi_topology topologies[2]; /* (k) but for the published one */
+	struct wi_lag_history history;    /* (k) where the primary was, and when */
+	const struct wi_host *history_of; /* (k) of this one */
+	uint32_t history_timeline;        /* (k) on this timeline */
+	uint64_t system;                  /* (k) */
+	struct wi_rng rng;                /* (k) */
+	int64_t restless_until_ns;        /* (k) probes go faster while something is wrong */
+	bool grace_owed; /* (k) something was replaced since the last grace period */
+	bool settled;    /* (k) */
+	bool split_told; /* (k) */
+	bool stopped;    /* (k) the probes are closed */
+};
+
+/* ---- router.c ---- */
+
+struct wi_router_config {
+	const struct wi_driver *driver;
+	const struct wi_world *world;
+	void *const *scripts; /* one a host, for the fake driver; NULL: none */
+	size_t n_scripts;
+};
+
+/* weir_router_open with another driver and world. */
+weir_status wi_router_open_with(const struct wi_router_config *config, const char *conninfo,
+                                const weir_options *options, weir_router **router,
+                                weir_error *error);
+
+/*
+ * Counts the caller as inside, so that the router stays while it sleeps: false if it is closed.
+ * Inside an RCU read section or where the caller may not race with close. wi_router_leave when
+ * done; nothing of the router may be touched after.
+ */
+bool wi_router_enter(weir_router *router);
+void wi_router_leave(weir_router *router);
+
+/* Whether this process is a child of the one that opened the router. */
+static inline bool wi_router_is_parents(const weir_router *router)
+{
+	return wi_load_rlx(&router->fork_epoch) != wi_load_rlx(&wi_fork_epoch);
+}
+
+/* A host of which nothing is known yet. */
+void wi_host_start(struct wi_host *host);
+
+/* ---- child.c ---- */
+
+/*
+ * In a child of the process that opened the router: OK if it is usable here now, else FORKED or why
+ * not.
+ */
+weir_status wi_router_in_child(weir_router *router, weir_error *error);
+
+/* ---- monitor.c ---- */
+
+/* Makes the router's monitor a job of its keeper. */
+void wi_monitor_add(weir_router *router);
+
+/* A pool's trouble: probe the host now. arg is the host; the keeper's thread. */
+void wi_monitor_trouble(void *host, const struct wi_failure *failure);
+
+/*
+ * A read that allows at most so much lag: probe at least as often as it takes to know. Any thread.
+ */
+void wi_monitor_need(weir_router *router, int64_t max_lag_ms);
+
+/* ---- topology.c ---- */
+
+/*
+ * Readers of what was replaced before are gone when this returns: once before each round of
+ * publishing. Keeper's thread.
+ */
+void wi_topology_grace(weir_router *router);
+
+/* Publishes what the opinions of all hosts come to; false: it is as before. The keeper's thread. */
+bool wi_topology_publish(weir_router *router, const struct wi_judgement *judgement);
+
+/* Publishes a host's report; *old is the role it was published with before. The keeper's thread. */
+bool wi_report_publish(struct wi_host *host, weir_role *old);
+
+/* ---- choose.c: see there ---- */
+
+struct wi_choice {
+	struct wi_host *host; /* whom it is from, or whom to wait for; NULL: nobody is able */
+	weir_role role;
+	weir_reason reason;
+	bool pending; /* nobody is able, but the first look at the hosts is not over */
+	bool stale;   /* replicas were there, none fresh enough */
+};
+
+/*
+ * Inside an RCU read section: takes an idle connection of an able host, marked and counted, or
+ * chooses a host to wait at.
+ */
+struct weir_conn *wi_choose(weir_router *router, const struct wi_wish *wish, struct wi_seat *seat,
+                            struct wi_choice *choice);
+
+/* Whether a host still is what it was chosen for. Inside an RCU read section. */
+bool wi_choice_holds(weir_router *router, const struct wi_wish *wish,
+                     const struct wi_choice *choice);
+
+/* Whether waiting for, or holding a connection of, the chosen host counts in its load. */
+bool wi_choice_weighs(const weir_router *router, const struct wi_choice *choice);
+
+/* Marks and counts a connection that was waited for; its load has been raised already. */
+void wi_choice_made(weir_router *router, const struct wi_wish *wish, const struct wi_choice *choice,
+                    struct wi_seat *seat, struct weir_conn *handle);
+
+/* ---- explain.c ---- */
+
+/*
+ * Fails with UNAVAILABLE, or AUTH where every host refused the credentials; the text lists every
+ * host. Inside an RCU read section.
+ */
+weir_status wi_explain(weir_router *router, const struct wi_wish *wish,
+                       const struct wi_choice *choice, weir_error *error);
+
+/*
+ * Whether no host can be reached for reasons that waiting does not mend. Inside an RCU read
+ * section.
+ */
+bool wi_is_hopeless(weir_router *router);
+
+/* Milliseconds behind by the router's clock; -1: unknown. */
+int64_t wi_host_lag_ms(const struct wi_host *host, weir_role role, int64_t now_ns);
+
+#endif

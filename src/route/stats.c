@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a router knows and counts, by value; and waiting for a fresh look at every host.
+ *
+ * Orderings. [route:A3] in is_probed sees what the awaited probe found; [route:A7] reads a report
+ * as [route:A2] does.
+ */
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/rcu.h"
+#include "base/text.h"
+#include "route/router.h"
+
+static void read_report(const struct wi_host *h, weir_host_stats *s)
+{
+	const struct wi_report *report;
+
+	wi_rcu_enter();
+	/* [route:A7] sees the report as the monitor wrote it; pairs with R2. */
+	report = wi_load_acq(&h->report);
+	s->role = report->role;
+	s->reachable = report->sight.answered;
+	s->in_recovery = report->sight.in_recovery;
+	s->read_only = report->sight.read_only;
+	s->timeline = report->sight.timeline;
+	s->system = report->sight.system;
+	s->server_version = report->version;
+	wi_copy(s->tls, sizeof(s->tls), report->tls);
+	wi_copy(s->last_error, sizeof(s->last_error), report->failure.text);
+	wi_rcu_leave();
+}
+
+static void read_position(const struct wi_host *h, weir_host_stats *s, int64_t now_ns)
+{
+	int64_t answered_ns = wi_load_rlx(&h->answered_ns);
+
+	s->lsn = wi_load_rlx(&h->lsn);
+	s->lag_bytes = s->role == WEIR_ROLE_PRIMARY ? 0 : wi_load_rlx(&h->lag_bytes);
+	s->lag_ms = wi_host_lag_ms(h, s->role, now_ns);
+	s->probe_age_ms = answered_ns ? (now_ns - answered_ns) / WI_MS : -1;
+}
+
+static void read_timeouts(const struct wi_host *h, weir_host_stats *s)
+{
+	int64_t in_force[WI_SETTINGS];
+
+	wi_pool_in_force(h->pool, in_force);
+	s->statement_timeout_ms = in_force[0];
+	s->lock_timeout_ms = in_force[1];
+	s->idle_in_transaction_timeout_ms = in_force[2];
+	s->idle_session_timeout_ms = in_force[3];
+}
+
+static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *s)
+{
+	memset(s, 0, sizeof(*s));
+	wi_copy(s->host, sizeof(s->host), h->endpoint->name);
+	wi_copy(s->zone, sizeof(s->zone), h->zone);
+	read_report(h, s);
+	read_position(h, s, r->world->now());
+	read_timeouts(h, s);
+	s->fallback_reads = wi_tally_sum(&r->tallies, h->number, WI_TALLY_FALLBACK);
+	s->reads = wi_tally_sum(&r->tallies, h->number, WI_TALLY_READ) + s->fallback_reads;
+	s->writes = wi_tally_sum(&r->tallies, h->number, WI_TALLY_WRITE);
+	wi_pool_read(h->pool, &s->pool);
+}
+
+size_t weir_router_stats_get(weir_router *r, weir_host_stats *hosts, size_t room)
+{
+	size_t n;
+
+	if (!r || (wi_router_is_parents(r) && wi_router_in_child(r, NULL) != WEIR_OK) ||
+	    !wi_router_enter(r))
+		return 0;
+	n = r->n_hosts;
+	for (size_t i = 0; i < n && i < room && hosts; i++)
+		read_host(r, &r->hosts[i], &hosts[i]);
+	wi_router_leave(r);
+	return n;
+}
+
+static bool is_probed(weir_router *r, uint64_t ticket)
+{
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		/* [route:A3] sees what the probe found; pairs with R3. */
+		if (wi_load_acq(&r->hosts[i].probed) < ticket)
+			return false;
+	}
+	return true;
+}
+
+static weir_status await_probes(weir_router *r, uint64_t ticket, int64_t deadline_ns)
+{
+	for (;;) {
+		uint32_t seen = wi_gate_seen(&r->gate);
+
+		if (is_probed(r, ticket))
+			return WEIR_OK;
+		if (wi_load_seq(&r->closed))
+			return WEIR_CLOSED;
+		if (r->world->now() >= deadline_ns)
+			return WEIR_TIMEOUT;
+		wi_gate_sleep(&r->gate, seen, deadline_ns, r->world);
+	}
+}
+
+weir_status weir_router_probe(weir_router *r, int64_t timeout_ms)
+{
+	uint64_t ticket;
+	weir_status st;
+
+	if (!r)
+		return WEIR_INVALID;
+	if (wi_router_is_parents(r) && (st = wi_router_in_child(r, NULL)) != WEIR_OK)
+		return st;
+	if (!wi_router_enter(r))
+		return WEIR_CLOSED;
+	ticket = wi_add_rlx(&r->tickets, 1) + 1; /* the ring publishes it */
+	wi_keeper_ring(r->keeper);
+	st = await_probes(r, ticket, wi_deadline_after(r->world->now(), timeout_ms));
+	wi_router_leave(r);
+	return st;
+}

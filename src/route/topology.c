@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Idea. What checkouts read is published by pointer: one topology for the router, one report for
+ * each host. There are two of each in place, so that nothing is allocated when a primary is lost,
+ * and losing it cannot fail: the monitor writes the one that nobody sees and swaps the pointer.
+ *
+ * States of each of the two: hidden --swap--> published --swap--> in grace --wi_rcu_wait--> hidden
+ *
+ * Invariants.
+ *   I1  the published one is not written to
+ *   I2  the hidden one is written only after a grace period that began after it was hidden: each
+ *       judgement
+ *       begins with topology_grace, which pays for all that the last one hid, and publishes each
+ *       thing at most once
+ *
+ * Orderings. [route:R1] publishes a topology, [route:A1] (choose.c) reads it; [route:R2] publishes
+ * a report, [route:A2] (explain.c, stats.c) reads it.
+ *
+ * Progress. Readers: wait-free. The monitor waits for readers, who do not sleep inside, at most
+ * once a turn.
+ */
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/rcu.h"
+#include "base/text.h"
+#include "route/router.h"
+
+void wi_topology_grace(weir_router *r)
+{
+	if (!r->grace_owed)
+		return;
+	wi_rcu_wait();
+	r->grace_owed = false;
+}
+
+static void add_reader(struct wi_topology *t, struct wi_host *host)
+{
+	t->reader[t->n_readers++] = host;
+}
+
+static bool is_near(const weir_router *r, const struct wi_host *host)
+{
+	return r->options.zone[0] && strcmp(host->zone, r->options.zone) == 0;
+}
+
+static void fill_readers(weir_router *r, struct wi_topology *t, bool near)
+{
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		if (r->hosts[i].opinion.role == WEIR_ROLE_REPLICA &&
+		    is_near(r, &r->hosts[i]) == near)
+			add_reader(t, &r->hosts[i]);
+}
+
+static void fill(weir_router *r, struct wi_topology *t, const struct wi_judgement *j)
+{
+	memset(t, 0, sizeof(*t));
+	t->settled = r->settled;
+	t->system = j->system;
+	if (j->primary >= 0) {
+		t->primary = &r->hosts[j->primary];
+		t->timeline = r->hosts[j->primary].probe.found.sight.timeline;
+	}
+	fill_readers(r, t, true);
+	t->n_near = t->n_readers;
+	fill_readers(r, t, false);
+}
+
+static bool is_same(const struct wi_topology *a, const struct wi_topology *b)
+{
+	return a->primary == b->primary && a->n_readers == b->n_readers && a->n_near == b->n_near &&
+	       a->settled == b->settled && a->timeline == b->timeline && a->system == b->system &&
+	       memcmp(a->reader, b->reader, sizeof(a->reader)) == 0;
+}
+
+bool wi_topology_publish(weir_router *r, const struct wi_judgement *judgement)
+{
+	struct wi_topology *now =
+		wi_load_rlx(&r->topology); /* ours to write, so no order is needed */
+	struct wi_topology *next = &r->topologies[now == &r->topologies[0]];
+
+	fill(r, next, judgement);
+	if (is_same(now, next))
+		return false;
+	/* [route:R1] publishes the topology; pairs with A1 A6. */
+	wi_store_rel(&r->topology, next);
+	r->grace_owed = true;
+	return true;
+}
+
+/* The words about a host that has no role, or a role with a reservation. */
+static void fill_failure(struct wi_failure *f, const struct wi_host *host)
+{
+	const char *words = wi_objection_text(host->opinion.objection);
+	struct wi_text text;
+
+	if (!host->probe.found.sight.answered) {
+		*f = host->probe.found.failure;
+		return;
+	}
+	memset(f, 0, sizeof(*f));
+	if (!words)
+		return;
+	wi_text_init(&text, f->text, sizeof(f->text));
+	wi_text_add(&text, "%s", words);
+	switch (host->opinion.objection) {
+	case WI_OBJECTION_TIMELINE:
+	case WI_OBJECTION_TIE:
+	case WI_OBJECTION_ALIAS:
+		wi_text_add(&text, " %s", host->router->hosts[host->opinion.other].endpoint->name);
+		break;
+	case WI_OBJECTION_NONE:
+	case WI_OBJECTION_SYSTEM:
+	case WI_OBJECTION_SYSTEMS:
+	case WI_OBJECTION_READ_ONLY:
+	case WI_OBJECTION_STANDBY:
+		break;
+	}
+}
+
+static void fill_report(struct wi_report *report, const struct wi_host *host)
+{
+	memset(report, 0, sizeof(*report));
+	report->role = host->opinion.role;
+	report->sight = host->probe.found.sight;
+	report->sight.lsn = 0;
+	report->sight.asked_ns = report->sight.answered_ns = 0;
+	report->version = host->probe.found.version;
+	memcpy(report->tls, host->probe.found.tls, sizeof(report->tls));
+	fill_failure(&report->failure, host);
+}
+
+static bool is_same_sight(const struct wi_sight *a, const struct wi_sight *b)
+{
+	return a->answered == b->answered && a->in_recovery == b->in_recovery &&
+	       a->read_only == b->read_only && a->timeline == b->timeline &&
+	       a->system == b->system && a->started == b->started;
+}
+
+static bool is_same_report(const struct wi_report *a, const struct wi_report *b)
+{
+	return a->role == b->role && a->version == b->version &&
+	       is_same_sight(&a->sight, &b->sight) && a->failure.fault == b->failure.fault &&
+	       strcmp(a->failure.text, b->failure.text) == 0 &&
+	       strcmp(a->failure.sqlstate, b->failure.sqlstate) == 0 && strcmp(a->tls, b->tls) == 0;
+}
+
+bool wi_report_publish(struct wi_host *host, weir_role *old)
+{
+	struct wi_report *now =
+		wi_load_rlx(&host->report); /* ours to write, so no order is needed */
+	struct wi_report *next = &host->reports[now == &host->reports[0]];
+
+	*old = now->role;
+	fill_report(next, host);
+	if (is_same_report(now, next))
+		return false;
+	/* [route:R2] publishes the report; pairs with A2 A7. */
+	wi_store_rel(&host->report, next);
+	host->router->grace_owed = true;
+	return true;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The arguments of a word: getopt_long with messages of our own, and weir's options from the
+ * environment and `--set`. What is shown of bad arguments is never their value: it may be a
+ * connection string.
+ */
+#ifndef CLI_ARGS_H
+#define CLI_ARGS_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <weir/weir.h>
+
+#include "cli/word.h"
+
+/* One option given on the command line, to be set after the environment was read. */
+struct cli_setting_arg {
+	char name[64];
+	const char *value; /* inside argv */
+};
+
+struct cli_args {
+	const struct cli_word *word;
+	const struct option *longs;
+	int argc;
+	char **argv;
+	const char *url; /* NULL: the environment */
+	struct cli_setting_arg *settings;
+	size_t n_settings;
+};
+
+/* What cli_args_next returns beside the values of the word's own options, which are above 255. */
+enum cli_arg { CLI_ARG_END = -1, CLI_ARG_HELP = 'h', CLI_ARG_BAD = '?' };
+
+/* Two rows for every word's table of options; CLI_ARG_HELP and 's' are handled by cli_args_next. */
+#define CLI_ARG_ROWS                                                                               \
+	{                                                                                          \
+		"help", no_argument, NULL, CLI_ARG_HELP                                            \
+	}
+#define CLI_ARG_SET_ROW                                                                            \
+	{                                                                                          \
+		"set", required_argument, NULL, 's'                                                \
+	}
+
+void cli_args_init(struct cli_args *args, const struct cli_word *word, const struct option *longs,
+                   int argc, char **argv);
+void cli_args_fini(struct cli_args *args);
+
+/*
+ * The next of the word's own options (its text is in optarg); CLI_ARG_END after the last, with
+ * args->url set from what stands without dashes (max_urls of it); CLI_ARG_HELP after the help was
+ * printed; CLI_ARG_BAD after a message.
+ */
+int cli_args_next(struct cli_args *args, int max_urls);
+
+/* Keeps an option of weir's for cli_args_options. Both texts outlive args. */
+void cli_args_set(struct cli_args *args, const char *name, const char *value);
+
+/*
+ * Reads optarg, a whole number from min to max, for the option called name. false: a message was
+ * printed.
+ */
+bool cli_args_int(const struct cli_args *args, const char *name, int64_t min, int64_t max,
+                  int64_t *value);
+
+/* Sets *options from the environment, then from what was given. false: a message was printed. */
+bool cli_args_options(const struct cli_args *args, weir_options *options);
+
+/* Prints "weir WORD: ..." and where to find help; returns CLI_EXIT_USAGE. */
+int cli_usage(const struct cli_word *word, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/*
+ * Prints what a call of weir's said; returns CLI_EXIT_USAGE for INVALID, CLI_EXIT_SYSTEM for want
+ * of memory and such.
+ */
+int cli_refused(const struct cli_word *word, const weir_error *error);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A look at all hosts that does not take one bad moment for an outage. */
+#ifndef CLI_PROBE_H
+#define CLI_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <weir/weir.h>
+
+/*
+ * Has every host probed, up to three times while one cannot be reached, and fills hosts[] (n_hosts
+ * of them). false: the deadline passed before every host had answered or failed.
+ */
+bool cli_probe(weir_router *router, weir_host_stats *hosts, size_t n_hosts, int64_t deadline_ns);
+
+#endif

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What `cmake --install` puts where: headers, both libraries, the program, and the files by which find_package(weir)
+# and pkg-config find them. All of it can be moved to another prefix afterwards.
+include(CMakePackageConfigHelpers)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
+install(TARGETS weir weir_static EXPORT weirTargets)
+install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weir)
+install(EXPORT weirTargets NAMESPACE weir:: DESTINATION ${package_dir})
+if(TARGET weir-cli)
+	install(TARGETS weir-cli)
+endif()
+
+set(weir_needs "LIBPQ=libpq" "URCU=liburcu-bp")
+if(WEIR_JEMALLOC)
+	list(APPEND weir_needs "JEMALLOC=jemalloc")
+endif()
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/weirConfig.cmake.in ${PROJECT_BINARY_DIR}/weirConfig.cmake
+	INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/weirConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/weirConfig.cmake ${PROJECT_BINARY_DIR}/weirConfigVersion.cmake
+	DESTINATION ${package_dir})
+
+# weir.pc finds its prefix from its own place: as many steps up as the way down to it has.
+file(RELATIVE_PATH weir_pc_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" weir_pc_to_prefix ${weir_pc_to_prefix})
+list(TRANSFORM weir_needs REPLACE "^.*=" "" OUTPUT_VARIABLE weir_pc_requires)
+list(JOIN weir_pc_requires " " weir_pc_requires)
+
+# weir-static links libweir.a and all else shared. `pkg-config --static weir` asks for a static libpq too, and for all
+# that goes with one, which Debian does not ship.
+foreach(pc weir weir-static)
+	configure_file(${CMAKE_CURRENT_LIST_DIR}/${pc}.pc.in ${PROJECT_BINARY_DIR}/${pc}.pc @ONLY)
+	install(FILES ${PROJECT_BINARY_DIR}/${pc}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The program `weir` on a real cluster: what it says agrees with what the servers say.
+
+Needs TEST_BIN and TEST_SOURCE_DIR, which ctest sets. One cluster serves all tests; each leaves it as it was.
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import unittest
+
+BIN = os.environ.get("TEST_BIN", "")
+SOURCE = pathlib.Path(os.environ.get("TEST_SOURCE_DIR", "."))
+URL = os.environ.get("CLUSTER_URL", "")
+SUPER = os.environ.get("CLUSTER_SUPERUSER_URL", "")
+PORTS = [int(port) for port in os.environ.get("CLUSTER_PORTS", "").split()]
+BINDIR = os.environ.get("CLUSTER_BINDIR", "")
+NAMES = [f"127.0.0.1:{port}" for port in PORTS]
+
+
+def clean(**more):
+    return {**{k: v for k, v in os.environ.items() if not k.startswith(("WEIR_", "PG"))}, **more}
+
+
+def weir(*arguments, status=0, **environment):
+    result = subprocess.run([BIN, *arguments], env=clean(**environment), capture_output=True, text=True, timeout=100)
+    if result.returncode != status:
+        raise AssertionError(f"ended with {result.returncode}, not {status}:\n{result.stdout}{result.stderr}")
+    return result
+
+
+def document(*arguments, **more):
+    return json.loads(weir(*arguments, "--json", **more).stdout)
+
+
+def ask(sql, port=0):
+    """The first column of what one server answers, as lines."""
+    url = SUPER.rsplit("@", 1)[0] + f"@127.0.0.1:{PORTS[port]}/shop"
+    return subprocess.run([f"{BINDIR}/psql", url, "-XAtqc", sql], env=clean(), check=True, capture_output=True,
+                          text=True, timeout=60).stdout.split("\n")[:-1]
+
+
+def schemas():
+    return ask("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema|public)' ORDER BY 1")
+
+
+class Check(unittest.TestCase):
+    def test_every_host_as_it_is(self):
+        d = document("check", URL)
+        self.assertEqual([h["host"] for h in d["hosts"]], NAMES)
+        self.assertEqual([h["role"] for h in d["hosts"]], ["primary", "replica", "replica"])
+        self.assertEqual([h["in_recovery"] for h in d["hosts"]], [False, True, True])
+        self.assertEqual({h["server_version"] for h in d["hosts"]}, {int(ask("SHOW server_version_num")[0])})
+        self.assertEqual({h["system"] for h in d["hosts"]},
+                         set(ask("SELECT system_identifier FROM pg_control_system()")))
+        self.assertEqual({h["timeline"] for h in d["hosts"]}, {1})
+        self.assertEqual({h["timeouts_ms"]["statement"] for h in d["hosts"]}, {30000})
+        self.assertEqual((d["write"]["status"], d["write"]["host"]), ("OK", NAMES[0]))
+        self.assertEqual(d["read"]["status"], "OK")
+        self.assertIn(d["read"]["host"], NAMES[1:])
+
+    def test_timeouts_in_force_are_the_asked_ones(self):
+        d = document("check", URL, "--set", "statement_timeout_ms=1234", "--set", "lock_timeout_ms=2s",
+                     WEIR_IDLE_IN_TRANSACTION_TIMEOUT_MS="77s")
+        for host in d["hosts"]:
+            self.assertEqual(host["timeouts_ms"], {"statement": 1234, "lock": 2000, "idle_in_transaction": 77000,
+                                                   "idle_session": 0})
+
+    def test_text_names_every_host_and_no_password(self):
+        result = weir("check", URL)
+        for name in NAMES:
+            self.assertIn(name, result.stdout)
+        self.assertIn("healthy", result.stdout)
+        self.assertNotIn(URL.split(":")[2].split("@")[0], result.stdout + result.stderr)
+
+    def test_a_dead_host_degrades(self):
+        dead = URL.replace(f":{PORTS[2]}/", ":1/")
+        d = document("check", dead, status=1)
+        self.assertEqual([h["reachable"] for h in d["hosts"]], [True, True, False])
+        self.assertNotEqual(d["hosts"][2]["last_error"], "")
+
+    def test_without_a_primary_it_is_down(self):
+        d = document("check", URL.replace(f"127.0.0.1:{PORTS[0]},", ""), "--timeout-ms", "1500", status=2)
+        self.assertEqual([h["role"] for h in d["hosts"]], ["replica", "replica"])
+        self.assertEqual(d["read"]["status"], "OK")
+        self.assertNotEqual(d["write"]["status"], "OK")
+
+    def test_a_single_primary_is_healthy(self):
+        d = document("check", URL.replace("," + ",".join(NAMES[1:]), ""))
+        self.assertEqual((d["read"]["host"], d["write"]["host"]), (NAMES[0], NAMES[0]))
+
+    def test_a_wrong_password_is_told(self):
+        secret = URL.split(":")[2].split("@")[0]
+        result = weir("check", URL.replace(secret, "n0tth1s"), "--timeout-ms", "2000", status=2)
+        self.assertNotIn("n0tth1s", result.stdout + result.stderr)
+        self.assertIn("password authentication failed", result.stdout)
+
+
+class Bench(unittest.TestCase):
+    def split(self, d):
+        """Reads and writes of each host."""
+        return [(h["read"]["queries"], h["write"]["queries"]) for h in d["hosts"]]
+
+    def test_reads_on_standbys_and_writes_on_the_primary(self):
+        d = document("bench", URL, "--duration", "1", "--threads", "4", "--quiet")
+        (r0, w0), (r1, w1), (r2, w2) = self.split(d)
+        self.assertEqual((r0, w1, w2), (0, 0, 0))
+        for n in (w0, r1, r2):
+            self.assertGreater(n, 0)
+        self.assertEqual(w0 + r1 + r2, d["queries"])
+        self.assertEqual((d["checkouts"], d["failures"]), (d["queries"], 0))
+
+    def test_counts_are_those_of_the_servers(self):
+        """Every statement takes a number from a sequence that only the bench touches."""
+        ask("CREATE SEQUENCE public.cli_test; GRANT ALL ON public.cli_test TO app")
+        try:
+            d = document("bench", URL, "--duration", "1", "--threads", "3", "--quiet", "--reads", "50",
+                         "--sql-write", "SELECT nextval('public.cli_test')")
+            (_, writes), *_ = self.split(d)
+            self.assertEqual(ask("SELECT last_value FROM public.cli_test"), [str(writes)])
+        finally:
+            ask("DROP SEQUENCE public.cli_test")
+
+    def test_a_schema_of_its_own(self):
+        for how in ([], ["--per-request"]):
+            d = document("bench", URL, "--duration", "1", "--quiet", "--write-schema", 'odd "name"', *how)
+            self.assertGreater(d["schema"]["rows"], 0)
+            self.assertEqual(d["schema"]["rows"], d["schema"]["inserted"])
+            self.assertTrue(d["schema"]["dropped"])
+            self.assertEqual(schemas(), [])
+
+    def test_a_schema_of_somebody_else_is_left_alone(self):
+        ask("CREATE SCHEMA theirs CREATE TABLE t (a int)")
+        try:
+            result = weir("bench", URL, "--duration", "1", "--quiet", "--write-schema", "theirs", status=2)
+            self.assertIn("already exists", result.stderr)
+            self.assertEqual(schemas(), ["theirs"])
+            self.assertEqual(ask("SELECT count(*) FROM theirs.t"), ["0"])
+        finally:
+            ask("DROP SCHEMA theirs CASCADE")
+
+    def test_the_schema_is_dropped_after_a_signal(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            bench = subprocess.Popen([BIN, "bench", URL, "--duration", "60", "--write-schema", "brief"], env=clean(),
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            bench.stderr.readline()  # the first line of progress: the load runs
+            self.assertEqual(schemas(), ["brief"])
+            bench.send_signal(number)
+            out, _ = bench.communicate(timeout=30)
+            self.assertEqual(bench.returncode, 128 + number)
+            self.assertIn("dropped", out)
+            self.assertEqual(schemas(), [])
+
+    def test_per_request_goes_to_the_same_hosts(self):
+        d = document("bench", URL, "--duration", "1", "--threads", "4", "--quiet", "--per-request")
+        (r0, w0), (r1, w1), (r2, w2) = self.split(d)
+        self.assertEqual((r0, w1, w2, d["failures"], d["mode"]), (0, 0, 0, 0, "per-request"))
+        for n in (w0, r1, r2):
+            self.assertGreater(n, 0)
+
+    def test_failures_are_told_by_kind(self):
+        d = document("bench", URL, "--duration", "0.5", "--quiet", "--reads", "100", "--sql-read", "SELECT nosuch",
+                     status=2)
+        self.assertEqual({(e["status"], e["during"], e["intent"], e["sqlstate"]) for e in d["errors"]},
+                         {("QUERY", "query", "read", "42703")})
+        self.assertEqual(sum(e["count"] for e in d["errors"]), d["failures"])
+        self.assertGreater(d["failures"], 0)
+
+    def test_timeouts_are_told_by_kind(self):
+        d = document("bench", URL, "--duration", "1", "--quiet", "--threads", "8", "--pool-max", "1", "--timeout-ms",
+                     "5", "--hold-us", "50000", status=1)
+        self.assertEqual({(e["status"], e["during"]) for e in d["errors"]}, {("TIMEOUT", "checkout")})
+
+    def test_a_slow_statement_ends_with_the_run(self):
+        d = document("bench", URL, "--duration", "0.5", "--quiet", "--threads", "2", "--reads", "100", "--sql-read",
+                     "SELECT pg_sleep(25)", status=2)
+        self.assertLess(d["elapsed_s"], 20)
+        self.assertEqual((d["cut_off"], d["failures"]), (2, 0))
+
+    def test_a_killed_backend_is_a_failure_and_no_end(self):
+        bench = subprocess.Popen([BIN, "bench", URL, "--duration", "3", "--threads", "2", "--json", "--sql-read",
+                                  "SELECT pg_sleep(0.05)"],
+                                 env=clean(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        bench.stderr.readline()
+        killed = ask("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                     "WHERE application_name = 'weir-bench' AND query ~ 'pg_sleep'", 1)
+        out, _ = bench.communicate(timeout=30)
+        d = json.loads(out)
+        self.assertGreater(d["queries"], 0)
+        self.assertGreater(int(killed[0]), 0)
+        self.assertLessEqual(d["failures"], int(killed[0]))
+        self.assertEqual({e["during"] for e in d["errors"]} - {"query"}, set())
+
+
+if __name__ == "__main__":
+    if not os.access(BIN, os.X_OK):
+        print("skipped: TEST_BIN names no program")
+        sys.exit(77)
+    if not URL:  # once more, inside a cluster
+        os.execv(SOURCE / "tests/support/cluster",
+                 ["cluster", "run", "--monitor", "--", sys.executable, "-B", __file__])
+    unittest.main()

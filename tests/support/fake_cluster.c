@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Answers for fake servers; fake_cluster.h tells the idea. */
+#include "support/fake_cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/text.h"
+#include "driver/fault.h"
+#include "route/router.h"
+
+#define FIRST_PORT 6000
+
+static void put(struct wi_answer *a, size_t column, const char *format, unsigned long long high,
+                unsigned long long low)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), format, high, low);
+	wi_copy(a->value[column], sizeof(a->value[column]), text);
+	a->is_null[column] = false;
+}
+
+static void put_text(struct wi_answer *a, size_t column, const char *text)
+{
+	wi_copy(a->value[column], sizeof(a->value[column]), text);
+	a->is_null[column] = false;
+}
+
+static void put_lsn(struct wi_answer *a, size_t column, uint64_t lsn)
+{
+	put(a, column, "%llX/%llX", lsn >> 32, lsn & UINT32_MAX);
+}
+
+static void open_row(struct wi_answer *a, size_t columns)
+{
+	a->columns = columns;
+	a->has_row = true;
+	for (size_t i = 0; i < columns; i++)
+		a->is_null[i] = true;
+}
+
+/* The columns of the probe's question, in its order (src/route/probe.c). */
+static void answer_probe(struct fake_host *h, struct wi_answer *a, bool full)
+{
+	struct wi_fake_server *s = &h->server;
+	bool standby = wi_load_rlx(&s->in_recovery);
+
+	open_row(a, full ? 10 : 3);
+	put_text(a, 0, standby ? "t" : "f");
+	put_text(a, 1, wi_load_rlx(&h->read_only) ? "on" : "off");
+	put_text(a, 2, "150007");
+	wi_add_rlx(&h->probes, 1);
+	if (!full)
+		return;
+	put(a, 3, "%llu", wi_load_rlx(&s->system), 0);
+	put(a, 4, "%llu.%06llu", wi_load_rlx(&h->started) / 1000000,
+	    wi_load_rlx(&h->started) % 1000000);
+	put_lsn(a, 5, wi_load_rlx(&s->lsn));
+	if (standby)
+		put(a, 7, "%llu", wi_load_rlx(&s->timeline), 0);
+	else
+		put(a, 6, "%08llX", wi_load_rlx(&s->timeline), 0);
+	put_text(a, 8, "8192");
+	put_text(a, 9, "16777216");
+}
+
+/* The columns of the token's question, in its order (src/route/token.c). */
+static void answer_token(struct fake_host *h, struct wi_answer *a)
+{
+	struct wi_fake_server *s = &h->server;
+
+	open_row(a, 6);
+	put_text(a, 0, wi_load_rlx(&s->in_recovery) ? "t" : "f");
+	if (!wi_load_rlx(&s->in_recovery)) {
+		put_lsn(a, 1, wi_load_rlx(&s->lsn));
+		put(a, 2, "%08llX", wi_load_rlx(&s->timeline), 0);
+	}
+	put(a, 3, "%llu", wi_load_rlx(&s->system), 0);
+	put_text(a, 4, "8192");
+	put_text(a, 5, "16777216");
+}
+
+/* What the default options ask for (src/pool/settings.c). */
+static void answer_settings(struct wi_answer *a)
+{
+	open_row(a, 4);
+	put_text(a, 0, "30s");
+	put_text(a, 1, "0");
+	put_text(a, 2, "1min");
+	put_text(a, 3, "0");
+}
+
+static bool answer(struct wi_fake_server *server, const char *sql, struct wi_answer *a,
+                   struct wi_failure *failure)
+{
+	struct fake_host *h = server->arg;
+	bool full = strstr(sql, "pg_control_system") != NULL;
+
+	if (full && wi_load_rlx(&h->basic_only)) {
+		wi_failure_set(failure, WI_FAULT_SQL, "42501",
+		               "permission denied for function pg_control_system", NULL);
+		return false;
+	}
+	if (!a)
+		return true;
+	if (strstr(sql, "server_version_num"))
+		answer_probe(h, a, full);
+	else if (strstr(sql, "recovering"))
+		answer_token(h, a);
+	else if (strstr(sql, "statement_timeout"))
+		answer_settings(a);
+	return true;
+}
+
+const char *fake_host_name(int i)
+{
+	static char name[WEIR_ERROR_HOST];
+
+	snprintf(name, sizeof(name), "127.0.0.1:%d", FIRST_PORT + i);
+	return name;
+}
+
+void fake_cluster_init(struct fake_cluster *c, int n)
+{
+	struct wi_text text;
+
+	memset(c, 0, sizeof(*c));
+	c->n = n;
+	wi_text_init(&text, c->conninfo, sizeof(c->conninfo));
+	wi_text_add(&text, "postgresql://app@");
+	for (int i = 0; i < n; i++) {
+		struct fake_host *h = &c->host[i];
+
+		wi_fake_server_init(&h->server);
+		h->server.answer = answer;
+		h->server.arg = h;
+		wi_store_rlx(&h->server.in_recovery, i != 0);
+		wi_store_rlx(&h->server.lsn, FAKE_LSN);
+		wi_store_rlx(&h->server.system, 7000000000000000001);
+		wi_store_rlx(&h->started, UINT64_C(1700000000000000) + (uint64_t)i);
+		c->scripts[i] = &h->server;
+		wi_text_add(&text, "%s%s", i ? "," : "", fake_host_name(i));
+	}
+	wi_text_add(&text, "/shop");
+}
+
+void fake_cluster_fini(struct fake_cluster *c)
+{
+	for (int i = 0; i < c->n; i++)
+		wi_fake_server_fini(&c->host[i].server);
+}
+
+weir_status fake_cluster_open(struct fake_cluster *c, const weir_options *options,
+                              weir_router **router, weir_error *error)
+{
+	const struct wi_router_config config = {.driver = &wi_driver_fake,
+	                                        .world = &wi_world_linux,
+	                                        .scripts = c->scripts,
+	                                        .n_scripts = (size_t)c->n};
+
+	return wi_router_open_with(&config, c->conninfo, options, router, error);
+}
+
+void fake_cluster_promote(struct fake_cluster *c, int i)
+{
+	uint32_t timeline = 0;
+
+	for (int k = 0; k < c->n; k++)
+		if (wi_load_rlx(&c->host[k].server.timeline) > timeline)
+			timeline = wi_load_rlx(&c->host[k].server.timeline);
+	for (int k = 0; k < c->n; k++)
+		if (k == i || wi_load_rlx(&c->host[k].server.in_recovery))
+			wi_store_rlx(&c->host[k].server.timeline, timeline + 1);
+	wi_store_rlx(&c->host[i].server.in_recovery, false);
+}
+
+void fake_host_down(struct fake_cluster *c, int i, bool down)
+{
+	wi_store_rlx(&c->host[i].server.connect_fault, down ? WI_FAULT_REFUSED : WI_FAULT_NONE);
+	if (down)
+		wi_fake_kill(&c->host[i].server);
+}
+
+void fake_cluster_write(struct fake_cluster *c, int primary, uint64_t bytes)
+{
+	wi_add_rlx(&c->host[primary].server.lsn, bytes);
+}
+
+void fake_cluster_catch_up(struct fake_cluster *c, int primary, int i)
+{
+	wi_store_rlx(&c->host[i].server.lsn, wi_load_rlx(&c->host[primary].server.lsn));
+}
+
+int fake_host_of(const weir_conn *conn)
+{
+	weir_conn_info info;
+	const char *port;
+
+	if (weir_conn_info_get(conn, &info) != WEIR_OK || !(port = strrchr(info.host, ':')))
+		return -1;
+	return atoi(port + 1) - FIRST_PORT;
+}

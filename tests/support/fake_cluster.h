@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A cluster of fake servers for tests and benches of the router: each answers the probe's question,
+ * the one for a token and the one about settings from what the test has set. Server 0 starts as the
+ * primary, the others as standbys that have replayed everything.
+ */
+#ifndef WEIR_TEST_FAKE_CLUSTER_H
+#define WEIR_TEST_FAKE_CLUSTER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <weir/weir.h>
+
+#include "driver/fake.h"
+
+#define FAKE_HOSTS 8
+
+struct fake_host {
+	struct wi_fake_server
+		server;         /* in_recovery, lsn, timeline, system, silent, connect_fault, ... */
+	_Atomic bool read_only; /* default_transaction_read_only */
+	_Atomic bool basic_only;  /* the functions of the full question are not granted */
+	_Atomic uint64_t started; /* microseconds */
+	_Atomic uint64_t probes;  /* questions of the probe answered */
+};
+
+struct fake_cluster {
+	int n;
+	struct fake_host host[FAKE_HOSTS];
+	void *scripts[FAKE_HOSTS];
+	char conninfo[512]; /* postgresql://app@127.0.0.1:6000,127.0.0.1:6001,.../shop */
+};
+
+#define FAKE_LSN UINT64_C(0x1000100)
+
+void fake_cluster_init(struct fake_cluster *cluster, int n);
+
+/* Every router on it must be closed. */
+void fake_cluster_fini(struct fake_cluster *cluster);
+
+/* Opens a router on all of them. options may be NULL. */
+weir_status fake_cluster_open(struct fake_cluster *cluster, const weir_options *options,
+                              weir_router **router, weir_error *error);
+
+/* host i becomes the primary, on a higher timeline, and the others that are reachable follow it. */
+void fake_cluster_promote(struct fake_cluster *cluster, int i);
+
+/* Connects are refused and every session ends; false: they succeed again. */
+void fake_host_down(struct fake_cluster *cluster, int i, bool down);
+
+/* The primary writes so many bytes; standbys stay where they are. */
+void fake_cluster_write(struct fake_cluster *cluster, int primary, uint64_t bytes);
+
+/* Standby i has replayed all that the primary has. */
+void fake_cluster_catch_up(struct fake_cluster *cluster, int primary, int i);
+
+/* "127.0.0.1:6001", as weir_conn_info says it; static storage, one thread. */
+const char *fake_host_name(int i);
+
+/* Which host a checked-out connection leads to, or -1. */
+int fake_host_of(const weir_conn *conn);
+
+#endif

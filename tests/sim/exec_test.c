@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * weir_exec over the fake driver: what each end of an exchange means for the caller, and for the
+ * connection.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <weir/weir.h>
+
+#include "base/world.h"
+#include "driver/fake.h"
+#include "pool/pool.h"
+
+/*
+ * The server's answers: an SQLSTATE to every statement that names one, the end of the session to
+ * LOSE.
+ */
+static bool answer(struct wi_fake_server *server, const char *sql, struct wi_answer *row,
+                   struct wi_failure *failure)
+{
+	const char *fail = strstr(sql, "FAIL ");
+
+	(void)server;
+	(void)row;
+	*failure = (struct wi_failure){.fault = WI_FAULT_SQL, .text = "as scripted"};
+	if (fail)
+		memcpy(failure->sqlstate, fail + strlen("FAIL "), 5);
+	if (strstr(sql, "LOSE"))
+		failure->fault = WI_FAULT_LOST;
+	return !fail && !strstr(sql, "LOSE");
+}
+
+struct fixture {
+	struct wi_fake_server server;
+	weir_pool *pool;
+	weir_conn *conn;
+};
+
+static int setup(void **state)
+{
+	static struct fixture f;
+	weir_options o;
+
+	memset(&f, 0, sizeof(f));
+	wi_fake_server_init(&f.server);
+	f.server.answer = answer;
+	weir_options_init(&o);
+	o.pool_min = 0;
+	o.pool_max = 1;
+	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &f.server,
+	                                   "postgresql://u@127.0.0.1/d", &o, &f.pool, NULL),
+	                 WEIR_OK);
+	assert_int_equal(weir_pool_checkout(f.pool, 10000, &f.conn, NULL), WEIR_OK);
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	weir_checkin(&f->conn);
+	assert_int_equal(weir_pool_close(&f->pool, 10000), WEIR_OK);
+	wi_fake_server_fini(&f->server);
+	return 0;
+}
+
+static weir_status exec(struct fixture *f, const char *sql, weir_error *e)
+{
+	memset(e, 0, sizeof(*e));
+	return weir_exec(f->conn, sql, 10000, e);
+}
+
+static void success_is_ok(void **state)
+{
+	weir_error e;
+
+	assert_int_equal(exec(*state, "SET x = 1", &e), WEIR_OK);
+}
+
+static void server_error_keeps_sqlstate_and_connection(void **state)
+{
+	struct fixture *f = *state;
+	weir_error e;
+
+	assert_int_equal(exec(f, "FAIL 23505", &e), WEIR_QUERY);
+	assert_string_equal(e.sqlstate, "23505");
+	assert_string_equal(e.host, "127.0.0.1:5432");
+	assert_int_equal(exec(f, "SELECT 1", &e), WEIR_OK);
+}
+
+static void serialization_and_deadlock_ask_for_a_retry(void **state)
+{
+	weir_error e;
+
+	assert_int_equal(exec(*state, "FAIL 40001", &e), WEIR_RETRY);
+	assert_int_equal(exec(*state, "FAIL 40P01", &e), WEIR_RETRY);
+	assert_int_equal(weir_status_retry(WEIR_RETRY), WEIR_RETRY_NOW);
+}
+
+static void loss_inside_a_transaction_committed_nothing(void **state)
+{
+	weir_error e;
+
+	assert_int_equal(exec(*state, "BEGIN", &e), WEIR_OK);
+	assert_int_equal(exec(*state, "INSERT LOSE", &e), WEIR_CONNECT);
+}
+
+static void loss_in_commit_is_an_unknown_outcome(void **state)
+{
+	weir_error e;
+
+	assert_int_equal(exec(*state, "BEGIN", &e), WEIR_OK);
+	assert_int_equal(exec(*state, "  commit /* LOSE */", &e), WEIR_OUTCOME_UNKNOWN);
+}
+
+static void loss_outside_a_transaction_is_an_unknown_outcome(void **state)
+{
+	weir_error e;
+
+	assert_int_equal(exec(*state, "INSERT LOSE", &e), WEIR_OUTCOME_UNKNOWN);
+}
+
+static void silence_ends_at_the_deadline_and_costs_the_connection(void **state)
+{
+	struct fixture *f = *state;
+	weir_pool_stats s;
+	weir_error e;
+
+	assert_int_equal(exec(f, "BEGIN", &e), WEIR_OK);
+	f->server.silent = true;
+	assert_int_equal(weir_exec(f->conn, "SELECT 1", 20, &e), WEIR_TIMEOUT);
+	f->server.silent = false;
+	weir_checkin(&f->conn);
+	/* The one that did not answer was closed: there is another. */
+	assert_int_equal(weir_pool_checkout(f->pool, 10000, &f->conn, &e), WEIR_OK);
+	weir_pool_stats_get(f->pool, &s);
+	assert_int_equal(s.opened, 2);
+	assert_int_equal(s.closed[WEIR_CLOSE_DISCARDED], 1);
+}
+
+static void misuse_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	weir_conn *stale = f->conn;
+	weir_error e;
+
+	assert_int_equal(weir_exec(NULL, "SELECT 1", 0, &e), WEIR_INVALID);
+	assert_int_equal(weir_exec(f->conn, NULL, 0, &e), WEIR_INVALID);
+	weir_checkin(&f->conn);
+	assert_int_equal(weir_exec(stale, "SELECT 1", 0, &e), WEIR_STALE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(success_is_ok, setup, teardown),
+		cmocka_unit_test_setup_teardown(server_error_keeps_sqlstate_and_connection, setup,
+	                                        teardown),
+		cmocka_unit_test_setup_teardown(serialization_and_deadlock_ask_for_a_retry, setup,
+	                                        teardown),
+		cmocka_unit_test_setup_teardown(loss_inside_a_transaction_committed_nothing, setup,
+	                                        teardown),
+		cmocka_unit_test_setup_teardown(loss_in_commit_is_an_unknown_outcome, setup,
+	                                        teardown),
+		cmocka_unit_test_setup_teardown(loss_outside_a_transaction_is_an_unknown_outcome,
+	                                        setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			silence_ends_at_the_deadline_and_costs_the_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(misuse_is_refused, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("exec", tests, NULL, NULL);
+}

@@ -27,6 +27,12 @@ struct wi_posted {
 	_Atomic uint64_t word[WI_POSTED_WORDS];
 };
 
+/* Nothing is posted. Only while nobody else uses it. */
+static inline void wi_posted_init(struct wi_posted *p)
+{
+	wi_store_rlx(&p->sequence, 0);
+}
+
 /* Posts size bytes, at most WI_POSTED_WORDS * 8. One thread at a time. */
 static inline void wi_post(struct wi_posted *p, const void *value, size_t size)
 {

@@ -171,8 +171,10 @@ struct wi_driver {
 	struct pg_conn *(*pg)(void *conn);
 
 	/*
-	 * Cuts an open connection at the transport, so that whoever uses it gets an error. From any
-	 * thread, beside the holder, but not beside close, which is still owed.
+	 * Ends our side of an open connection: the server's process goes when it notices, which is
+	 * at once if it is idle and after the statement if it is in one; whoever holds the
+	 * connection gets an error when it sends again. From any thread, beside the holder, but not
+	 * beside close, which is still owed. Our descriptor tells of the server's end, not of ours.
 	 */
 	void (*cut)(void *conn);
 

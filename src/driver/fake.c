@@ -603,13 +603,34 @@ void wi_fake_leave(void *conn, enum wi_look look)
 
 /* ---- ending ---- */
 
+/*
+ * The server has noticed the client's end: from open to leaving, and on to ended if that takes no
+ * time.
+ */
+static void depart_locked(struct wi_fake_session *s)
+{
+	struct wi_fake_server *server = s->server;
+	int64_t goodbye = wi_load_rlx(&server->goodbye_ns);
+
+	if (goodbye <= 0 || (!server->now && !start_timer_locked(server))) {
+		end_locked(s);
+	} else if (s->ends == WI_FOREVER) {
+		s->ends = server_now(server) + goodbye;
+		pthread_cond_signal(&server->change);
+	}
+}
+
 static void fake_cut(void *conn)
 {
 	struct fake_conn *c = conn;
 
 	/* [fake:R2] the reason is there before the end-of-file is; pairs with [fake:A2]. */
 	wi_store_rel(&c->cut, true);
-	shutdown(c->fd, SHUT_RDWR);
+	shutdown(c->fd, SHUT_WR);
+	pthread_mutex_lock(&c->server->lock);
+	if (c->session && !c->session->ended)
+		depart_locked(c->session);
+	pthread_mutex_unlock(&c->server->lock);
 }
 
 static void free_conn(struct fake_conn *c)
@@ -618,20 +639,11 @@ static void free_conn(struct fake_conn *c)
 	wi_free(c, sizeof(*c));
 }
 
-/* From open to leaving, and on to ended if that takes no time. */
 static void leave_locked(struct wi_fake_session *s)
 {
-	struct wi_fake_server *server = s->server;
-	int64_t goodbye = wi_load_rlx(&server->goodbye_ns);
-
-	wi_add_rlx(&server->closes, 1);
+	wi_add_rlx(&s->server->closes, 1);
 	s->held = false;
-	if (goodbye <= 0 || (!server->now && !start_timer_locked(server))) {
-		end_locked(s);
-		return;
-	}
-	s->ends = server_now(server) + goodbye;
-	pthread_cond_signal(&server->change);
+	depart_locked(s);
 }
 
 static int fake_close(void *conn)

@@ -671,7 +671,7 @@ static void pq_cut(void *conn)
 	if (fd < 0)
 		return;
 	if (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_ino == c->inode)
-		shutdown(fd, SHUT_RDWR);
+		shutdown(fd, SHUT_WR);
 	close(fd);
 }
 

@@ -16,12 +16,25 @@
 #include "base/text.h"
 #include "pool/pool.h"
 
+static bool any(void *arg, uint32_t slot)
+{
+	(void)arg;
+	(void)slot;
+	return true;
+}
+
+/* What lies in a free list or a cache was in nobody's hands at the fork. */
+static void abandon_idle(void *arg, uint32_t slot)
+{
+	struct weir_pool *pool = arg;
+	struct weir_conn *c = &pool->conns[slot];
+
+	if (c->link)
+		pool->driver->abandon(c->link);
+}
+
 static void forget(struct weir_conn *c)
 {
-	struct weir_pool *pool = c->pool;
-
-	if (c->life == WI_READY && !c->in_hand && !(wi_load_rlx(&c->slot.lend) & 1) && c->link)
-		pool->driver->abandon(c->link);
 	c->link = NULL;
 	c->pg = NULL;
 	c->resolving = NULL;
@@ -37,6 +50,7 @@ static void forget(struct weir_conn *c)
 
 void wi_pool_forget(struct weir_pool *pool)
 {
+	wi_core_sweep(&pool->core, any, abandon_idle, pool);
 	for (uint32_t i = 1; i <= pool->n_conns; i++)
 		forget(&pool->conns[i]);
 	pool->census = (struct wi_census){.n[WI_EMPTY] = pool->n_conns};
@@ -46,6 +60,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_store_rlx(&pool->inbox, 0);
 	wi_store_rlx(&pool->inside, 0);
 	wi_store_rlx(&pool->alive, 0);
+	wi_posted_init(&pool->last_error); /* may have been left half-written */
 	wi_breaker_init(&pool->breaker, pool->options.breaker_failures,
 	                pool->options.breaker_open_ms);
 }

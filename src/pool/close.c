@@ -16,23 +16,47 @@
 #include "pool/pool.h"
 #include "pool/resolve.h"
 
+/* A session with nothing to do goes at once, or its server is not there any more. */
+#define GOODBYE_MS 5000
+/* One that never was a session is soon forgotten, so that a server that comes back is soon used. */
+#define GOODBYE_FRESH_MS 1000
 /*
  * A server that is inside a statement notices our end only after it, so it is waited for as long as
  * a statement may take and a bit; without such a limit, for a minute. Then its slot is used again,
  * and only then can the server see more than the maximum.
  */
-#define GOODBYE_SLACK_MS 5000
 #define GOODBYE_UNLIMITED_MS 60000
-/* The same while the pool itself is being closed. */
+/* While the pool itself is being closed. */
 #define LAST_GOODBYE_MS 1000
 
-int64_t wi_goodbye_ms(const struct weir_pool *pool)
+int64_t wi_busy_goodbye_ms(const struct weir_pool *pool)
 {
 	int64_t statement_ms = pool->options.statement_timeout_ms;
 
+	return (statement_ms ? statement_ms : GOODBYE_UNLIMITED_MS) + GOODBYE_MS;
+}
+
+/* How long to wait for the server's end; asked before the driver closes the connection. */
+static int64_t goodbye_ms(const struct weir_conn *c, weir_close why)
+{
+	const struct weir_pool *pool = c->pool;
+
 	if (wi_load_rlx(&pool->closed))
 		return LAST_GOODBYE_MS;
-	return (statement_ms ? statement_ms : GOODBYE_UNLIMITED_MS) + GOODBYE_SLACK_MS;
+	if (c->fresh)
+		return GOODBYE_FRESH_MS;
+	if ((wi_load_rlx(&c->notes) & WI_NOTE_CUT) ||
+	    (why != WEIR_CLOSE_UNHEALTHY && c->link && pool->driver->look(c->link) == WI_LOOK_BUSY))
+		return wi_busy_goodbye_ms(pool);
+	return GOODBYE_MS;
+}
+
+void wi_conn_close_soon(struct weir_conn *c)
+{
+	int64_t soon_ns = wi_deadline_after(c->pool->core.world->now(), LAST_GOODBYE_MS);
+
+	if (soon_ns < c->deadline_ns)
+		c->deadline_ns = soon_ns;
 }
 
 static void gone(struct weir_conn *c)
@@ -72,6 +96,7 @@ void wi_conn_close(struct weir_conn *c, weir_close why)
 	struct weir_pool *pool = c->pool;
 	void *link = c->link;
 
+	c->deadline_ns = wi_deadline_after(pool->core.world->now(), goodbye_ms(c, why));
 	wi_keeper_watch(pool->keeper, &c->watch, -1, 0);
 	count(c, why);
 	wi_resolve_drop(c->resolving);
@@ -85,7 +110,6 @@ void wi_conn_close(struct weir_conn *c, weir_close why)
 		pool->replacing = false;
 	}
 	c->goodbye_fd = link ? pool->driver->close(link) : -1;
-	c->deadline_ns = wi_deadline_after(pool->core.world->now(), wi_goodbye_ms(pool));
 	wi_slot_in_hand(c, true);
 	wi_slot_move(c, c->life, WI_CLOSING);
 	/* The server had its time with one that was cut, and the census has long left it out. */

@@ -86,7 +86,11 @@ static void take_hold(struct weir_conn *c)
  */
 static bool let_go(struct weir_conn *c, uint32_t count)
 {
-	return wi_cas_acq_rel(&c->slot.lend, &count, count + 1);
+	/*
+	 * Sequentially consistent: the keeper notes a cut and then looks here; we let go and then
+	 * look at the notes.
+	 */
+	return wi_cas_seq(&c->slot.lend, &count, count + 1);
 }
 
 /* A slot that is held becomes its user's. */
@@ -130,7 +134,8 @@ struct weir_conn *wi_inbox_take_all(struct weir_pool *pool)
  */
 static bool is_unusable(uint32_t notes)
 {
-	return notes & (WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_CUT);
+	return notes &
+	       (WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_CUT | WI_NOTE_ASKED);
 }
 
 struct weir_conn *wi_pool_try(struct weir_pool *pool)
@@ -177,38 +182,37 @@ void wi_pool_exit(struct weir_pool *pool)
 	wi_rcu_leave();
 }
 
-/* One round trip on the caller's thread, for a connection that was idle for long. */
-static bool round_trip(struct weir_conn *c, int64_t deadline_ns)
+/*
+ * Asks a connection that was idle for long whether it lives, as far as there is time. What comes of
+ * it is in its notes: none for this any more, RETIRE, or ASKED: the caller's time ran out first,
+ * which proves nothing against the connection; its answer is still owed.
+ */
+static void check(struct weir_conn *c, int64_t deadline_ns)
 {
-	struct wi_failure f;
-
-	return c->pool->driver->send(c->link, "", &f) &&
-	       wi_conn_await(c, NULL, deadline_ns, &f) == WI_STEP_DONE;
-}
-
-/* Whether a connection that was idle for long answers, as far as there is time to ask. */
-static bool answers(struct weir_conn *c, int64_t deadline_ns)
-{
+	const struct wi_driver *d = c->pool->driver;
 	int64_t now_ns = c->pool->core.world->now(), until_ns = wi_deadline_after(now_ns, CHECK_MS);
+	enum wi_step step = WI_STEP_FAILED;
 	struct wi_failure f;
 
-	if (!c->pool->driver->peek(c->link, &f))
-		return false;
-	/*
-	 * Running out of the caller's time proves nothing against the connection: then the look has
-	 * to do.
-	 */
-	if (deadline_ns < wi_deadline_after(now_ns, CHECK_LEAST_MS))
-		return true;
-	if (!round_trip(c, deadline_ns < until_ns ? deadline_ns : until_ns))
-		return false;
-	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CHECK);
-	return true;
+	if (d->peek(c->link, &f)) {
+		if (deadline_ns < wi_deadline_after(now_ns, CHECK_LEAST_MS))
+			return; /* too little time to ask: the look has to do */
+		if (d->send(c->link, "", &f))
+			step = wi_conn_await(c, NULL,
+			                     deadline_ns < until_ns ? deadline_ns : until_ns, &f);
+	}
+	if (step == WI_STEP_DONE) {
+		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CHECK);
+	} else if (step != WI_STEP_FAILED && deadline_ns < until_ns) {
+		wi_or_acq_rel(&c->notes, WI_NOTE_ASKED);
+	} else {
+		wi_store_rlx(&c->why, WEIR_CLOSE_UNHEALTHY);
+		wi_or_acq_rel(&c->notes, WI_NOTE_RETIRE);
+	}
 }
 
 /*
- * Takes hold of a taken slot and sees whether it may be handed out; if not, it is on its way to the
- * keeper.
+ * Takes hold of a taken slot and sees whether it may be handed out; if not, it goes to the keeper.
  */
 static bool is_fit(struct weir_conn *c, int64_t deadline_ns)
 {
@@ -218,10 +222,9 @@ static bool is_fit(struct weir_conn *c, int64_t deadline_ns)
 	if (wi_likely(!(notes & ~(uint32_t)(WI_NOTE_OVERFLOW | WI_NOTE_PING))))
 		return true;
 	if (!is_unusable(notes)) {
-		if (answers(c, deadline_ns))
+		check(c, deadline_ns);
+		if (!is_unusable(wi_load_rlx(&c->notes)))
 			return true;
-		wi_store_rlx(&c->why, WEIR_CLOSE_UNHEALTHY);
-		wi_or_acq_rel(&c->notes, WI_NOTE_RETIRE);
 	}
 	(void)let_go(c, wi_load_rlx(&c->slot.lend));
 	wi_inbox_push(c);
@@ -356,7 +359,7 @@ void wi_conn_mark(struct weir_conn *handle, weir_role role, weir_reason reason, 
 static bool is_clean(struct weir_conn *c)
 {
 	const struct wi_driver *d = c->pool->driver;
-	uint32_t notes = wi_load_acq(&c->notes);
+	uint32_t notes = wi_load_seq(&c->notes);
 
 	/* Being used was proof enough of life. */
 	if (notes & (WI_NOTE_CHECK | WI_NOTE_PING))

@@ -228,9 +228,9 @@ static bool is_lasting(enum wi_fault fault)
 }
 
 /*
- * Startup options were refused: SET from now on, and try again at once. Connects that were under way
- * with them when the first was refused are refused, too, and say nothing new. false: there were none
- * of weir's to leave out, or the user's own cannot be left out.
+ * Startup options were refused: SET from now on, and try again at once. Connects that were under
+ * way with them when the first was refused are refused, too, and say nothing new. false: there were
+ * none of weir's to leave out, or the user's own cannot be left out.
  */
 static bool falls_back(const struct weir_conn *c, const struct wi_failure *failure)
 {
@@ -265,4 +265,14 @@ void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure)
 		             pool->breaker.failures, failure->text);
 	if (pool->on_trouble)
 		pool->on_trouble(pool->trouble_arg, failure);
+}
+
+void wi_pool_retry_now(struct weir_pool *pool)
+{
+	int64_t now_ns = pool->core.world->now();
+
+	if (!pool->breaker.failures || pool->breaker.until_ns <= now_ns)
+		return;
+	pool->breaker.until_ns = now_ns;
+	wi_keeper_ring(pool->keeper);
 }

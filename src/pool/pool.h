@@ -51,6 +51,8 @@ enum {
 	WI_NOTE_DISCARD = 1 << 4, /* its holder wants it closed */
 	/* reclaimed: the transport is cut, the capacity has been given to another */
 	WI_NOTE_CUT = 1 << 5,
+	/* a round trip was begun by a caller whose time ran out: await its answer */
+	WI_NOTE_ASKED = 1 << 7,
 	WI_NOTE_PING = 1 << 6, /* the keeper wants it for a round trip */
 };
 
@@ -193,7 +195,7 @@ struct weir_pool {
 	bool replacing;    /* (k) a connection more is wanted before it goes */
 	bool sweep_wanted; /* (k) */
 	bool apply_by_set; /* (k) startup options are refused here: SET, and again after a reset */
-	bool shutting;       /* (k) the close was seen */
+	bool shutting;     /* (k) the close was seen */
 	uint32_t next_empty; /* (k) where to look for an empty slot */
 	_Atomic uint64_t opened, connect_failures, closed_by[WEIR_CLOSE_REASONS], leaks;
 	_Atomic uint32_t shown[WI_LIVES]; /* (a) census for statistics */
@@ -236,7 +238,8 @@ void wi_settle_returned(struct weir_conn *c);
 void wi_conn_close(struct weir_conn *c, weir_close why);
 void wi_conn_close_step(struct weir_conn *c, int64_t now_ns);
 void wi_conn_lost(struct weir_conn *c, const struct wi_failure *failure);
-int64_t wi_goodbye_ms(const struct weir_pool *pool);
+void wi_conn_close_soon(struct weir_conn *c);
+int64_t wi_busy_goodbye_ms(const struct weir_pool *pool);
 
 /* tend.c: what time does to connections. */
 void wi_tend(struct weir_pool *pool, int64_t now_ns);
@@ -363,5 +366,10 @@ struct weir_conn *wi_conn_of(const struct weir_conn *handle);
 
 /* All idle connections of this pool are looked at before their next use. Keeper's thread. */
 void wi_pool_suspect_all(struct weir_pool *pool);
+
+/*
+ * Connecting may succeed again: a pause that failures have earned ends now. The keeper's thread.
+ */
+void wi_pool_retry_now(struct weir_pool *pool);
 
 #endif

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/atomic.h"
@@ -55,12 +56,65 @@ static void let_go(struct lookup *l)
 	wi_free(l, sizeof(*l));
 }
 
+/*
+ * A fork while a thread is inside getaddrinfo may leave a lock of the C library's held in the child
+ * for ever, and no name could be looked up there again, by anybody. So a fork waits for lookups
+ * under way, but not for long: one that waits for an answer from the network holds no such lock.
+ * Flag and count are a Dekker pair.
+ */
+#define FORK_WAITS_MS 200
+
+static _Atomic uint32_t running; /* (a) threads in getaddrinfo */
+static _Atomic uint32_t forking; /* (a) 1: a fork is about to happen */
+
+static void a_millisecond(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void before_fork(void)
+{
+	wi_store_seq(&forking, 1);
+	for (int i = 0; i < FORK_WAITS_MS && wi_load_seq(&running); i++)
+		a_millisecond();
+}
+
+static void after_fork_parent(void)
+{
+	wi_store_seq(&forking, 0);
+}
+
+static void after_fork_child(void)
+{
+	wi_store_seq(&running, 0);
+	wi_store_seq(&forking, 0);
+}
+
+static void install_handlers(void)
+{
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+static void begin_running(void)
+{
+	for (;;) {
+		wi_add_seq(&running, 1);
+		if (!wi_load_seq(&forking))
+			return;
+		wi_sub_seq(&running, 1);
+		while (wi_load_seq(&forking))
+			a_millisecond();
+	}
+}
+
 static void *look_up(void *arg)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	struct lookup *l = arg;
 
+	begin_running();
 	l->error = getaddrinfo(l->host, NULL, &hints, &l->results);
+	wi_sub_seq(&running, 1);
 	/* [resolve:R1] publishes error and results; pairs with A1. */
 	wi_store_rel(&l->done, 1);
 	let_go(l);
@@ -88,10 +142,12 @@ static bool start_thread(struct lookup *l)
 
 void *wi_resolve_start(const char *host)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct lookup *l = wi_alloc(sizeof(*l));
 
 	if (!l)
 		return NULL;
+	pthread_once(&once, install_handlers);
 	wi_copy(l->host, sizeof(l->host), host);
 	atomic_init(&l->holders, 2);
 	if (start_thread(l))

@@ -329,12 +329,26 @@ static bool ends(struct weir_conn *c, uint32_t notes)
 	return true;
 }
 
+/* A ping that its caller had no time to see to the end. */
+static void await_asked(struct weir_conn *c, int64_t now_ns)
+{
+	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_ASKED);
+	wi_slot_move(c, WI_READY, WI_SETTLING);
+	c->errand = WI_DO_PING;
+	c->deadline_ns = wi_deadline_after(now_ns, SETTLE_MS);
+	wi_settle_step(c, now_ns);
+}
+
 void wi_settle_returned(struct weir_conn *c)
 {
 	uint32_t notes = wi_load_acq(&c->notes);
 	int64_t now_ns = c->pool->core.world->now();
 
 	wi_slot_in_hand(c, true);
+	if (notes & WI_NOTE_ASKED) {
+		await_asked(c, now_ns);
+		return;
+	}
 	c->pool->driver->tidy(c->link);
 	if (ends(c, notes))
 		return;

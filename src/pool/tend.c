@@ -39,7 +39,7 @@ void wi_tend_first(struct weir_conn *c, int64_t now_ns, bool fresh)
 static void note(struct weir_conn *c, uint32_t bits)
 {
 	if (!(wi_load_rlx(&c->notes) & bits))
-		wi_or_acq_rel(&c->notes, bits);
+		wi_or_seq(&c->notes, bits);
 }
 
 static bool longer_than(int64_t since_ns, int64_t now_ns, int64_t ms)
@@ -79,7 +79,7 @@ static void tend_lent(struct weir_conn *c, int64_t now_ns)
 	if (!c->leak_told && longer_than(c->seen_ns, now_ns, pool->options.leak_after_ms))
 		leaked(c, now_ns);
 	if ((wi_load_rlx(&c->notes) & WI_NOTE_CUT) && !c->cut_counted &&
-	    longer_than(c->checked_ns, now_ns, wi_goodbye_ms(pool))) {
+	    longer_than(c->checked_ns, now_ns, wi_busy_goodbye_ms(pool))) {
 		c->cut_counted = true;
 		pool->census.cut++;
 	}
@@ -162,7 +162,8 @@ static void retire_expired(struct weir_pool *pool, struct weir_conn *first)
 void wi_tend(struct weir_pool *pool, int64_t now_ns)
 {
 	struct weir_conn *expired = NULL;
-	uint32_t min = (uint32_t)pool->options.pool_min, ready = pool->census.n[WI_READY];
+	uint32_t min = (uint32_t)pool->options.pool_min;
+	uint32_t ready = pool->census.n[WI_READY] - pool->census.cut;
 	uint32_t above_min = ready > min ? ready - min : 0;
 
 	for (uint32_t i = 1; i <= pool->n_conns; i++) {

@@ -36,6 +36,7 @@ static void conn_ready(struct wi_watch *watch, uint32_t events)
 		if ((wi_load_rlx(&c->notes) & WI_NOTE_CUT) && !c->cut_counted) {
 			c->cut_counted = true;
 			c->pool->census.cut++;
+			c->pool->sweep_wanted = true; /* or it is idle by now */
 			return;
 		}
 		/*
@@ -136,6 +137,8 @@ static void shut(struct weir_pool *pool)
 		next = c->next;
 		if (c->life == WI_RESOLVING || c->life == WI_CONNECTING || c->life == WI_SETTLING)
 			wi_conn_close(c, WEIR_CLOSE_SHUTDOWN);
+		else if (c->life == WI_CLOSING)
+			wi_conn_close_soon(c);
 	}
 	wi_core_sweep(&pool->core, is_noted, swept, pool);
 }

@@ -255,6 +255,54 @@ static void a_reset_under_way_is_given_up(void **state)
 	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
 }
 
+static struct test_stop in_checkout;
+static _Atomic bool has_closed;
+
+static void check_out_close_or_watch(struct test_thread *self)
+{
+	weir_pool *p = self->arg;
+	weir_conn *conn = NULL;
+
+	switch (self->number) {
+	case 0:
+		test_stop_arm(&in_checkout);
+		self->count[0] = weir_pool_checkout(p, PATIENCE_MS, &conn, NULL);
+		test_stop_arm(NULL);
+		weir_checkin(&conn);
+		return;
+	case 1:
+		test_stop_await(&in_checkout);
+		if (weir_pool_close(&pool, -1) != WEIR_OK)
+			test_wrong(self, "the pool did not close");
+		wi_store_rel(&has_closed, true);
+		return;
+	default:
+		test_stop_await(&in_checkout);
+		nanosleep(&(struct timespec){.tv_nsec = 30 * 1000 * 1000}, NULL);
+		if (wi_load_acq(&has_closed))
+			test_wrong(self, "the pool was freed under a caller");
+		test_stop_release(&in_checkout);
+	}
+}
+
+/* Close waits for who is in the middle of a checkout, whichever way that ends. */
+static void a_caller_on_the_warm_path_is_waited_for(void **state)
+{
+	struct test_thread reports[3];
+	weir_conn *conn;
+
+	(void)state;
+	o.pool_max = 1;
+	open_pool();
+	conn = checkout();
+	weir_checkin(&conn); /* into this thread's cache: the other one has to steal it */
+	wi_store_rlx(&has_closed, false);
+	in_checkout = (struct test_stop){.point = "cache.steal.seen", .visit = 1};
+	test_threads_run(3, check_out_close_or_watch, pool, -1, reports);
+	assert_null(test_first_wrong(reports, 3));
+	assert_true(reports[0].count[0] == WEIR_OK || reports[0].count[0] == WEIR_CLOSED);
+}
+
 static void check_in_with_yields(struct test_thread *self)
 {
 	weir_conn **conns = self->arg;
@@ -297,6 +345,7 @@ int main(void)
 		TEST(connects_under_way_are_given_up),
 		TEST(a_slow_goodbye_is_waited_for),
 		TEST(a_reset_under_way_is_given_up),
+		TEST(a_caller_on_the_warm_path_is_waited_for),
 		TEST(closer_and_last_holders_race),
 	};
 

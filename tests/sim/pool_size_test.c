@@ -205,8 +205,8 @@ static void no_more_connects_at_once_than_allowed(void **state)
 }
 
 /*
- * A discarded connection counts until the server process is gone. With leak_action=reclaim there are
- * more slots than the maximum, so that it is the count that keeps it.
+ * A discarded connection counts until the server process is gone. With leak_action=reclaim there
+ * are more slots than the maximum, so that it is the count that keeps it.
  */
 static void the_maximum_holds_while_the_server_says_goodbye_slowly(void **state)
 {

@@ -23,7 +23,8 @@
  * withdraws its own word, and if it was granted another meanwhile gives one of them on.
  *
  * Progress. take, put, give: lock-free. A thread stopped anywhere keeps at most the one slot in its
- * hands.
+ * hands; a giver stopped between its put and its look may besides leave one waiter asleep beside an
+ * idle slot, until it goes on or another slot is given.
  */
 #include "core/core.h"
 

@@ -300,11 +300,22 @@ static bool part_endpoint(struct piece whole, struct piece *host, struct piece *
 	return host->length && (stop == end || port->length);
 }
 
-static weir_status take_endpoint(struct wi_endpoint *hosts, size_t i, struct piece whole,
-                                 weir_error *error)
+/*
+ * A pasted URL or connection string: somewhere in it is a password, and commas in that may have cut
+ * it into any pieces.
+ */
+static bool may_hold_secret(const char *text)
 {
-	struct wi_list list = {.source = "list of endpoints", .quotable = true};
-	struct place place = {&list, "", i + 1, error};
+	return strchr(text, '@') || strchr(text, '=') || strstr(text, "://");
+}
+
+static weir_status take_endpoint(struct wi_endpoint *hosts, size_t i, struct piece whole,
+                                 bool quotable, weir_error *error)
+{
+	struct wi_list list = {.source = "list of endpoints", .quotable = quotable};
+	struct place place = {&list,
+	                      quotable ? "" : ": give host:port, not a URL or a connection string",
+	                      i + 1, error};
 	struct piece host, port;
 	weir_status status;
 
@@ -323,6 +334,7 @@ static weir_status take_endpoint(struct wi_endpoint *hosts, size_t i, struct pie
 weir_status wi_endpoints_parse(const char *text, struct wi_endpoint **hosts, size_t *n_hosts,
                                weir_error *error)
 {
+	bool quotable = !may_hold_secret(text);
 	struct wi_endpoint *made;
 	size_t n = text[strspn(text, BLANKS)] ? count_pieces(text) : 0;
 	weir_status status = WEIR_OK;
@@ -335,7 +347,7 @@ weir_status wi_endpoints_parse(const char *text, struct wi_endpoint **hosts, siz
 	if (!made)
 		return wi_fail(error, WEIR_NO_MEMORY, "out of memory");
 	for (size_t i = 0; i < n && status == WEIR_OK; i++)
-		status = take_endpoint(made, i, next_piece(&text), error);
+		status = take_endpoint(made, i, next_piece(&text), quotable, error);
 	if (status != WEIR_OK) {
 		wi_free(made, n * sizeof(*made));
 		return status;

@@ -19,6 +19,7 @@
 #include "core/desk.h"
 #include "route/router.h"
 
+#define SLICE_NS (25 * WI_MS)  /* of a wait at one of several hosts, the first time */
 #define RETRY_NS (100 * WI_MS) /* before a host whose pool could not connect is tried again */
 
 /* ---- requests ---- */
@@ -55,6 +56,12 @@ static int64_t smaller_limit(int64_t a, int64_t b)
 	return a && (!b || a < b) ? a : b;
 }
 
+/* To what the option takes: more would not fit into nanoseconds, and is no limit anyway. */
+static int64_t clamped(int64_t max_lag_ms)
+{
+	return max_lag_ms < INT32_MAX ? max_lag_ms : INT32_MAX;
+}
+
 /* The wish that a request is; its deadline comes later. */
 static void make_wish(weir_router *r, const weir_request *q, struct wi_wish *wish)
 {
@@ -65,7 +72,7 @@ static void make_wish(weir_router *r, const weir_request *q, struct wi_wish *wis
 		return;
 	if (q->fallback)
 		wish->fallback = q->fallback;
-	wish->max_lag_ms = smaller_limit(q->max_lag_ms, wish->max_lag_ms);
+	wish->max_lag_ms = smaller_limit(clamped(q->max_lag_ms), wish->max_lag_ms);
 	wish->zone = q->zone;
 	wish->bounded = wish->bounded || wish->max_lag_ms || wish->at_least.lsn;
 }
@@ -87,20 +94,44 @@ struct visit {
 	struct wi_seat *seat;
 	struct wi_choice choice;
 	weir_conn *conn;
-	weir_error said; /* by the last pool that had nothing */
+	int64_t slice_ns; /* of the next wait at one of several hosts */
+	weir_error said;  /* by the last pool that had nothing */
 };
+
+/*
+ * How long to wait at the chosen host. Another may have an idle connection before this one has:
+ * then there is a look around after a slice. Each is twice as long as the last, because with each
+ * the place in the line is given up: at most half of a wait is in vain, and a caller in a crowd
+ * stays in line.
+ */
+static int64_t wait_until(struct visit *v)
+{
+	int64_t until_ns = v->wish.deadline_ns, slice_end_ns;
+
+	if (!v->choice.others || !until_ns)
+		return until_ns;
+	slice_end_ns = v->router->world->now() + v->slice_ns;
+	v->slice_ns *= 2;
+	return slice_end_ns < until_ns ? slice_end_ns : until_ns;
+}
 
 /* Waits at the chosen host, whose pool has been entered. OK: v->conn is the caller's. */
 static weir_status wait_there(struct visit *v)
 {
 	struct wi_host *h = v->choice.host;
 	bool weighs = wi_choice_weighs(v->router, &v->choice);
+	int64_t until_ns;
 	weir_status st;
 	bool holds;
 
 	if (weighs)
 		wi_add_rlx(&h->load, 1);
-	st = wi_pool_wait(h->pool, v->wish.deadline_ns, &v->conn, &v->said);
+	until_ns = wait_until(v);
+	st = wi_pool_wait(h->pool, until_ns, &v->conn, &v->said);
+	if (st == WEIR_TIMEOUT && until_ns < v->wish.deadline_ns) {
+		wi_sub_rlx(&h->pool->timeouts, 1); /* the caller's time is not over */
+		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", "");
+	}
 	wi_pool_exit(h->pool);
 	if (st == WEIR_OK) {
 		WI_YIELD("checkout.wait.granted");
@@ -125,7 +156,7 @@ static bool goes_on(struct visit *v, weir_status st)
 	uint64_t bit = UINT64_C(1) << v->choice.host->number;
 
 	switch (st) {
-	case WEIR_UNAVAILABLE: /* sent away: the host has another role */
+	case WEIR_UNAVAILABLE: /* sent away, as the host has another role; or to look around */
 		return true;
 	case WEIR_CONNECT:
 	case WEIR_AUTH:
@@ -256,7 +287,7 @@ static WI_NOINLINE weir_status checkout_slow(weir_router *r, const struct wi_wis
                                              int64_t timeout_ms, weir_conn **conn,
                                              weir_error *error)
 {
-	struct visit v = {.router = r, .wish = *wish};
+	struct visit v = {.router = r, .wish = *wish, .slice_ns = SLICE_NS};
 	weir_status st;
 
 	if (wi_load_seq(&r->closed)) {
@@ -331,6 +362,15 @@ weir_status weir_checkout(weir_router *r, weir_intent intent, weir_conn **conn, 
 	return checkout(r, &r->plain[intent], r->options.checkout_timeout_ms, conn, error);
 }
 
+/* Inside a read section, as the keeper that is rung may be on its way out. */
+static void set_pace(weir_router *r, int64_t max_lag_ms)
+{
+	wi_rcu_enter();
+	if (wi_likely(!wi_load_rlx(&r->closed)))
+		wi_pace_need(r, max_lag_ms);
+	wi_rcu_leave();
+}
+
 weir_status weir_checkout_with(weir_router *r, const weir_request *request, weir_conn **conn,
                                weir_error *error)
 {
@@ -344,6 +384,6 @@ weir_status weir_checkout_with(weir_router *r, const weir_request *request, weir
 		return st;
 	make_wish(r, &q, &wish);
 	if (wish.max_lag_ms)
-		wi_monitor_need(r, wish.max_lag_ms);
+		set_pace(r, wish.max_lag_ms);
 	return checkout(r, &wish, timeout_of(r, &q), conn, error);
 }

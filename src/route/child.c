@@ -55,6 +55,7 @@ static void renew_monitor(weir_router *r)
 	wi_lag_reset(&r->history);
 	r->history_of = NULL;
 	r->grace_owed = r->settled = r->split_told = false;
+	r->split_since_ns = 0;
 	wi_tallies_clear(&r->tallies);
 	wi_monitor_add(r);
 }

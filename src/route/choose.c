@@ -5,8 +5,8 @@
  *
  * A read goes to one of the replicas that are able: they answer, and are fresh enough for what was
  * asked. In its own zone first, by the policy; if the chosen one has nothing idle, to any other
- * able one that has, its own zone first again; and only if none has, it waits at the chosen one. A
- * busy host is passed over or queued for, never banned.
+ * able one that has, its own zone first again; and only if none has, it waits at the chosen one,
+ * looking around now and then. A busy host is passed over or queued for, never banned.
  *
  * Fresh enough. A limit of lag is kept by what is known, not by what is likely: a replica is as old
  * as the last time at which it is known to have held all that the primary had. Unknown is not
@@ -29,15 +29,30 @@ static const struct wi_topology *topology_of(weir_router *r)
 
 /* ---- able hosts ---- */
 
-static bool is_recent(const struct wi_host *h, const struct wi_wish *wish, int64_t now_ns)
+/* Within the limit of time: the last moment at which it held all is not longer ago. */
+static bool is_young(const struct wi_host *h, int64_t max_lag_ms, int64_t now_ns)
 {
 	int64_t as_of = wi_load_rlx(&h->as_of_ns);
-	int64_t bytes = wi_load_rlx(&h->lag_bytes);
 
-	if (wish->max_lag_ms &&
-	    (as_of == WI_LAG_UNKNOWN || now_ns - as_of > wish->max_lag_ms * WI_MS))
-		return false;
-	return !wish->max_lag_bytes || (bytes >= 0 && bytes <= wish->max_lag_bytes);
+	return as_of != WI_LAG_UNKNOWN && now_ns - as_of <= max_lag_ms * WI_MS;
+}
+
+/* Within the limit of bytes, by a number that is not old itself. */
+static bool is_close(const weir_router *r, const struct wi_host *h, int64_t max_lag_bytes,
+                     int64_t now_ns)
+{
+	int64_t bytes = wi_load_rlx(&h->lag_bytes);
+	int64_t of_ns = wi_load_rlx(&h->bytes_of_ns);
+
+	return bytes >= 0 && bytes <= max_lag_bytes && now_ns - of_ns <= r->bytes_good_ns;
+}
+
+static bool is_recent(const weir_router *r, const struct wi_host *h, const struct wi_wish *wish)
+{
+	int64_t now_ns = wish->max_lag_ms || wish->max_lag_bytes ? r->world->now() : 0;
+
+	return (!wish->max_lag_ms || is_young(h, wish->max_lag_ms, now_ns)) &&
+	       (!wish->max_lag_bytes || is_close(r, h, wish->max_lag_bytes, now_ns));
 }
 
 static bool has_reached(const struct wi_topology *t, const struct wi_host *h,
@@ -53,14 +68,26 @@ static bool has_reached(const struct wi_topology *t, const struct wi_host *h,
 static bool is_fresh(weir_router *r, const struct wi_topology *t, const struct wi_host *h,
                      const struct wi_wish *wish)
 {
-	return !wish->bounded || (is_recent(h, wish, wish->max_lag_ms ? r->world->now() : 0) &&
-	                          has_reached(t, h, &wish->at_least));
+	if (!wish->bounded)
+		return true;
+	/* Of two histories, which one a standby follows is anybody's guess. */
+	if (t->split)
+		return false;
+	return is_recent(r, h, wish) && has_reached(t, h, &wish->at_least);
 }
 
-/* A primary holds whatever was written on its own timeline, and on those it came from. */
-static bool primary_has(const struct wi_topology *t, const weir_token *token)
+/*
+ * A primary holds whatever was written on its own timeline, and on those it came from. Where its
+ * timeline is not known, a read cannot be promised that, and a write need not be: it goes to the
+ * primary whatever that holds.
+ */
+static bool primary_has(const struct wi_topology *t, const struct wi_wish *wish)
 {
-	return !token->lsn || (token->system == t->system && t->timeline >= token->timeline);
+	const weir_token *token = &wish->at_least;
+
+	if (!token->lsn || (wish->intent == WEIR_WRITE && (!t->timeline || !t->system)))
+		return true;
+	return token->system == t->system && t->timeline >= token->timeline;
 }
 
 /* The hosts to choose among, the near ones first. */
@@ -182,6 +209,7 @@ static struct weir_conn *from_readers(weir_router *r, const struct wi_wish *wish
 	choice->host = f->host[at];
 	choice->role = WEIR_ROLE_REPLICA;
 	choice->reason = WEIR_REASON_BALANCED;
+	choice->others = f->n > 1;
 	c = take(r, wish, choice, seat);
 	return c || f->n == 1 ? c : spill(r, wish, choice, seat, f);
 }
@@ -191,7 +219,7 @@ static struct weir_conn *from_primary(weir_router *r, const struct wi_topology *
                                       weir_reason reason, struct wi_choice *choice)
 {
 	if (!t->primary || (wish->sick | wish->busy) >> t->primary->number & 1 ||
-	    !primary_has(t, &wish->at_least))
+	    !primary_has(t, wish))
 		return NULL;
 	choice->host = t->primary;
 	choice->role = WEIR_ROLE_PRIMARY;
@@ -231,7 +259,7 @@ bool wi_choice_holds(weir_router *r, const struct wi_wish *wish, const struct wi
 	const struct wi_topology *t = topology_of(r);
 
 	if (choice->role == WEIR_ROLE_PRIMARY)
-		return t->primary == choice->host && primary_has(t, &wish->at_least);
+		return t->primary == choice->host && primary_has(t, wish);
 	for (uint32_t i = 0; i < t->n_readers; i++)
 		if (t->reader[i] == choice->host)
 			return is_fresh(r, t, choice->host, wish);

@@ -13,7 +13,8 @@
 #include "base/text.h"
 #include "route/router.h"
 
-#define WORDS_MIN 48 /* of an error, however many hosts there are */
+#define MORE_ROOM 24 /* of "and 63 more" */
+#define LAG_ROOM 80  /* of a lag in words */
 
 static const struct wi_report *report_of(const struct wi_host *h)
 {
@@ -95,37 +96,94 @@ static void say_lag(struct wi_text *t, const struct wi_host *h, weir_role role, 
  * The error of a probe, or of the pool where the probe is content and the pool could not connect.
  */
 static void say_error(struct wi_text *t, struct wi_host *h, const struct wi_report *report,
-                      bool sick, int width)
+                      bool sick)
 {
 	weir_pool_stats pool;
 
 	if (report->failure.text[0]) {
-		wi_text_add(t, ": %.*s", width, report->failure.text);
+		wi_text_add(t, ": %s", report->failure.text);
 		return;
 	}
 	wi_pool_read(h->pool, &pool);
 	if ((sick || pool.breaker_open) && pool.last_connect_error[0])
-		wi_text_add(t, ": cannot connect: %.*s", width, pool.last_connect_error);
+		wi_text_add(t, ": cannot connect: %s", pool.last_connect_error);
 }
 
-static void say_host(struct wi_text *t, struct wi_host *h, const struct wi_wish *wish,
-                     int64_t now_ns, int width)
+/* What every host gets: its name and its role. */
+static size_t cost_of(const struct wi_host *h)
+{
+	return strlen(h->endpoint->name) + strlen(weir_role_name(report_of(h)->role)) +
+	       strlen("\n: ");
+}
+
+/*
+ * How the room that is left is shared: the first `n` hosts are named, and each has `width` for its
+ * lag and its error; what one leaves of that is the next one's.
+ */
+struct shares {
+	uint32_t n;
+	int width;
+};
+
+static struct shares share(weir_router *r, size_t room)
+{
+	struct shares s = {0, 0};
+	size_t names = 0;
+
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		names += cost_of(&r->hosts[i]);
+	if (names <= room) {
+		s.n = r->n_hosts;
+		s.width = (int)((room - names) / r->n_hosts);
+		return s;
+	}
+	room -= MORE_ROOM;
+	for (names = 0; s.n < r->n_hosts; s.n++) {
+		names += cost_of(&r->hosts[s.n]);
+		if (names > room)
+			break;
+	}
+	return s;
+}
+
+/* What there is to say of a host besides its role, in at most `width` bytes; how many it took. */
+static int say_more(struct wi_text *t, struct wi_host *h, const struct wi_wish *wish,
+                    int64_t now_ns, int width)
 {
 	const struct wi_report *report = report_of(h);
+	char words[LAG_ROOM + sizeof(report->failure.text)];
+	struct wi_text more;
 
-	wi_text_add(t, "\n%s: %s", h->endpoint->name, weir_role_name(report->role));
+	wi_text_init(&more, words, sizeof(words));
 	if (!report->sight.answered && !report->failure.text[0])
-		wi_text_add(t, ", not probed yet");
-	say_lag(t, h, report->role, now_ns);
-	say_error(t, h, report, wish->sick >> h->number & 1, width);
+		wi_text_add(&more, ", not probed yet");
+	say_lag(&more, h, report->role, now_ns);
+	say_error(&more, h, report, wish->sick >> h->number & 1);
+	wi_text_add(t, "%.*s", width, words);
+	return (int)more.len < width ? (int)more.len : width;
+}
+
+static void say_hosts(struct wi_text *t, weir_router *r, const struct wi_wish *wish, size_t room)
+{
+	struct shares s = share(r, room);
+	int64_t now_ns = r->world->now();
+	int spare = 0;
+
+	for (uint32_t i = 0; i < s.n; i++) {
+		struct wi_host *h = &r->hosts[i];
+
+		wi_text_add(t, "\n%s: %s", h->endpoint->name, weir_role_name(report_of(h)->role));
+		spare += s.width;
+		spare -= say_more(t, h, wish, now_ns, spare);
+	}
+	if (s.n < r->n_hosts)
+		wi_text_add(t, "\nand %u more", r->n_hosts - s.n);
 }
 
 weir_status wi_explain(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
                        weir_error *error)
 {
 	weir_status st = all_refused_credentials(r) ? WEIR_AUTH : WEIR_UNAVAILABLE;
-	int width = (int)(sizeof(error->text) / r->n_hosts) - 64;
-	int64_t now_ns = r->world->now();
 	struct wi_text t;
 
 	if (!error)
@@ -141,7 +199,6 @@ weir_status wi_explain(weir_router *r, const struct wi_wish *wish, const struct 
 		wi_text_add(&t, "every host refused the credentials");
 	else
 		say_what(&t, wish, choice);
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		say_host(&t, &r->hosts[i], wish, now_ns, width > WORDS_MIN ? width : WORDS_MIN);
+	say_hosts(&t, r, wish, sizeof(error->text) - 1 - t.len);
 	return st;
 }

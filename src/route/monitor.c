@@ -3,11 +3,6 @@
  * The monitor: the router's job on the keeper's thread. It probes all hosts, each at its own pace
  * and with its own deadline, judges them together (roles.h), and publishes what came of it.
  *
- * Pace. Every probe_interval_ms; more often where a limit of lag asks for it, as a limit is worth
- * what is known; fast for a while after something went wrong; at once where a pool met with trouble
- * or an idle probe heard something. A host that fails is asked again soon, then less and less soon,
- * up to the interval. All with jitter, so that many routers do not ask in step.
- *
  * First look. Nobody has a role before every host's first probe is over, one way or the other: of
  * two servers that both think they are the primary, the first to answer would win.
  *
@@ -23,10 +18,8 @@
 #include "route/router.h"
 #include "stat/event.h"
 
-#define FAST_MS 100 /* pace while something is wrong, and the first pause after a failure */
 #define RESTLESS_MS 30000
-#define FLOOR_MS 10 /* no host is asked more often */
-#define LEAST_LIMIT_MS 1000
+#define FULL_MS 10000 /* how long a host that has no room for the probe keeps its role */
 #define SEND_AWAY_TIMES 3
 
 static int64_t least(int64_t a, int64_t b)
@@ -34,111 +27,52 @@ static int64_t least(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-static int64_t most(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-/* ---- pace ---- */
-
-/*
- * A replica that is never behind is known to hold what the primary had two probes ago: a quarter of
- * the limit leaves as much again for the way and for being a little behind.
- */
-static int64_t period_ms(const weir_router *r, int64_t now_ns)
-{
-	int64_t period = r->options.probe_interval_ms;
-	int64_t tightest = wi_load_rlx(&r->tightest_ms);
-
-	if (tightest)
-		period = least(period, tightest / 4);
-	if (now_ns < r->restless_until_ns)
-		period = least(period, FAST_MS);
-	return most(period, FLOOR_MS);
-}
-
-static int64_t jittered_ns(weir_router *r, int64_t ms)
-{
-	int64_t ns = ms * WI_MS;
-
-	return ns - (int64_t)(wi_rng_next(&r->rng) % (uint64_t)(ns / 10 + 1));
-}
-
-static int64_t limit_ms(const weir_router *r)
-{
-	return least(most(r->options.probe_interval_ms, LEAST_LIMIT_MS),
-	             r->options.connect_timeout_ms);
-}
-
-static int64_t pause_ms(const struct wi_host *h, int64_t now_ns)
-{
-	int64_t period = period_ms(h->router, now_ns);
-	uint32_t doublings = h->failures < 10 ? h->failures - 1 : 9;
-
-	return least(period, (int64_t)FAST_MS << doublings);
-}
-
-static void plan_next(struct wi_host *h, int64_t now_ns)
-{
-	int64_t wait = h->failures ? pause_ms(h, now_ns) : period_ms(h->router, now_ns);
-	int64_t from = h->failures ? now_ns : h->probe.begun_ns;
-
-	h->next_ns =
-		most(from + jittered_ns(h->router, wait), h->probe.begun_ns + FLOOR_MS * WI_MS);
-}
-
-void wi_monitor_need(weir_router *r, int64_t max_lag_ms)
-{
-	int64_t tightest = wi_load_rlx(&r->tightest_ms);
-
-	while (!tightest || max_lag_ms < tightest) {
-		if (!wi_cas_rlx(&r->tightest_ms, &tightest, max_lag_ms))
-			continue;
-		wi_keeper_ring(r->keeper);
-		return;
-	}
-}
+/* ---- probing ---- */
 
 void wi_monitor_trouble(void *arg, const struct wi_failure *failure)
 {
 	struct wi_host *h = arg;
 
-	(void)failure;
 	h->trouble = true;
+	h->hurt = h->hurt || failure->fault != WI_FAULT_CAPACITY;
 	wi_keeper_ring(h->router->keeper);
-}
-
-/* ---- probing ---- */
-
-/* When an idle probe wants to ask again. */
-static int64_t planned(const struct wi_host *h, int64_t now_ns)
-{
-	int64_t at = h->next_ns;
-
-	if (wi_load_rlx(&h->router->tickets) > h->asking_for)
-		return now_ns;
-	if (h->trouble)
-		at = least(at, h->probe.begun_ns + FLOOR_MS * WI_MS);
-	/* The period may have shrunk since the next probe was planned. */
-	if (!h->failures)
-		at = least(at, h->probe.begun_ns + period_ms(h->router, now_ns) * WI_MS);
-	return at;
 }
 
 static void begin(struct wi_host *h, int64_t now_ns)
 {
 	h->trouble = false;
 	h->asking_for = wi_load_rlx(&h->router->tickets);
-	wi_probe_begin(&h->probe, now_ns, limit_ms(h->router));
+	wi_probe_begin(&h->probe, now_ns, wi_pace_limit_ms(h->router),
+	               h->router->options.connect_timeout_ms);
 }
 
 static void heard_well(struct wi_host *h, int64_t now_ns)
 {
 	h->answered_for = h->asking_for;
 	h->completed = true;
+	/* The pool need not wait out the pause that its own failures have earned. */
+	if (h->failures)
+		wi_pool_retry_now(h->pool);
 	h->failures = 0;
+	h->full_since_ns = 0;
+	h->hurt = h->hurt && h->trouble; /* else it is older than this answer */
+	h->last = h->probe.found.sight;
 	wi_store_rlx(&h->answered_ns, h->probe.found.sight.answered_ns);
-	plan_next(h, now_ns);
+	wi_pace_plan(h, now_ns);
+}
+
+/*
+ * The server has no room for the probe's session, and nothing says that it is not the one it was:
+ * connections of the pool are open, and none was lost. For a while its last answer stands.
+ */
+static bool is_only_full(struct wi_host *h, int64_t now_ns)
+{
+	if (h->probe.found.failure.fault != WI_FAULT_CAPACITY || !h->last.answered || h->hurt ||
+	    h->opinion.role == WEIR_ROLE_UNKNOWN || !wi_load_rlx(&h->pool->alive))
+		return false;
+	if (!h->full_since_ns)
+		h->full_since_ns = now_ns;
+	return now_ns - h->full_since_ns < FULL_MS * WI_MS;
 }
 
 static void heard_ill(struct wi_host *h, int64_t now_ns)
@@ -146,9 +80,24 @@ static void heard_ill(struct wi_host *h, int64_t now_ns)
 	h->answered_for = h->asking_for;
 	h->completed = true;
 	h->failures++;
+	if (is_only_full(h, now_ns))
+		h->probe.found.sight = h->last;
+	else
+		h->last = (struct wi_sight){0};
 	if (h->failures == 1)
 		h->router->restless_until_ns = now_ns + RESTLESS_MS * WI_MS;
-	plan_next(h, now_ns);
+	wi_pace_plan(h, now_ns);
+}
+
+/* A host whose connect is late does not answer now: who asks is not kept until it is given up. */
+static bool answer_for_late(struct wi_host *h)
+{
+	uint64_t tickets = wi_load_rlx(&h->router->tickets);
+
+	if (!h->probe.late || h->answered_for == tickets)
+		return false;
+	h->asking_for = h->answered_for = tickets;
+	return true;
 }
 
 /* Steps one host's probe; true: something new is known of it. */
@@ -176,7 +125,8 @@ static bool tend_host(struct wi_host *h, int64_t now_ns)
 			h->trouble = true;
 			break;
 		}
-		if (i == 0 && !wi_probe_is_busy(&h->probe) && now_ns >= planned(h, now_ns))
+		news |= answer_for_late(h);
+		if (i == 0 && !wi_probe_is_busy(&h->probe) && now_ns >= wi_pace_due(h, now_ns))
 			begin(h, now_ns);
 	}
 	return news;
@@ -186,7 +136,7 @@ static int64_t host_due(const struct wi_host *h, int64_t now_ns)
 {
 	int64_t due = wi_probe_due(&h->probe, now_ns);
 
-	return wi_probe_is_busy(&h->probe) ? due : least(due, planned(h, now_ns));
+	return wi_probe_is_busy(&h->probe) ? due : least(due, wi_pace_due(h, now_ns));
 }
 
 /* ---- judging ---- */
@@ -196,7 +146,7 @@ static struct wi_judgement judge(weir_router *r)
 	struct wi_sight sights[WI_HOSTS_MAX];
 	enum wi_named named[WI_HOSTS_MAX];
 	struct wi_opinion opinions[WI_HOSTS_MAX];
-	struct wi_judgement j = {.primary = -1, .system = r->system};
+	struct wi_judgement j = {.primary = -1, .so_far = r->so_far};
 
 	r->settled = true;
 	for (uint32_t i = 0; i < r->n_hosts; i++) {
@@ -206,8 +156,8 @@ static struct wi_judgement judge(weir_router *r)
 	}
 	if (!r->settled)
 		return j;
-	j = wi_roles_judge(sights, named, r->n_hosts, r->system, opinions);
-	r->system = j.system;
+	j = wi_roles_judge(sights, named, r->n_hosts, r->so_far, opinions);
+	r->so_far = j.so_far;
 	for (uint32_t i = 0; i < r->n_hosts; i++)
 		r->hosts[i].opinion = opinions[i];
 	return j;
@@ -260,8 +210,11 @@ static void show_position(const weir_router *r, struct wi_host *h, const struct 
 	if (j->primary >= 0 || h->opinion.role != WEIR_ROLE_REPLICA) {
 		wi_store_rlx(&h->as_of_ns, lag.as_of_ns);
 		wi_store_rlx(&h->behind_since_ns, lag.behind_since_ns);
-		wi_store_rlx(&h->lag_bytes, lag.bytes);
 	}
+	/* So many bytes it was behind a primary: without one, that says nothing of now. */
+	wi_store_rlx(&h->bytes_of_ns,
+	             j->primary >= 0 ? r->hosts[j->primary].probe.found.sight.asked_ns : 0);
+	wi_store_rlx(&h->lag_bytes, j->primary >= 0 ? lag.bytes : -1);
 	wi_store_rlx(&h->timeline, named ? 0 : s->timeline);
 	wi_store_rlx(&h->lsn, named ? 0 : s->lsn);
 }
@@ -278,16 +231,41 @@ static void tell_role(const struct wi_host *h, weir_role old, int64_t now_ns)
 	              why ? ": " : "", why ? report->failure.text : "");
 }
 
-/* Once an episode. */
+/*
+ * Two names of one server that restarts look like two primaries until both are asked again: so they
+ * are, at once. true: those who contradict each other have all answered since the first doubt.
+ */
+static bool is_sure(weir_router *r, int64_t now_ns)
+{
+	bool sure = r->split_since_ns != 0;
+
+	if (!sure)
+		r->split_since_ns = now_ns;
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		struct wi_host *h = &r->hosts[i];
+
+		if (h->opinion.objection != WI_OBJECTION_TIE ||
+		    h->probe.found.sight.asked_ns >= r->split_since_ns)
+			continue;
+		h->trouble = true;
+		sure = false;
+	}
+	return sure;
+}
+
+/* Once an episode. No primary is known meanwhile, sure or not. */
 static void tell_split(weir_router *r, const struct wi_judgement *j, int64_t now_ns)
 {
 	char words[WEIR_ERROR_TEXT];
 	struct wi_text text;
 
-	if (!j->split || r->split_told) {
-		r->split_told = j->split;
+	if (!j->split) {
+		r->split_told = false;
+		r->split_since_ns = 0;
 		return;
 	}
+	if (r->split_told || !is_sure(r, now_ns))
+		return;
 	r->split_told = true;
 	wi_text_init(&text, words, sizeof(words));
 	for (uint32_t i = 0; i < r->n_hosts; i++) {
@@ -307,8 +285,10 @@ static void tell_split(weir_router *r, const struct wi_judgement *j, int64_t now
 static void role_changed(weir_router *r, struct wi_host *h, weir_role old, int64_t now_ns)
 {
 	tell_role(h, old, now_ns);
-	if (old == WEIR_ROLE_UNKNOWN)
+	if (old == WEIR_ROLE_UNKNOWN) {
+		wi_pool_retry_now(h->pool);
 		return;
+	}
 	r->restless_until_ns = now_ns + RESTLESS_MS * WI_MS;
 	wi_pool_suspect_all(h->pool);
 	h->send_away = SEND_AWAY_TIMES;
@@ -382,6 +362,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 			stop_probes(r);
 		return WI_FOREVER;
 	}
+	wi_pace_relax(r, now_ns);
 	for (uint32_t i = 0; i < r->n_hosts; i++)
 		news |= tend_host(&r->hosts[i], now_ns);
 	if (news)

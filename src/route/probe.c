@@ -5,7 +5,9 @@
  *
  * A server that refuses part of it (functions missing or not granted, as behind some services) is
  * asked the basic question instead: then role and writability are known, and position, timeline and
- * system are not.
+ * system are not. After a while it is asked the whole one again: it may have been upgraded, or the
+ * role granted more. Any other error says nothing of what the server could answer: the question is
+ * put once more, and if that fails the probe has failed.
  */
 #include "route/probe.h"
 
@@ -48,6 +50,8 @@ static const char full_question[] =
 	" (SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery())) END,"
 	" pg_catalog.current_setting('wal_block_size'),"
 	" pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))" FROM_HERE;
+
+#define BASIC_FOR_NS (10 * WI_SEC)
 
 enum column {
 	RECOVERING,
@@ -147,8 +151,6 @@ static void hang_up(struct wi_probe *p)
 	int fd;
 
 	wi_keeper_watch(p->keeper, &p->watch, -1, 0);
-	wi_resolve_drop(p->resolving);
-	p->resolving = NULL;
 	if (p->link) {
 		fd = p->driver->close(p->link);
 		if (fd >= 0)
@@ -162,6 +164,7 @@ static void hang_up(struct wi_probe *p)
 static enum wi_probe_news failed(struct wi_probe *p)
 {
 	hang_up(p);
+	p->late = false;
 	p->found.sight = (struct wi_sight){0};
 	if (!p->found.failure.text[0])
 		wi_copy(p->found.failure.text, sizeof(p->found.failure.text), "the probe failed");
@@ -175,18 +178,33 @@ static enum wi_probe_news failed_with(struct wi_probe *p, enum wi_fault fault, c
 	return failed(p);
 }
 
-static enum wi_probe_news timed_out(struct wi_probe *p)
+static void say_timed_out(const struct wi_probe *p, char *text, size_t size)
 {
 	static const char *const doing[] = {[WI_PROBE_AWAY] = "",
 	                                    [WI_PROBE_RESOLVING] = "looking up the host name",
 	                                    [WI_PROBE_CONNECTING] = "connecting",
 	                                    [WI_PROBE_ASKING] = "asking for the role",
 	                                    [WI_PROBE_IDLE] = ""};
+
+	snprintf(text, size, "no answer within %lld ms while %s",
+	         (long long)(p->late ? p->connect_ms : p->limit_ms), doing[p->state]);
+}
+
+/* The deadline has come. A connect's first one is told, and the connect goes on. */
+static enum wi_probe_news timed_out(struct wi_probe *p, int64_t now_ns)
+{
+	bool patient = p->state != WI_PROBE_ASKING && !p->late && now_ns < p->give_up_ns;
 	char text[128];
 
-	snprintf(text, sizeof(text), "no answer within %lld ms while %s", (long long)p->limit_ms,
-	         doing[p->state]);
-	return failed_with(p, WI_FAULT_TIMEOUT, text);
+	say_timed_out(p, text, sizeof(text));
+	if (!patient)
+		return failed_with(p, WI_FAULT_TIMEOUT, text);
+	p->late = true;
+	p->deadline_ns = p->give_up_ns;
+	p->found.sight = (struct wi_sight){0};
+	p->found.failure = (struct wi_failure){.fault = WI_FAULT_TIMEOUT};
+	wi_copy(p->found.failure.text, sizeof(p->found.failure.text), text);
+	return WI_PROBE_FAILED;
 }
 
 static enum wi_probe_news answered(struct wi_probe *p, int64_t now_ns)
@@ -229,6 +247,8 @@ static enum wi_probe_news ask(struct wi_probe *p, int64_t now_ns)
 {
 	p->state = WI_PROBE_ASKING;
 	p->asked_ns = now_ns;
+	if (p->basic && now_ns - p->basic_ns >= BASIC_FOR_NS)
+		p->basic = false;
 	if (!p->driver->send(p->link, p->basic ? basic_question : full_question, &p->found.failure))
 		return lost(p, now_ns);
 	return read_on(p, now_ns);
@@ -239,6 +259,31 @@ static enum wi_probe_news wait_for(struct wi_probe *p, uint32_t events)
 	if (!wait_on(p, events))
 		return failed_with(p, WI_FAULT_MEMORY, "cannot watch the probe's socket");
 	return WI_PROBE_NO_NEWS;
+}
+
+/* Something of the question is not there, not granted, or not supported. */
+static bool is_too_much(const char *sqlstate)
+{
+	static const char *const states[] = {"42501", "42883", "42P01", "0A000"};
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		if (strcmp(sqlstate, states[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The server answered with an error, and the connection lives. */
+static enum wi_probe_news refused(struct wi_probe *p, int64_t now_ns)
+{
+	if (!p->basic && is_too_much(p->found.failure.sqlstate)) {
+		p->basic = true;
+		p->basic_ns = now_ns;
+		return ask(p, now_ns);
+	}
+	if (p->again)
+		return failed(p);
+	p->again = true;
+	return ask(p, now_ns);
 }
 
 static enum wi_probe_news read_on(struct wi_probe *p, int64_t now_ns)
@@ -255,16 +300,15 @@ static enum wi_probe_news read_on(struct wi_probe *p, int64_t now_ns)
 	}
 	if (p->found.failure.fault != WI_FAULT_SQL)
 		return lost(p, now_ns);
-	if (p->basic)
-		return failed(p);
-	p->basic = true;
-	return ask(p, now_ns);
+	return refused(p, now_ns);
 }
 
 static enum wi_probe_news connect_on(struct wi_probe *p, int64_t now_ns)
 {
 	switch (p->driver->connect_step(p->link, &p->found.failure)) {
 	case WI_STEP_DONE:
+		p->late = false;
+		p->deadline_ns = wi_deadline_after(now_ns, p->limit_ms);
 		return ask(p, now_ns);
 	case WI_STEP_READ:
 		return wait_for(p, EPOLLIN);
@@ -311,7 +355,8 @@ static enum wi_probe_news look_for_host(struct wi_probe *p, int64_t now_ns)
 		return connect_to(p, NULL, now_ns);
 	if (wi_host_is_literal(e->host))
 		return connect_to(p, e->host, now_ns);
-	p->resolving = wi_resolve_start(e->host);
+	if (!p->resolving)
+		p->resolving = wi_resolve_start(e->host);
 	if (!p->resolving)
 		return failed_with(p, WI_FAULT_MEMORY, "no memory for a name lookup");
 	return resolve_on(p, now_ns);
@@ -331,13 +376,17 @@ static enum wi_probe_news idle_heard(struct wi_probe *p)
 	return WI_PROBE_STIRRED;
 }
 
-void wi_probe_begin(struct wi_probe *p, int64_t now_ns, int64_t limit_ms)
+void wi_probe_begin(struct wi_probe *p, int64_t now_ns, int64_t limit_ms, int64_t connect_ms)
 {
 	p->begun_ns = now_ns;
 	p->limit_ms = limit_ms;
+	p->connect_ms = connect_ms;
+	p->give_up_ns = wi_deadline_after(now_ns, connect_ms);
+	p->late = false;
 	p->deadline_ns = wi_deadline_after(now_ns, limit_ms);
 	p->heard = true; /* the first step needs no event */
 	p->reused = p->state == WI_PROBE_IDLE;
+	p->again = false;
 	p->state = p->reused ? WI_PROBE_ASKING : WI_PROBE_RESOLVING;
 	p->asked_ns = 0;
 }
@@ -347,7 +396,7 @@ enum wi_probe_news wi_probe_step(struct wi_probe *p, int64_t now_ns)
 	if (!wi_probe_is_busy(p))
 		return p->state == WI_PROBE_IDLE && p->heard ? idle_heard(p) : WI_PROBE_NO_NEWS;
 	if (now_ns >= p->deadline_ns)
-		return timed_out(p);
+		return timed_out(p, now_ns);
 	if (!p->heard && !p->resolving && now_ns < p->driver->due(p->link))
 		return WI_PROBE_NO_NEWS;
 	p->heard = false;
@@ -400,6 +449,8 @@ void wi_probe_init(struct wi_probe *p, const struct wi_driver *driver, struct wi
 void wi_probe_stop(struct wi_probe *p)
 {
 	hang_up(p);
+	wi_resolve_drop(p->resolving);
+	p->resolving = NULL;
 }
 
 void wi_probe_fini(struct wi_probe *p)

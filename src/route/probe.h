@@ -46,15 +46,21 @@ struct wi_probe {
 	struct wi_target target;        /* (c) */
 	enum wi_probe_state state;
 	void *link;
+	/* stays when an attempt fails: a dead resolver costs one thread, not many */
 	void *resolving;
 	struct wi_watch watch;
 	bool heard;  /* the descriptor had something to say */
 	bool reused; /* asks over the connection of an earlier question */
 	bool basic;  /* this server does not answer the whole question */
+	bool again;  /* this question was answered by an error once, and is asked again */
 	int64_t begun_ns;
 	int64_t asked_ns;
-	int64_t deadline_ns;
-	int64_t limit_ms; /* of this one, for its words */
+	int64_t basic_ns;    /* since when it is asked the basic question */
+	int64_t deadline_ns; /* of this question; of the connect, where that is late */
+	int64_t give_up_ns;  /* end of the connect's patience */
+	int64_t limit_ms;    /* for a question */
+	int64_t connect_ms;  /* for a connect */
+	bool late;           /* told as failed, but the connect goes on: it may only be slow */
 	struct wi_answer answer;
 	struct wi_finding found;
 };
@@ -79,10 +85,12 @@ void wi_probe_forget(struct wi_probe *probe, struct wi_keeper *keeper);
 bool wi_probe_is_busy(const struct wi_probe *probe);
 
 /*
- * Begins to ask, connecting first if need be; it ends, one way or the other, within limit_ms. Not
- * while busy.
+ * Begins to ask, connecting first if need be; there is news, of one kind or the other, within
+ * limit_ms. A connect that takes longer is told as failed then, so that nobody waits for it, but
+ * goes on until connect_ms are over: its host may be far away, or busy, and would never be reached
+ * by connects that are all given up. The question itself has limit_ms. Not while busy.
  */
-void wi_probe_begin(struct wi_probe *probe, int64_t now_ns, int64_t limit_ms);
+void wi_probe_begin(struct wi_probe *probe, int64_t now_ns, int64_t limit_ms, int64_t connect_ms);
 
 enum wi_probe_news {
 	WI_PROBE_NO_NEWS,

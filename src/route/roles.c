@@ -26,25 +26,36 @@ static uint32_t votes_for(const struct court *c, uint64_t system)
 	return votes;
 }
 
-/* The system with the most votes. *tie: another one has as many, and neither is the one so far. */
-static uint64_t elect_system(const struct court *c, uint64_t so_far, bool *tie)
+/* The system with the most votes; so_far is 0. *tie: another one has as many. */
+static uint64_t elect_first(const struct court *c, bool *tie)
 {
 	uint64_t best = 0;
 	uint32_t most = 0;
 
-	*tie = false;
 	for (uint32_t i = 0; i < c->n; i++) {
 		uint64_t system = c->sight[i].answered ? c->sight[i].system : 0;
 		uint32_t votes = system ? votes_for(c, system) : 0;
 
 		if (!system || system == best || votes < most)
 			continue;
-		*tie = votes == most && best != so_far && system != so_far;
-		if (votes > most || system == so_far)
-			best = system;
+		*tie = votes == most;
+		best = system;
 		most = votes;
 	}
-	return best ? best : so_far;
+	return best;
+}
+
+/* One that is known is given up only for one that more than half of all hosts have. */
+static uint64_t elect_system(const struct court *c, uint64_t so_far, bool *tie)
+{
+	*tie = false;
+	if (!so_far)
+		return elect_first(c, tie);
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->sight[i].answered && c->sight[i].system &&
+		    votes_for(c, c->sight[i].system) > c->n / 2)
+			return c->sight[i].system;
+	return so_far;
 }
 
 static void object(const struct court *c, uint32_t i, enum wi_objection objection, uint32_t other)
@@ -89,6 +100,33 @@ static void reject_aliases(const struct court *c)
 		for (uint32_t k = 0; is_candidate(c, i) && k < i; k++)
 			if (is_candidate(c, k) && is_same_server(&c->sight[i], &c->sight[k]))
 				object(c, i, WI_OBJECTION_ALIAS, k);
+}
+
+/* The highest timeline that a host of the system is or was on. */
+static uint32_t highest_timeline(const struct court *c, uint64_t system, uint32_t highest)
+{
+	for (uint32_t i = 0; i < c->n; i++)
+		if (is_heard(c, i) && c->sight[i].system && c->sight[i].system == system &&
+		    c->sight[i].timeline > highest)
+			highest = c->sight[i].timeline;
+	return highest;
+}
+
+/* The host that answers from this timeline, a candidate; `but` if none does. */
+static uint32_t who_is_on(const struct court *c, uint32_t timeline, uint32_t but)
+{
+	for (uint32_t i = 0; i < c->n; i++)
+		if (is_candidate(c, i) && c->sight[i].timeline == timeline)
+			return i;
+	return but;
+}
+
+/* A candidate below it was left behind. One whose timeline is unknown is none of ours to judge. */
+static void reject_left_behind(const struct court *c, uint32_t highest)
+{
+	for (uint32_t i = 0; i < c->n; i++)
+		if (is_candidate(c, i) && c->sight[i].timeline && c->sight[i].timeline < highest)
+			object(c, i, WI_OBJECTION_TIMELINE, who_is_on(c, highest, i));
 }
 
 /* The candidates in numbers. */
@@ -169,20 +207,23 @@ static struct wi_opinion opinion_of_standby(enum wi_named how)
 }
 
 struct wi_judgement wi_roles_judge(const struct wi_sight *sights, const enum wi_named *how,
-                                   uint32_t n, uint64_t system_so_far, struct wi_opinion *opinions)
+                                   uint32_t n, struct wi_so_far so_far, struct wi_opinion *opinions)
 {
 	const struct court c = {sights, how, n, opinions};
-	struct wi_judgement j = {.primary = -1};
+	struct wi_judgement j = {.primary = -1, .so_far = so_far};
+	uint64_t system;
 	bool tie;
 	int winner;
 
 	for (uint32_t i = 0; i < n; i++)
 		opinions[i] = (struct wi_opinion){WEIR_ROLE_UNKNOWN, WI_OBJECTION_NONE, 0};
-	j.system = elect_system(&c, system_so_far, &tie);
-	if (tie)
-		j.system = system_so_far;
-	reject_foreign(&c, j.system, tie);
+	system = elect_system(&c, so_far.system, &tie);
+	reject_foreign(&c, system, tie);
+	if (!tie && system != so_far.system)
+		j.so_far = (struct wi_so_far){.system = system};
+	j.so_far.timeline = highest_timeline(&c, j.so_far.system, j.so_far.timeline);
 	reject_aliases(&c);
+	reject_left_behind(&c, j.so_far.timeline);
 	winner = hold_contest(&c, &j.split);
 	j.split = j.split || tie;
 	for (uint32_t i = 0; i < n; i++) {
@@ -202,7 +243,7 @@ const char *wi_objection_text(enum wi_objection objection)
 	case WI_OBJECTION_NONE:
 		return NULL;
 	case WI_OBJECTION_SYSTEM:
-		return "belongs to another database system than the other hosts (system identifier)";
+		return "belongs to another database system than this cluster (system identifier)";
 	case WI_OBJECTION_SYSTEMS:
 		return "the hosts belong to different database systems, and no majority says which one is meant";
 	case WI_OBJECTION_TIMELINE:

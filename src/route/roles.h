@@ -5,14 +5,15 @@
  *
  * In this order:
  *   1  a host that did not answer is unknown
- *   2  a host of another database system than the most is unknown (system identifier; a tie goes to
- *      the
- *      system followed so far, and if there is none, nobody is trusted)
+ *   2  a host of another database system than the cluster's is unknown (system identifier). The
+ *      cluster's is the one followed so far, as long as no other one has more than half of all
+ *      hosts, silent ones included: else a stranger would be followed whenever ours are away. At
+ *      first it is that of the most; a tie then trusts nobody
  *   3  not in recovery: a candidate. The highest timeline wins, but only if it is higher than all
- *      others;
- *      two on the highest timeline are a split brain, and there is no primary. The losers are
- *      unknown: what
- *      they hold may have parted from the truth
+ *      others; two on the highest timeline are a split brain, and there is no primary. The losers
+ *      are unknown: what they hold may have parted from the truth. So is a candidate below the
+ *      highest timeline that any host of the system ever was on: it was left behind, even where
+ *      the one that left it behind is silent just now
  *   4  the winner is the primary if it takes writes (default_transaction_read_only off), else it
  *      serves reads
  *   5  in recovery: a replica
@@ -52,7 +53,8 @@ enum wi_objection {
 	WI_OBJECTION_SYSTEM, /* of another database system */
 	/* the hosts are of different systems and no majority says which is meant */
 	WI_OBJECTION_SYSTEMS,
-	WI_OBJECTION_TIMELINE,  /* another primary is on a higher timeline */
+	/* another primary is on a higher timeline; `other` is the host itself: some host was */
+	WI_OBJECTION_TIMELINE,
 	WI_OBJECTION_TIE,       /* split brain */
 	WI_OBJECTION_ALIAS,     /* the same server as another host */
 	WI_OBJECTION_READ_ONLY, /* a primary that takes no writes */
@@ -65,18 +67,25 @@ struct wi_opinion {
 	uint32_t other; /* the host the objection is about */
 };
 
+/* What outlives a judgement. Zeroed: nothing is known. */
+struct wi_so_far {
+	uint64_t system;   /* of the cluster; 0: unknown */
+	uint32_t timeline; /* the highest that any host of it was seen on; 0: none */
+};
+
 struct wi_judgement {
-	int primary;     /* index, or -1 */
-	bool split;      /* split brain, or systems without a majority */
-	uint64_t system; /* of the cluster; 0: unknown */
+	int primary; /* index, or -1 */
+	bool split;  /* split brain, or systems without a majority */
+	struct wi_so_far so_far;
 };
 
 /*
- * Judges n hosts; system_so_far is what the last judgement said (0 at first). named may be NULL:
- * none is.
+ * Judges n hosts; so_far is what the last judgement said (zeroed at first). named may be NULL: none
+ * is.
  */
 struct wi_judgement wi_roles_judge(const struct wi_sight *sights, const enum wi_named *named,
-                                   uint32_t n, uint64_t system_so_far, struct wi_opinion *opinions);
+                                   uint32_t n, struct wi_so_far so_far,
+                                   struct wi_opinion *opinions);
 
 /* An objection in words; NULL for NONE. Static storage. */
 const char *wi_objection_text(enum wi_objection objection);

@@ -62,7 +62,7 @@ static weir_status add_named(weir_router *r, const char *text, weir_error *error
 	if (!text[0])
 		return WEIR_OK;
 	st = wi_endpoints_parse(text, &more, &n, error);
-	if (st != WEIR_OK)
+	if (st != WEIR_OK || !n)
 		return st;
 	all = wi_alloc((r->n_named + n) * sizeof(*all));
 	if (all) {
@@ -129,7 +129,9 @@ void wi_host_start(struct wi_host *h)
 	h->next_ns = 0;
 	h->asking_for = h->answered_for = wi_load_rlx(&h->router->tickets);
 	h->failures = h->send_away = 0;
-	h->completed = h->trouble = false;
+	h->completed = h->trouble = h->hurt = false;
+	h->full_since_ns = 0;
+	h->last = (struct wi_sight){0};
 	atomic_init(&h->lsn, 0);
 	atomic_init(&h->timeline, 0);
 	atomic_init(&h->answered_ns, 0);
@@ -137,6 +139,7 @@ void wi_host_start(struct wi_host *h)
 	atomic_init(&h->as_of_ns, WI_LAG_UNKNOWN);
 	atomic_init(&h->behind_since_ns, WI_LAG_UNKNOWN);
 	atomic_init(&h->lag_bytes, -1);
+	atomic_init(&h->bytes_of_ns, 0);
 }
 
 static weir_status make_host(weir_router *r, struct wi_host *h, void *script, weir_error *error)
@@ -203,6 +206,8 @@ static void start_values(weir_router *r)
 	atomic_init(&r->topology, &r->topologies[0]);
 	atomic_init(&r->fork_epoch, wi_load_rlx(&wi_fork_epoch));
 	atomic_init(&r->tightest_ms, o->max_lag_ms);
+	atomic_init(&r->tightest_ns, 0);
+	r->bytes_good_ns = wi_pace_bytes_good_ns(r);
 	r->balance = (weir_balance)o->balance;
 	r->weighs = wi_balance_weighs(r->balance);
 	r->plain[WEIR_WRITE] =

@@ -62,8 +62,10 @@ struct wi_host {
 	_Atomic uint32_t timeline;       /* (m) that the position is on; 0: unknown */
 	_Atomic int64_t as_of_ns;        /* (m) wi_lag.as_of_ns */
 	_Atomic int64_t behind_since_ns; /* (m) */
-	_Atomic int64_t lag_bytes;       /* (m) */
-	_Atomic int64_t answered_ns;     /* (m) the last answer to a probe; 0: never */
+	_Atomic int64_t lag_bytes;       /* (m) -1: unknown */
+	/* (m) when the primary was asked that lag_bytes is behind */
+	_Atomic int64_t bytes_of_ns;
+	_Atomic int64_t answered_ns; /* (m) the last answer to a probe; 0: never */
 	_Atomic uint64_t probed; /* (m) the last ticket that a probe of this host has answered */
 	_Atomic(struct wi_report *) report; /* (r) */
 
@@ -80,6 +82,9 @@ struct wi_host {
 	uint32_t failures;     /* (k) in a row */
 	bool completed;        /* (k) at least one probe came to an end */
 	bool trouble;          /* (k) its pool met with trouble since the last probe began */
+	bool hurt;             /* (k) trouble other than want of room since the last answer */
+	int64_t full_since_ns; /* (k) it has no room for the probe; 0: it has */
+	struct wi_sight last;  /* (k) its last answer; zeroed: revoked */
 };
 WI_ASSERT_NEW_LINE(struct wi_host, load); /* checkouts' writes stay off what checkouts read */
 
@@ -92,6 +97,7 @@ struct wi_topology {
 	uint32_t n_readers;      /* replicas that answer */
 	uint32_t n_near;         /* of them in the router's zone */
 	bool settled;            /* every host has been probed at least once */
+	bool split;              /* hosts contradict each other: no standby is known to be right */
 	uint32_t timeline;       /* the primary's; 0: unknown */
 	uint64_t system;         /* 0: unknown */
 	struct wi_host *reader[WI_HOSTS_MAX];
@@ -123,6 +129,7 @@ struct weir_router {
 	struct wi_core *desk;           /* (c) the core whose seats are this router's threads */
 	weir_balance balance;           /* (c) */
 	bool weighs;                    /* (c) load is kept */
+	int64_t bytes_good_ns;          /* (c) how long a number of bytes is worth something */
 	struct wi_wish plain[2];        /* (c) what weir_checkout asks for, by intent */
 	uint32_t n_hosts;               /* (c) */
 	struct wi_host *hosts;          /* (c) */
@@ -137,10 +144,10 @@ struct weir_router {
 
 	/* slow paths of users */
 	WI_ON_NEW_LINE struct wi_gate gate; /* (a) */
-	_Atomic uint32_t inside;  /* (a) callers on a slow path; the monitor's end waits for 0 */
-	_Atomic uint64_t tickets; /* (a) probes asked for by weir_router_probe */
-	_Atomic int64_t
-		tightest_ms; /* (a) the smallest limit of lag that was ever asked for; 0: none */
+	_Atomic uint32_t inside;     /* (a) callers on a slow path; the monitor's end waits for 0 */
+	_Atomic uint64_t tickets;    /* (a) probes asked for by weir_router_probe */
+	_Atomic int64_t tightest_ms; /* (a) the smallest limit of lag asked for of late; 0: none */
+	_Atomic int64_t tightest_ns; /* (a) when it was last asked for */
 
 	/* the monitor's */
 	WI_ON_NEW_LINE struct wi_job job; /* (k) */
@@ -148,13 +155,14 @@ struct weir_router {
 	struct wi_lag_history history;    /* (k) where the primary was, and when */
 	const struct wi_host *history_of; /* (k) of this one */
 	uint32_t history_timeline;        /* (k) on this timeline */
-	uint64_t system;                  /* (k) */
+	struct wi_so_far so_far;          /* (k) */
 	struct wi_rng rng;                /* (k) */
 	int64_t restless_until_ns;        /* (k) probes go faster while something is wrong */
-	bool grace_owed; /* (k) something was replaced since the last grace period */
-	bool settled;    /* (k) */
-	bool split_told; /* (k) */
-	bool stopped;    /* (k) the probes are closed */
+	bool grace_owed;        /* (k) something was replaced since the last grace period */
+	bool settled;           /* (k) */
+	bool split_told;        /* (k) */
+	int64_t split_since_ns; /* (k) 0: hosts do not contradict each other */
+	bool stopped;           /* (k) the probes are closed */
 };
 
 /* ---- router.c ---- */
@@ -204,10 +212,27 @@ void wi_monitor_add(weir_router *router);
 /* A pool's trouble: probe the host now. arg is the host; the keeper's thread. */
 void wi_monitor_trouble(void *host, const struct wi_failure *failure);
 
+/* ---- pace.c ---- */
+
 /*
  * A read that allows at most so much lag: probe at least as often as it takes to know. Any thread.
  */
-void wi_monitor_need(weir_router *router, int64_t max_lag_ms);
+void wi_pace_need(weir_router *router, int64_t max_lag_ms);
+
+/* Forgets what wi_pace_need was told and nobody has said again for a while. Keeper's thread. */
+void wi_pace_relax(weir_router *router, int64_t now_ns);
+
+/* How long a probe's question may take. */
+int64_t wi_pace_limit_ms(const weir_router *router);
+
+/* How long a lag in bytes may be judged by, where a limit of bytes is asked for. */
+int64_t wi_pace_bytes_good_ns(const weir_router *router);
+
+/* Sets when the host is asked next, after it has answered or failed. Keeper's thread. */
+void wi_pace_plan(struct wi_host *host, int64_t now_ns);
+
+/* When a host whose probe is idle wants to be asked again. Keeper's thread. */
+int64_t wi_pace_due(const struct wi_host *host, int64_t now_ns);
 
 /* ---- topology.c ---- */
 
@@ -231,6 +256,7 @@ struct wi_choice {
 	weir_reason reason;
 	bool pending; /* nobody is able, but the first look at the hosts is not over */
 	bool stale;   /* replicas were there, none fresh enough */
+	bool others;  /* hosts besides this one are able, if busy just now */
 };
 
 /*

@@ -56,7 +56,8 @@ static void fill(weir_router *r, struct wi_topology *t, const struct wi_judgemen
 {
 	memset(t, 0, sizeof(*t));
 	t->settled = r->settled;
-	t->system = j->system;
+	t->system = j->so_far.system;
+	t->split = j->split;
 	if (j->primary >= 0) {
 		t->primary = &r->hosts[j->primary];
 		t->timeline = r->hosts[j->primary].probe.found.sight.timeline;
@@ -69,8 +70,8 @@ static void fill(weir_router *r, struct wi_topology *t, const struct wi_judgemen
 static bool is_same(const struct wi_topology *a, const struct wi_topology *b)
 {
 	return a->primary == b->primary && a->n_readers == b->n_readers && a->n_near == b->n_near &&
-	       a->settled == b->settled && a->timeline == b->timeline && a->system == b->system &&
-	       memcmp(a->reader, b->reader, sizeof(a->reader)) == 0;
+	       a->settled == b->settled && a->split == b->split && a->timeline == b->timeline &&
+	       a->system == b->system && memcmp(a->reader, b->reader, sizeof(a->reader)) == 0;
 }
 
 bool wi_topology_publish(weir_router *r, const struct wi_judgement *judgement)
@@ -107,7 +108,10 @@ static void fill_failure(struct wi_failure *f, const struct wi_host *host)
 	case WI_OBJECTION_TIMELINE:
 	case WI_OBJECTION_TIE:
 	case WI_OBJECTION_ALIAS:
-		wi_text_add(&text, " %s", host->router->hosts[host->opinion.other].endpoint->name);
+		wi_text_add(&text, " %s",
+		            host->opinion.other == host->number
+		                    ? "one that was seen before"
+		                    : host->router->hosts[host->opinion.other].endpoint->name);
 		break;
 	case WI_OBJECTION_NONE:
 	case WI_OBJECTION_SYSTEM:

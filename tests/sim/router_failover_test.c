@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -406,6 +407,7 @@ static void two_primaries_are_none(void **state)
 	/* A second episode is told again. */
 	wi_store_rlx(&cluster.host[0].server.timeline, 2);
 	probe();
+	probe(); /* told when both have said it twice */
 	assert_int_equal(wi_load_rlx(&splits), 2);
 }
 
@@ -472,6 +474,265 @@ static void a_primary_that_takes_no_writes_is_no_write_target(void **state)
 	wi_store_rlx(&cluster.host[0].read_only, false);
 	probe();
 	assert_int_equal(visit(WEIR_WRITE), 0);
+}
+
+/* Left behind by a failover, it comes back as it was, and the new primary misses a probe. */
+static void who_was_left_behind_never_gets_a_write(void **state)
+{
+	(void)state;
+	open_router();
+	fake_host_down(&cluster, 0, true);
+	fake_cluster_promote(&cluster, 1);
+	wait_for_role(1, WEIR_ROLE_PRIMARY);
+	fake_host_down(&cluster, 0, false);
+	do
+		probe();
+	while (!stats_of(0).reachable);
+	fake_host_down(&cluster, 1, true);
+	fake_host_down(&cluster, 2, true);
+	wait_for_role(1, WEIR_ROLE_UNKNOWN);
+	wait_for_role(2, WEIR_ROLE_UNKNOWN);
+	probe();
+	assert_int_equal(role_of(0), WEIR_ROLE_UNKNOWN);
+	assert_non_null(strstr(stats_of(0).last_error, "older timeline than one that was seen"));
+	assert_int_equal(try_visit(WEIR_WRITE, 30), WEIR_UNAVAILABLE);
+	fake_host_down(&cluster, 1, false);
+	wait_for_role(1, WEIR_ROLE_PRIMARY);
+	assert_int_equal(visit(WEIR_WRITE), 1);
+}
+
+static void a_stranger_is_not_followed_while_ours_are_away(void **state)
+{
+	(void)state;
+	wi_store_rlx(&cluster.host[2].server.system, 999);
+	wi_store_rlx(&cluster.host[2].server.in_recovery, false);
+	open_router();
+	assert_int_equal(visit(WEIR_WRITE), 0);
+	fake_host_down(&cluster, 0, true);
+	fake_host_down(&cluster, 1, true);
+	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	wait_for_role(1, WEIR_ROLE_UNKNOWN);
+	probe();
+	assert_int_equal(role_of(2), WEIR_ROLE_UNKNOWN);
+	assert_int_equal(try_visit(WEIR_WRITE, 30), WEIR_UNAVAILABLE);
+	assert_int_equal(try_visit(WEIR_READ, 30), WEIR_UNAVAILABLE);
+	fake_host_down(&cluster, 0, false);
+	wait_for_role(0, WEIR_ROLE_PRIMARY);
+}
+
+/* Two standbys of two histories: which of them is right, nobody knows. */
+static void a_split_brain_serves_no_bounded_read(void **state)
+{
+	weir_request q = WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = 60000,
+	                              .fallback = WEIR_FALLBACK_FAIL);
+	weir_conn *c = NULL;
+
+	(void)state;
+	open_router();
+	assert_int_equal(weir_checkout_with(router, &q, &c, &error), WEIR_OK);
+	assert_int_equal(weir_token_take(c, 5000, &q.at_least, &error), WEIR_INVALID);
+	weir_checkin(&c);
+	wi_store_rlx(&cluster.host[1].server.in_recovery, false);
+	probe();
+	assert_int_equal(visit(WEIR_READ), 2);
+	assert_int_equal(weir_checkout_with(router, &q, &c, &error), WEIR_UNAVAILABLE);
+	q.max_lag_ms = 0;
+	q.at_least =
+		(weir_token){.system = stats_of(2).system, .timeline = 1, .lsn = stats_of(2).lsn};
+	assert_int_equal(weir_checkout_with(router, &q, &c, &error), WEIR_UNAVAILABLE);
+	wi_store_rlx(&cluster.host[1].server.in_recovery, true);
+	probe();
+	assert_int_equal(weir_checkout_with(router, &q, &c, &error), WEIR_OK);
+	weir_checkin(&c);
+}
+
+/* It restarts, and one of its names is asked before the other. */
+static void a_restart_of_one_server_by_two_names_is_no_split_brain(void **state)
+{
+	int64_t until_ns = wi_now_ns() + 60 * WI_SEC;
+	uint64_t started = wi_load_rlx(&cluster.host[0].started), before;
+
+	(void)state;
+	options.pool_min = 0;
+	options.probe_interval_ms = 3600000;
+	wi_store_rlx(&cluster.host[1].server.in_recovery, false);
+	wi_store_rlx(&cluster.host[1].started, started);
+	open_router();
+	assert_int_equal(role_of(0), WEIR_ROLE_PRIMARY);
+	before = wi_load_rlx(&cluster.host[1].probes);
+	wi_store_rlx(&cluster.host[0].started, started + 5);
+	wi_store_rlx(&cluster.host[1].started, started + 5);
+	wi_fake_kill(&cluster.host[0].server);
+	while (wi_load_rlx(&cluster.host[1].probes) == before && wi_now_ns() < until_ns)
+		continue;
+	probe();
+	assert_int_equal(role_of(0), WEIR_ROLE_PRIMARY);
+	assert_int_equal(wi_load_rlx(&splits), 0);
+}
+
+/* ---- slow, full, and refusing ---- */
+
+/* More than a question may take, but less than a connect may. */
+static void a_slow_connect_is_waited_for(void **state)
+{
+	weir_conn *c = NULL;
+	weir_request q = WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = WEIR_NO_WAIT);
+
+	(void)state;
+	options.connect_timeout_ms = 60000;
+	options.probe_interval_ms = 1000;
+	for (int i = 0; i < 3; i++)
+		wi_store_rlx(&cluster.host[i].server.connect_ns, 1300 * WI_MS);
+	open_router();
+	/* Told as failed meanwhile, so that who waits for others is not kept. */
+	assert_int_equal(role_of(0), WEIR_ROLE_UNKNOWN);
+	assert_non_null(
+		strstr(stats_of(0).last_error, "no answer within 1000 ms while connecting"));
+	assert_int_equal(weir_checkout_with(router, &q, &c, &error), WEIR_UNAVAILABLE);
+	q.timeout_ms = 20000;
+	assert_int_equal(weir_checkout_with(router, &q, &c, &error), WEIR_OK);
+	assert_int_equal(fake_host_of(c), 0);
+	weir_checkin(&c);
+}
+
+static void lose_the_probe(int i)
+{
+	struct wi_fake_server *s = &cluster.host[i].server;
+
+	wi_store_rlx(&s->max_sessions, wi_load_rlx(&s->sessions) - 1);
+	for (uint64_t serial = 1; serial <= 3; serial++)
+		if (wi_fake_serial(router->hosts[i].probe.link) == serial)
+			assert_true(wi_fake_kill_one(s, serial));
+}
+
+static void wait_for_idle(int i, uint32_t n)
+{
+	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
+
+	while (stats_of(i).pool.idle != n && wi_now_ns() < until_ns)
+		probe();
+	assert_int_equal(stats_of(i).pool.idle, n);
+}
+
+/* There is no room for the probe any more, but its pool works. */
+static void a_full_primary_keeps_its_role(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	options.pool_min = options.pool_max = 2;
+	open_router();
+	wait_for_idle(0, 2);
+	before = wi_load_rlx(&cluster.host[0].server.connects);
+	lose_the_probe(0);
+	while (wi_load_rlx(&cluster.host[0].server.connects) < before + 3)
+		probe();
+	assert_int_equal(role_of(0), WEIR_ROLE_PRIMARY);
+	assert_int_equal(visit(WEIR_WRITE), 0);
+	/* Once connections are lost, the server may be another one. */
+	wi_store_rlx(&cluster.host[0].server.max_sessions, 1);
+	wi_fake_kill(&cluster.host[0].server);
+	wi_store_rlx(&cluster.host[0].server.connect_fault, WI_FAULT_CAPACITY);
+	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	wi_store_rlx(&cluster.host[0].server.connect_fault, WI_FAULT_NONE);
+	wi_store_rlx(&cluster.host[0].server.max_sessions, 0);
+	wait_for_role(0, WEIR_ROLE_PRIMARY);
+}
+
+/* Three things that hold for ten seconds, and then no longer. */
+static void what_is_believed_for_a_while_ends(void **state)
+{
+	weir_request q = WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = 3);
+	int64_t until_ns = wi_now_ns() + 60 * WI_SEC;
+	weir_conn *c = NULL;
+
+	(void)state;
+	options.pool_min = options.pool_max = 2;
+	open_router();
+	wait_for_idle(0, 2);
+	wi_store_rlx(&cluster.host[1].basic_only, true);
+	probe();
+	assert_int_equal(stats_of(1).timeline, 0);
+	assert_int_equal(weir_checkout_with(router, &q, &c, &error), WEIR_OK);
+	weir_checkin(&c);
+	assert_int_equal(wi_load_rlx(&router->tightest_ms), 3);
+	wi_store_rlx(&cluster.host[1].basic_only, false);
+	lose_the_probe(0);
+	probe();
+	assert_int_equal(role_of(0), WEIR_ROLE_PRIMARY);
+	while ((role_of(0) != WEIR_ROLE_UNKNOWN || !stats_of(1).timeline ||
+	        wi_load_rlx(&router->tightest_ms)) &&
+	       wi_now_ns() < until_ns)
+		probe();
+	assert_int_equal(role_of(0), WEIR_ROLE_UNKNOWN);
+	assert_int_equal(stats_of(1).timeline, 1);
+	assert_int_equal(wi_load_rlx(&router->tightest_ms), 0);
+}
+
+/* The pool's own pause would be half a minute at least. */
+static void a_server_that_is_back_is_connected_to_at_once(void **state)
+{
+	(void)state;
+	options.pool_min = 0;
+	options.breaker_failures = 1;
+	options.breaker_open_ms = 60000;
+	open_router();
+	wi_store_rlx(&cluster.host[0].server.connect_fault, WI_FAULT_REFUSED);
+	assert_int_not_equal(try_visit(WEIR_WRITE, 100), WEIR_OK);
+	assert_true(stats_of(0).pool.breaker_open);
+	wi_fake_kill(&cluster.host[0].server);
+	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	fake_host_down(&cluster, 0, false);
+	wait_for_role(0, WEIR_ROLE_PRIMARY);
+	assert_int_equal(try_visit(WEIR_WRITE, 20000), WEIR_OK);
+}
+
+static void pass(int64_t ns)
+{
+	int64_t until_ns = wi_now_ns() + ns;
+	struct timespec some = {.tv_nsec = 1000000};
+
+	while (wi_now_ns() < until_ns)
+		nanosleep(&some, NULL);
+}
+
+/*
+ * In two seconds: at once, and after 0.1, 0.3, 0.7 and 1.5 s; credentials, however short the pace.
+ */
+static void a_failing_host_is_asked_less_and_less(void **state)
+{
+	uint64_t before[2];
+
+	(void)state;
+	options.pool_min = 0;
+	options.probe_interval_ms = 1000;
+	fake_host_down(&cluster, 0, true);
+	wi_store_rlx(&cluster.host[1].server.connect_fault, WI_FAULT_AUTH);
+	open_router();
+	for (int i = 0; i < 2; i++)
+		before[i] = wi_load_rlx(&cluster.host[i].server.connects);
+	pass(2 * WI_SEC);
+	for (int i = 0; i < 2; i++)
+		assert_in_range(wi_load_rlx(&cluster.host[i].server.connects) - before[i], 1, 8);
+}
+
+static void a_failing_host_is_not_asked_at_every_call(void **state)
+{
+	int64_t before_ns;
+	uint64_t before;
+
+	(void)state;
+	options.pool_min = 0;
+	options.probe_interval_ms = 1000;
+	for (int i = 0; i < 3; i++)
+		fake_host_down(&cluster, i, true);
+	open_router();
+	before = wi_load_rlx(&cluster.host[0].server.connects);
+	before_ns = wi_now_ns();
+	for (int i = 0; i < 5; i++)
+		probe();
+	assert_true(wi_now_ns() - before_ns >= 300 * WI_MS);
+	assert_true(wi_load_rlx(&cluster.host[0].server.connects) >= before + 4);
 }
 
 /* ---- saturation is not sickness ---- */
@@ -662,6 +923,16 @@ int main(void)
 		TEST(systems_without_a_majority_are_trusted_by_nobody),
 		TEST(one_server_by_two_names_is_no_split_brain),
 		TEST(a_primary_that_takes_no_writes_is_no_write_target),
+		TEST(who_was_left_behind_never_gets_a_write),
+		TEST(a_stranger_is_not_followed_while_ours_are_away),
+		TEST(a_split_brain_serves_no_bounded_read),
+		TEST(a_restart_of_one_server_by_two_names_is_no_split_brain),
+		TEST(a_slow_connect_is_waited_for),
+		TEST(a_full_primary_keeps_its_role),
+		TEST(what_is_believed_for_a_while_ends),
+		TEST(a_server_that_is_back_is_connected_to_at_once),
+		TEST(a_failing_host_is_asked_less_and_less),
+		TEST(a_failing_host_is_not_asked_at_every_call),
 		TEST(a_host_that_has_no_room_keeps_its_role),
 		TEST(who_waits_when_the_router_closes_is_told),
 		TEST(closing_waits_for_what_is_out),

@@ -17,6 +17,8 @@
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "driver/fault.h"
+#include "route/router.h"
 #include "support/fake_cluster.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
@@ -165,6 +167,44 @@ static void a_server_that_grants_little_still_has_a_role(void **state)
 	assert_int_equal(visit(WEIR_WRITE, NULL), 0);
 }
 
+/* How many of the next questions end in an error that says nothing of what the server can do. */
+static _Atomic int odd_errors;
+static wi_fake_answer as_usual;
+
+static bool answer_oddly(struct wi_fake_server *server, const char *sql, struct wi_answer *a,
+                         struct wi_failure *failure)
+{
+	if (strstr(sql, "server_version_num") && wi_load_rlx(&odd_errors) > 0) {
+		wi_sub_rlx(&odd_errors, 1);
+		wi_failure_set(failure, WI_FAULT_SQL, "57014",
+		               "canceling statement due to statement timeout", NULL);
+		return false;
+	}
+	return as_usual(server, sql, a, failure);
+}
+
+static void one_error_is_no_lack_of_rights(void **state)
+{
+	(void)state;
+	as_usual = cluster.host[0].server.answer;
+	cluster.host[0].server.answer = answer_oddly;
+	open_warm();
+	wi_store_rlx(&odd_errors, 1);
+	probe();
+	assert_int_equal(stats_of(0).role, WEIR_ROLE_PRIMARY);
+	assert_int_equal(stats_of(0).timeline, 1);
+	assert_int_equal(wi_load_rlx(&odd_errors), 0);
+	/* Errors only: then nothing is known of it. */
+	wi_store_rlx(&odd_errors, 1000000);
+	probe();
+	assert_int_equal(stats_of(0).role, WEIR_ROLE_UNKNOWN);
+	assert_non_null(strstr(stats_of(0).last_error, "statement timeout"));
+	wi_store_rlx(&odd_errors, 0);
+	probe();
+	assert_int_equal(stats_of(0).role, WEIR_ROLE_PRIMARY);
+	assert_int_equal(stats_of(0).timeline, 1);
+}
+
 static void probes_do_not_come_out_of_the_pool(void **state)
 {
 	weir_conn *c = NULL;
@@ -288,6 +328,46 @@ static void a_busy_replica_is_passed_over(void **state)
 	assert_int_equal(stats_of(0).fallback_reads, 0);
 }
 
+struct reader {
+	pthread_t thread;
+	weir_status st;
+	int host;
+};
+
+static void *read_once(void *arg)
+{
+	struct reader *reader = arg;
+	weir_conn *c = NULL;
+
+	reader->st = weir_checkout(router, WEIR_READ, &c, NULL);
+	reader->host = reader->st == WEIR_OK ? fake_host_of(c) : -1;
+	weir_checkin(&c);
+	return NULL;
+}
+
+/* It waits at the first; the second is given back. */
+static void who_waits_at_one_host_takes_what_another_has(void **state)
+{
+	weir_conn *held[2] = {NULL, NULL};
+	struct reader reader;
+
+	(void)state;
+	options.pool_min = options.pool_max = 1;
+	assert_int_equal(weir_options_set(&options, "balance", "first", &error), WEIR_OK);
+	open_warm();
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(weir_checkout(router, WEIR_READ, &held[i], &error), WEIR_OK);
+	assert_int_equal(pthread_create(&reader.thread, NULL, read_once, &reader), 0);
+	while (!stats_of(1).pool.waiting)
+		continue;
+	weir_checkin(&held[1]);
+	pthread_join(reader.thread, NULL);
+	weir_checkin(&held[0]);
+	assert_int_equal(reader.st, WEIR_OK);
+	assert_int_equal(reader.host, 2);
+	assert_int_equal(stats_of(1).pool.timeouts, 0);
+}
+
 static void the_own_zone_comes_first(void **state)
 {
 	weir_request far = WEIR_REQUEST(.intent = WEIR_READ, .zone = "west");
@@ -311,6 +391,74 @@ static void the_own_zone_comes_first(void **state)
 	assert_int_equal(visit(WEIR_READ, &reason), 1);
 	assert_int_equal(reason, WEIR_REASON_SPILLED);
 	weir_checkin(&held);
+}
+
+static void blanks_name_no_endpoint(void **state)
+{
+	(void)state;
+	assert_int_equal(weir_options_set(&options, "primary", " ", &error), WEIR_OK);
+	assert_int_equal(weir_options_set(&options, "replicas", "\t", &error), WEIR_OK);
+	open_warm();
+	assert_int_equal(visit(WEIR_WRITE, NULL), 0);
+}
+
+#define CROWD 64
+
+static int count_named(const char *text, const char *what)
+{
+	int n = 0;
+
+	for (; (text = strstr(text, what)); text++)
+		n++;
+	return n;
+}
+
+/* Opens a router on n servers that all refuse, and says what a write is told. */
+static void ask_a_crowd(int n, const char *names)
+{
+	static struct wi_fake_server server[CROWD];
+	void *scripts[CROWD];
+	const struct wi_router_config config = {.driver = &wi_driver_fake,
+	                                        .world = &wi_world_linux,
+	                                        .scripts = scripts,
+	                                        .n_scripts = (size_t)n};
+	weir_request q = WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = 20);
+	weir_router *crowd;
+	weir_conn *c = NULL;
+	char conninfo[CROWD * 64] = "postgresql://app@";
+
+	for (int i = 0; i < n; i++) {
+		size_t length = strlen(conninfo);
+
+		wi_fake_server_init(&server[i]);
+		wi_store_rlx(&server[i].connect_fault, WI_FAULT_REFUSED);
+		scripts[i] = &server[i];
+		snprintf(conninfo + length, sizeof(conninfo) - length, names, i ? "," : "", i);
+	}
+	strcat(conninfo, "/shop");
+	assert_int_equal(wi_router_open_with(&config, conninfo, &options, &crowd, &error), WEIR_OK);
+	assert_int_equal(weir_router_probe(crowd, 20000), WEIR_OK);
+	assert_int_equal(weir_checkout_with(crowd, &q, &c, &error), WEIR_UNAVAILABLE);
+	assert_int_equal(weir_router_close(&crowd, 10000), WEIR_OK);
+	for (int i = 0; i < n; i++)
+		wi_fake_server_fini(&server[i]);
+}
+
+/* Names and roles come first, and errors get what is left. */
+static void every_host_of_many_is_named(void **state)
+{
+	static const int sizes[] = {2, 8, 24, 50};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		ask_a_crowd(sizes[i], "%s127.0.0.1:%d1");
+		assert_int_equal(count_named(error.text, "1: unknown"), sizes[i]);
+		assert_int_equal(count_named(error.text, "1: unknown: c"), sizes[i]);
+	}
+	ask_a_crowd(CROWD, "%s127.100.100.100:200%02d");
+	assert_true(count_named(error.text, ": unknown") > 40);
+	assert_non_null(strstr(error.text, "\nand "));
+	assert_string_equal(error.text + strlen(error.text) - 5, " more");
 }
 
 static void more_zones_than_hosts_are_refused(void **state)
@@ -381,6 +529,61 @@ static void without_a_fresh_replica_the_primary_reads(void **state)
 	tight.timeout_ms = 20000;
 	assert_int_equal(visit_with(&tight, &host, NULL), WEIR_OK);
 	assert_int_equal(host, 2);
+}
+
+/* So many bytes behind what the primary was once: that is no promise when it is not heard of. */
+static void a_number_of_bytes_is_worth_nothing_without_a_primary(void **state)
+{
+	weir_request q = WEIR_REQUEST(.intent = WEIR_READ, .fallback = WEIR_FALLBACK_FAIL);
+	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
+	int host;
+
+	(void)state;
+	options.max_lag_bytes = 100;
+	options.connect_timeout_ms = 100;
+	open_warm();
+	assert_int_equal(visit_with(&q, &host, NULL), WEIR_OK);
+	wi_store_rlx(&cluster.host[0].server.silent, true);
+	fake_cluster_write(&cluster, 0, 1 << 30);
+	while (stats_of(0).role == WEIR_ROLE_PRIMARY && wi_now_ns() < until_ns)
+		continue;
+	assert_int_equal(stats_of(1).lag_bytes, -1);
+	assert_int_equal(visit_with(&q, &host, NULL), WEIR_UNAVAILABLE);
+	wi_store_rlx(&cluster.host[0].server.silent, false);
+}
+
+/* And with one, as long as its answers are new: the limit sets a pace at which they are. */
+static void a_limit_of_bytes_sets_the_pace(void **state)
+{
+	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
+	uint64_t before;
+
+	(void)state;
+	options.max_lag_bytes = 100;
+	options.probe_interval_ms = 3600000;
+	options.connect_timeout_ms = 300;
+	open_warm();
+	before = wi_load_rlx(&cluster.host[0].probes);
+	while (wi_load_rlx(&cluster.host[0].probes) < before + 3 && wi_now_ns() < until_ns)
+		continue;
+	assert_true(wi_load_rlx(&cluster.host[0].probes) >= before + 3);
+	assert_int_not_equal(visit(WEIR_READ, NULL), 0);
+}
+
+/* More than fits into nanoseconds. */
+static void any_number_is_a_limit(void **state)
+{
+	static const int64_t limits[] = {INT64_MAX, INT64_MAX / 1000000 + 1, INT64_MAX / 1000000};
+	int host;
+
+	(void)state;
+	open_warm();
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		weir_request q = WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = limits[i]);
+
+		assert_int_equal(visit_with(&q, &host, NULL), WEIR_OK);
+		assert_int_not_equal(host, 0);
+	}
 }
 
 static void an_unknown_lag_is_not_fresh(void **state)
@@ -550,6 +753,27 @@ static void a_token_from_the_future_is_for_nobody(void **state)
 	mine.at_least = token_now();
 	mine.at_least.timeline = 9;
 	assert_int_equal(visit_with(&mine, &host, NULL), WEIR_UNAVAILABLE);
+}
+
+/* A write goes to the primary whatever that holds; a read must see what the token says. */
+static void a_write_with_a_token_needs_no_position(void **state)
+{
+	weir_request q = WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = 50);
+	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
+	int host;
+
+	(void)state;
+	open_warm();
+	q.at_least = token_now();
+	for (int i = 0; i < 3; i++)
+		wi_store_rlx(&cluster.host[i].basic_only, true);
+	while (stats_of(0).timeline && wi_now_ns() < until_ns)
+		probe();
+	assert_int_equal(stats_of(0).timeline, 0);
+	assert_int_equal(visit_with(&q, &host, NULL), WEIR_OK);
+	assert_int_equal(host, 0);
+	q.intent = WEIR_READ;
+	assert_int_equal(visit_with(&q, &host, NULL), WEIR_UNAVAILABLE);
 }
 
 static void a_token_of_another_system_is_refused(void **state)
@@ -820,6 +1044,7 @@ int main(void)
 		TEST(roles_are_found),
 		TEST(the_first_checkout_waits_for_the_first_look),
 		TEST(a_server_that_grants_little_still_has_a_role),
+		TEST(one_error_is_no_lack_of_rights),
 		TEST(probes_do_not_come_out_of_the_pool),
 		TEST(writes_go_to_the_primary_only),
 		TEST(p2c_shares_reads),
@@ -829,10 +1054,16 @@ int main(void)
 		TEST(first_reads_from_the_first),
 		TEST(the_less_loaded_is_chosen),
 		TEST(a_busy_replica_is_passed_over),
+		TEST(who_waits_at_one_host_takes_what_another_has),
 		TEST(the_own_zone_comes_first),
+		TEST(blanks_name_no_endpoint),
+		TEST(every_host_of_many_is_named),
 		TEST(more_zones_than_hosts_are_refused),
 		TEST(a_stale_replica_serves_no_bounded_read),
 		TEST(without_a_fresh_replica_the_primary_reads),
+		TEST(a_number_of_bytes_is_worth_nothing_without_a_primary),
+		TEST(a_limit_of_bytes_sets_the_pace),
+		TEST(any_number_is_a_limit),
 		TEST(an_unknown_lag_is_not_fresh),
 		TEST(another_timeline_is_not_fresh),
 		TEST(a_limit_sets_the_pace),
@@ -842,6 +1073,7 @@ int main(void)
 		TEST(a_replica_on_an_older_timeline_reaches_no_token),
 		TEST(a_token_from_before_the_failover_is_for_the_primary),
 		TEST(a_token_from_the_future_is_for_nobody),
+		TEST(a_write_with_a_token_needs_no_position),
 		TEST(a_token_of_another_system_is_refused),
 		TEST(a_token_is_taken_from_a_primary_outside_a_transaction),
 		TEST(nonsense_is_refused),

@@ -99,7 +99,7 @@ static void mistakes_are_told_with_their_place(void **state)
 		{"a\nb",
 	         "! list of endpoints: the name \"a b\" of host 1 has a blank or a control character in it"},
 		{"x@y",
-	         "! list of endpoints: the name \"x@y\" of host 1 has a character in it that is in no host's name"},
+	         "! list of endpoints: the name of host 1 has a character in it that is in no host's name: give host:port, not a URL or a connection string"},
 		{"a,b,A", "! list of endpoints: host 3 is the same as host 1"},
 	};
 	size_t blocks = wi_alloc_blocks();
@@ -108,6 +108,30 @@ static void mistakes_are_told_with_their_place(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_string_equal(read_as(cases[i][0]), cases[i][1]);
 	assert_int_equal(wi_alloc_blocks(), blocks);
+}
+
+/* Whatever is pasted there by mistake, and wherever a comma in the password cuts it. */
+static void no_password_is_told(void **state)
+{
+	static const char *const pasted[] = {
+		"postgresql://app:hunter2@db1:5432/shop",
+		"app:hunter2@db1",
+		"hunter2@db1:5432",
+		"db1:hunter2@5432",
+		"app:hunter2@db1:5432",
+		"postgresql://app:hunter2,x@db1",
+		"db0,app:hunter2,x@db1",
+		"host=db1 password=hunter2",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pasted) / sizeof(pasted[0]); i++) {
+		const char *line = read_as(pasted[i]);
+
+		if (line[0] != '!' || strstr(line, "hunter2") ||
+		    !strstr(line, "give host:port, not a URL"))
+			fail_msg("%s: %s", pasted[i], line);
+	}
 }
 
 static void want_of_memory_is_a_status(void **state)
@@ -128,6 +152,7 @@ int main(void)
 		cmocka_unit_test(names_are_for_people),
 		cmocka_unit_test(nothing_is_no_endpoint),
 		cmocka_unit_test(mistakes_are_told_with_their_place),
+		cmocka_unit_test(no_password_is_told),
 		cmocka_unit_test(want_of_memory_is_a_status),
 	};
 

@@ -105,7 +105,10 @@ static void want_of_memory_is_told(void **state)
 	assert_null(wi_resolve_start("localhost"));
 }
 
-/* What the C library keeps for a thread is freed as it ends: a leak check before that finds some of it. */
+/*
+ * What the C library keeps for a thread is freed as it ends: a leak check before that finds some of
+ * it.
+ */
 static void await_the_threads_end(void)
 {
 	for (int i = 0; i < 3000; i++) {

@@ -75,9 +75,11 @@ static const char *shown(const struct wi_opinion *o)
 	return text;
 }
 
+#define ON(timeline) ((uint64_t)(timeline) << 32)
+
 static const struct {
 	const char *name;
-	uint64_t so_far;
+	uint64_t so_far; /* the system, and ON the highest timeline */
 	const char *hosts[HOSTS];
 	const char *roles[HOSTS];
 	bool split;
@@ -118,6 +120,18 @@ static const struct {
 	{"the writer endpoint leads to a standby", 1, {"sW", "sR"}, {"us", "R"}, false},
 	{"only readers are named", 1, {"pR", "sR"}, {"R", "R"}, false},
 	{"the named writer is silent", 1, {"-W", "pR"}, {"u", "R"}, false},
+	{"the new primary blinks", 1, {"p", "-", "st2"}, {"ut", "u", "R"}, false},
+	{"and nobody else answers", 1 | ON(2), {"p", "-", "-"}, {"ut", "u", "u"}, false},
+	{"on the highest seen so far", 1 | ON(2), {"pt2", "-"}, {"P", "u"}, false},
+	{"two that were left behind", 1 | ON(2), {"p", "p", "-"}, {"ut", "ut", "u"}, false},
+	{"what was seen of another system", 2 | ON(9), {"p", "s"}, {"P", "R"}, false},
+	{"a foreign timeline is not ours", 1, {"p", "st7y2", "-"}, {"P", "uy", "u"}, false},
+	{"an unknown timeline is not judged", 1 | ON(2), {"pt0", "s"}, {"P", "R"}, false},
+	{"ours are away", 1, {"-", "-", "py2"}, {"u", "u", "uy"}, false},
+	{"half are strangers", 1, {"-", "-", "py2", "sy2"}, {"u", "u", "uy", "uy"}, false},
+	{"strangers, but one is ours", 1, {"s", "-", "py2"}, {"R", "u", "uy"}, false},
+	{"rebuilt, most of them", 1, {"p", "py2", "sy2"}, {"uy", "P", "R"}, false},
+	{"rebuilt, alone", 1 | ON(9), {"py2"}, {"P"}, false},
 };
 
 static void every_row_holds(void **state)
@@ -136,7 +150,10 @@ static void every_row_holds(void **state)
 			if (table[row].roles[n][0] == 'P')
 				primary = (int)n;
 		}
-		j = wi_roles_judge(sights, named, n, table[row].so_far, opinions);
+		j = wi_roles_judge(sights, named, n,
+		                   (struct wi_so_far){table[row].so_far & UINT32_MAX,
+		                                      (uint32_t)(table[row].so_far >> 32)},
+		                   opinions);
 		for (uint32_t i = 0; i < n; i++)
 			if (strcmp(shown(&opinions[i]), table[row].roles[i]) != 0)
 				fail_msg("%s: host %u is %s, not %s", table[row].name, i,
@@ -171,7 +188,9 @@ static void there_are_never_two_primaries(void **state)
 				.started = r >> 11 & 3,
 			};
 		}
-		j = wi_roles_judge(sights, NULL, HOSTS, (uint64_t)(round & 3), opinions);
+		j = wi_roles_judge(sights, NULL, HOSTS,
+		                   (struct wi_so_far){(uint64_t)(round & 3), round >> 2 & 3},
+		                   opinions);
 		for (uint32_t i = 0; i < HOSTS; i++) {
 			primaries += opinions[i].role == WEIR_ROLE_PRIMARY;
 			if (opinions[i].role == WEIR_ROLE_PRIMARY) {

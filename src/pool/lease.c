@@ -256,7 +256,7 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 	int64_t began_ns = pool->core.world->now(), waited_ns;
 	struct wi_outcome o;
 
-	if (deadline_ns <= began_ns && deadline_ns == 0) {
+	if (deadline_ns == 0) {
 		wi_add_rlx(&pool->refused, 1);
 		return wi_say_exhausted(pool, error);
 	}

@@ -37,7 +37,7 @@ install_and_move() {
 
 by_find_package() {
 	local program
-	"$cmake" -S "$here/project" -B "$stage/project" -DCMAKE_PREFIX_PATH="$prefix" \
+	"$cmake" -S "$here/project" -B "$stage/project" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" \
 		-DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" >/dev/null
 	"$cmake" --build "$stage/project" >/dev/null
 	for program in consumer_c consumer_cc; do

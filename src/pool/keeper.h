@@ -54,7 +54,11 @@ void wi_keeper_add(struct wi_keeper *keeper, struct wi_job *job);
 /* Starts the thread. OK or SYSTEM. All signals are blocked in it. */
 weir_status wi_keeper_start(struct wi_keeper *keeper, weir_error *error);
 
-/* Any thread: asks for a turn of every job soon. Cheap when one is owed already; never blocks. */
+/*
+ * Any thread: asks for a turn of every job soon. Cheap when one is owed already; never blocks. The
+ * caller keeps the keeper from being freed meanwhile: by a read section that the free waits for, or
+ * by something that its jobs wait for.
+ */
 void wi_keeper_ring(struct wi_keeper *keeper);
 
 /* Whether this is the keeper's own thread. */

@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/rcu.h"
 #include "base/line.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
@@ -308,8 +309,18 @@ static bool is_held(void *arg)
 
 static void abandon(void *arg)
 {
+	wi_rcu_wait(); /* whoever is still ringing it is in a read section */
 	wi_keeper_free(arg);
 	wi_store_rel(&abandoned, 1);
+}
+
+/* As who gives the last thing back does: between the two steps the keeper may be on its way out. */
+static void finish_and_ring(struct wi_keeper *k)
+{
+	wi_rcu_enter();
+	wi_store_rel(&t.finished, true);
+	wi_keeper_ring(k);
+	wi_rcu_leave();
 }
 
 static void a_busy_keeper_is_abandoned_and_frees_itself(void **state)
@@ -322,8 +333,7 @@ static void a_busy_keeper_is_abandoned_and_frees_itself(void **state)
 	k = keeper;
 	assert_false(wi_keeper_stop(k, wi_now_ns() + 5 * WI_MS, NULL, abandon, k));
 	assert_int_equal(wi_load_rlx(&abandoned), 0);
-	wi_store_rel(&t.finished, true);
-	wi_keeper_ring(k); /* as who gives the last thing back does */
+	finish_and_ring(k);
 	await_at_least(&abandoned, 1);
 	assert_int_equal(wi_load_rlx(&t.wound_up), 1);
 	keeper = NULL;
@@ -339,8 +349,7 @@ static void finish_after_the_deadline(struct test_thread *self)
 	}
 	while (wi_now_ns() < deadline + 20 * WI_MS)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	wi_store_rel(&t.finished, true);
-	wi_keeper_ring(self->arg);
+	finish_and_ring(self->arg);
 }
 
 static void what_nobody_holds_is_waited_for_a_little_longer(void **state)

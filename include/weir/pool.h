@@ -55,8 +55,8 @@ WEIR_API WEIR_CHECKED weir_status weir_pool_checkout(weir_pool *pool, int64_t ti
  * servers to end their sessions, whatever drain_ms says.
  *
  * Calls may go on beginning while close waits: they end with CLOSED. None may begin after it has
- * returned, so a program whose threads do not learn of the close lets them end first. Not from an
- * event callback.
+ * returned, so a program whose threads do not learn of the close lets them end first. From an event
+ * callback it is INVALID and does nothing: the keeper would wait for itself.
  */
 WEIR_API weir_status weir_pool_close(weir_pool **pool, int64_t drain_ms);
 

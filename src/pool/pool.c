@@ -252,6 +252,8 @@ weir_status weir_pool_close(weir_pool **pool, int64_t drain_ms)
 	if (!pool || !*pool)
 		return WEIR_OK;
 	p = *pool;
+	if (wi_keeper_is_self(p->keeper))
+		return WEIR_INVALID; /* it would wait for itself */
 	*pool = NULL;
 	if (wi_pool_is_parents(p)) {
 		/* A forked child: the keeper is not here, and the connections are not ours. */

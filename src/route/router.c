@@ -344,6 +344,8 @@ weir_status weir_router_close(weir_router **router, int64_t drain_ms)
 	if (!router || !*router)
 		return WEIR_OK;
 	r = *router;
+	if (wi_keeper_is_self(r->keeper))
+		return WEIR_INVALID; /* it would wait for itself */
 	*router = NULL;
 	if (wi_router_is_parents(r)) {
 		destroy(r, true);

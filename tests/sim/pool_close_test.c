@@ -331,6 +331,39 @@ static void closer_and_last_holders_race(void **state)
 	test_yields(0);
 }
 
+static _Atomic int said = -1;      /* what close said on the keeper's thread */
+static _Atomic(weir_pool *) known; /* what it may close there */
+
+static void close_from_the_sink(void *arg, const weir_event *event)
+{
+	weir_pool *copy = wi_load_acq(&known);
+
+	(void)arg;
+	(void)event;
+	if (copy)
+		wi_store_rel(&said, (int)weir_pool_close(&copy, 0));
+}
+
+static void a_close_from_an_event_callback_is_refused(void **state)
+{
+	weir_conn *conn = NULL;
+
+	(void)state;
+	o.on_event = close_from_the_sink;
+	assert_int_equal(open_it(&pool), WEIR_OK);
+	wi_store_rel(&known, pool);
+	/* Each closed connection is an event: after enough of them one has met the pool. */
+	for (int i = 0; i < 1000 && wi_load_acq(&said) < 0; i++) {
+		assert_int_equal(weir_pool_checkout(pool, PATIENCE_MS, &conn, NULL), WEIR_OK);
+		weir_discard(&conn);
+	}
+	assert_int_equal(wi_load_acq(&said), WEIR_INVALID);
+	assert_int_equal(weir_pool_checkout(pool, PATIENCE_MS, &conn, NULL), WEIR_OK);
+	weir_checkin(&conn);
+	wi_store_rel(&known, NULL);
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -347,6 +380,7 @@ int main(void)
 		TEST(a_reset_under_way_is_given_up),
 		TEST(a_caller_on_the_warm_path_is_waited_for),
 		TEST(closer_and_last_holders_race),
+		TEST(a_close_from_an_event_callback_is_refused),
 	};
 
 	test_watchdog(110, "sim.pool_close");

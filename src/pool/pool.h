@@ -195,7 +195,6 @@ struct weir_pool {
 	bool replacing;    /* (k) a connection more is wanted before it goes */
 	bool sweep_wanted; /* (k) */
 	bool apply_by_set; /* (k) startup options are refused here: SET, and again after a reset */
-	bool shutting;     /* (k) the close was seen */
 	uint32_t next_empty; /* (k) where to look for an empty slot */
 	_Atomic uint64_t opened, connect_failures, closed_by[WEIR_CLOSE_REASONS], leaks;
 	_Atomic uint32_t shown[WI_LIVES]; /* (a) census for statistics */

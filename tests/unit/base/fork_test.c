@@ -14,7 +14,9 @@
 #include <cmocka.h>
 
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "base/rcu.h"
+#include "base/world.h"
 
 #define CHILD_SECONDS                                                                              \
 	60 /* a child that waits for ever is ended by its alarm, and that is a failure */
@@ -55,14 +57,27 @@ static void each_fork_is_an_epoch(void **state)
 }
 
 enum stage { BEGINNING, READING, FORKED };
-static _Atomic int stage;
+static _Atomic uint32_t stage;
+
+static void await_stage(uint32_t wanted)
+{
+	uint32_t now;
+
+	while ((now = wi_load_acq(&stage)) != wanted)
+		wi_world_linux.park(&stage, now, WI_FOREVER);
+}
+
+static void reach_stage(uint32_t reached)
+{
+	wi_store_rel(&stage, reached);
+	wi_world_linux.wake(&stage);
+}
 
 static void *read_for_long(void *arg)
 {
 	wi_rcu_enter();
-	wi_store_rel(&stage, READING);
-	while (wi_load_acq(&stage) != FORKED)
-		usleep(1000);
+	reach_stage(READING);
+	await_stage(FORKED);
 	wi_rcu_leave();
 	return arg;
 }
@@ -81,10 +96,9 @@ static void child_does_not_wait_for_readers_of_its_parent(void **state)
 	(void)state;
 	assert_true(wi_fork_init());
 	assert_int_equal(pthread_create(&reader, NULL, read_for_long, NULL), 0);
-	while (wi_load_acq(&stage) != READING)
-		usleep(1000);
+	await_stage(READING);
 	result = run_child(wait_for_readers);
-	wi_store_rel(&stage, FORKED);
+	reach_stage(FORKED);
 	pthread_join(reader, NULL);
 	assert_int_equal(result, 0);
 	wi_rcu_wait(); /* the parent's own RCU goes on */

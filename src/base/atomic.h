@@ -6,11 +6,18 @@
  *   acq/rel  the usual pair; every one that matters carries a label [area:A1] and names its partner
  *   seq      takes part in the one total order: for Dekker-style "store mine, then look at yours".
  *            `grep -rn 'wi_[a-z]*_seq'` lists every place that pays for it.
+ *
+ * wi_fence_light is the cheap half of an asymmetric pair: it keeps the compiler from moving
+ * anything across it, and that is all. The other half, wi_world.fence_heavy, makes it a full fence
+ * on every thread at once, when one is needed. Only code that has made sure that there is such a
+ * half uses it.
  */
 #ifndef WI_BASE_ATOMIC_H
 #define WI_BASE_ATOMIC_H
 
 #include <stdatomic.h>
+
+#define wi_fence_light() atomic_signal_fence(memory_order_seq_cst)
 
 #define wi_load_rlx(p) atomic_load_explicit((p), memory_order_relaxed)
 #define wi_load_acq(p) atomic_load_explicit((p), memory_order_acquire)

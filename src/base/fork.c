@@ -13,14 +13,19 @@
 #include "base/rcu.h"
 
 _Atomic uint32_t wi_fork_epoch;
+void (*_Atomic wi_fork_hook)(void);
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool installed;
 
 static void in_child(void)
 {
+	void (*hook)(void) = wi_load_rlx(&wi_fork_hook); /* one thread, nothing to order */
+
 	urcu_bp_after_fork_child();
-	wi_add_rlx(&wi_fork_epoch, 1); /* one thread, nothing to order */
+	wi_add_rlx(&wi_fork_epoch, 1);
+	if (hook)
+		hook();
 }
 
 static void install(void)

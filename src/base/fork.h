@@ -16,6 +16,12 @@
 extern _Atomic uint32_t wi_fork_epoch;
 
 /*
+ * Called in a child, by the only thread it has, before fork returns there; or NULL. Set by
+ * core/desk.c, before the first fork that matters to it.
+ */
+extern void (*_Atomic wi_fork_hook)(void);
+
+/*
  * Installs the fork handlers, once a process; before the first use of RCU. false: no memory. Any
  * thread.
  */

@@ -27,12 +27,17 @@ static inline uint64_t wi_rng_next(struct wi_rng *r)
 }
 
 /*
- * Uniform in [0, bound), bound > 0 (Lemire's multiply-shift; its bias of 2^-32 does not matter
- * here).
+ * A random number brought into [0, bound), bound > 0, uniformly (Lemire's multiply-shift; its bias
+ * of 2^-32 does not matter here).
  */
+static inline uint32_t wi_rng_scale(uint32_t random, uint32_t bound)
+{
+	return (uint32_t)((random * (uint64_t)bound) >> 32);
+}
+
 static inline uint32_t wi_rng_below(struct wi_rng *r, uint32_t bound)
 {
-	return (uint32_t)(((wi_rng_next(r) >> 32) * (uint64_t)bound) >> 32);
+	return wi_rng_scale((uint32_t)(wi_rng_next(r) >> 32), bound);
 }
 
 #endif

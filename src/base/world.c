@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The kernel as the core's world: futexes to sleep on, CLOCK_MONOTONIC, sequentially consistent
- * fences.
- *
- * Both fences are full ones here. The pair is kept apart in the table so that the light one can
- * become a compiler barrier where the heavy one is a membarrier(2).
+ * The kernel as the core's world: futexes to sleep on, CLOCK_MONOTONIC, membarrier as the heavy
+ * fence.
  *
  * errno is left as it was: a checkin runs in cleanup code, between a caller's failed call and its
  * look at errno.
@@ -14,6 +11,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -52,23 +50,33 @@ static void linux_wake(_Atomic uint32_t *word)
 	errno = saved;
 }
 
-static void full_fence(void)
+static bool membarrier_works(int command)
 {
-	atomic_thread_fence(memory_order_seq_cst);
+	return syscall(SYS_membarrier, command, 0, 0) == 0;
 }
 
-static void no_yield(const char *point)
+/*
+ * A process registers once before its first use; a child of fork may have to do it again. So the
+ * first refusal is answered by registering, and only the second is believed.
+ */
+static bool linux_fence_heavy(void)
 {
-	(void)point;
+	int saved = errno;
+	bool works = membarrier_works(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ||
+	             (membarrier_works(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) &&
+	              membarrier_works(MEMBARRIER_CMD_PRIVATE_EXPEDITED));
+
+	if (!works)
+		atomic_thread_fence(memory_order_seq_cst);
+	errno = saved;
+	return works;
 }
 
 const struct wi_world wi_world_linux = {
 	.park = linux_park,
 	.wake = linux_wake,
-	.fence_light = full_fence,
-	.fence_heavy = full_fence,
+	.fence_heavy = linux_fence_heavy,
 	.now = wi_now_ns,
-	.yield = no_yield,
 };
 
 #ifdef WI_TESTING

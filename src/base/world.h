@@ -8,6 +8,7 @@
 #define WI_BASE_WORLD_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct wi_world {
@@ -24,18 +25,16 @@ struct wi_world {
 	void (*wake)(_Atomic uint32_t *word);
 
 	/*
-	 * The two sides of a store-then-look protocol. The owner's side is the cheap one, the other
-	 * side may cost microseconds; a light fence on one side and a heavy one on the other order
-	 * as two full fences do.
+	 * A full fence on every thread of the process, also on those that run something else: the
+	 * expensive half of a store-then-look protocol whose other half is wi_fence_light (D. Dice,
+	 * M. Moir, W. Scherer, "Quickly reacquirable locks", 2003; membarrier(2)). It may cost
+	 * microseconds. false: this kernel, or a filter on system calls, has none; then it was a
+	 * full fence on the calling thread alone, and the owners have to fence fully, too.
 	 */
-	void (*fence_light)(void);
-	void (*fence_heavy)(void);
+	bool (*fence_heavy)(void);
 
 	/* Monotonic nanoseconds. */
 	int64_t (*now)(void);
-
-	/* A marked window between two steps of a protocol (WI_YIELD). */
-	void (*yield)(const char *point);
 };
 
 extern const struct wi_world wi_world_linux;

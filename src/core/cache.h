@@ -4,19 +4,31 @@
  * connection again without touching anything shared. What is cached is idle and can be stolen:
  * nobody waits while it lies there. Room for one is enough, as a thread seldom holds two.
  *
- * States of `cached`:     NONE --put (owner)--> slot --take (owner) or steal (any)--> NONE
+ * Two protocols on the one word `cached`, chosen by the core's bias (bias.h). Biased: the owner
+ * loads and stores. Shared: everybody exchanges. A thief revokes the bias first; then the owner is
+ * either not inside, or sees that the bias is gone, or is in the middle of a biased take and says
+ * so by its pin, and then the slot is as good as taken: the thief passes it by.
+ *
+ * States of `cached`:     NONE --put (owner)--> slot --take (owner) or steal (thief)--> NONE
  *
  * Invariants.
  *   I1  only the owner puts, so NONE, seen by the owner, stays NONE until it puts
- *   I2  whoever's exchange returned the number has the slot; everybody else got NONE
+ *   I2  a slot leaves `cached` once: by an exchange that returns it, or by the owner's store in a
+ *       biased take, during which no thief touches it (the pin is TAKING and the thief passes by)
+ *   I3  whoever finds TAKING knows that the owner, if there is a slot, takes it in this very
+ *       operation: by the store, or, if it saw the bias gone, by an exchange
  *
- * Orderings. R1 in put, A1 in take and A2 in steal: who takes the slot sees what was written before
- * it was put. put is sequentially consistent, because its caller looks for waiters next, and a
- * waiter announces itself before it looks into the caches: one of the two must see the other.
+ * Orderings.
+ *   - owner: pin = TAKING, light fence, look at the bias. Thief: revoke (heavy fence), look at the
+ *     pin. One of the two sees the other.
+ *   - owner: cached = slot, light fence, look at the bias. Waiter: announce, revoke (heavy fence),
+ *     look into the caches. One of the two sees the other. An owner that sees the bias gone takes
+ *     the slot back by an exchange before it looks for waiters: that exchange is the full fence
+ *     which a waiter that found the bias gone already has not paid for.
+ *   - R1 in put, A1 in take and A2 in steal: who takes the slot sees what was written before it was
+ *     put.
  *
- * Progress. Wait-free, one exchange each. This file is the seam for a protocol without locked
- * instructions on the owner's side: three functions with these contracts, nothing else knows how
- * `cached` is changed.
+ * Progress. Wait-free.
  */
 #ifndef WI_CORE_CACHE_H
 #define WI_CORE_CACHE_H
@@ -25,42 +37,96 @@
 
 #include "base/atomic.h"
 #include "base/world.h"
+#include "core/bias.h"
+#include "core/pin.h"
 #include "core/seat.h"
 
-/* Owner: takes what it keeps, or NONE. */
-static inline uint32_t wi_cache_take(struct wi_seat *mine)
+/*
+ * Owner, biased: takes what it keeps and is out again. NONE: nothing there, or the bias is gone;
+ * then the pin still says TAKING, and the owner has to go on with wi_pin and wi_cache_take_shared.
+ */
+static inline uint32_t wi_cache_take(const struct wi_bias *bias, struct wi_seat *mine)
+{
+	uint32_t pin = wi_load_rlx(&mine->pin), slot;
+
+	wi_store_rlx(&mine->pin, pin + WI_PIN_TAKING);
+	wi_fence_light();
+	WI_YIELD("cache.take.taking");
+	if (!wi_bias_is_whole(bias))
+		return WI_SLOT_NONE;
+	slot = wi_load_rlx(&mine->cached);
+	WI_YIELD("cache.take.seen");
+	if (wi_unlikely(slot == WI_SLOT_NONE))
+		return WI_SLOT_NONE;
+	wi_store_rlx(&mine->cached, WI_SLOT_NONE);
+	/* [pin:R2] the slot is out of the cache; pairs with A1 A2. */
+	wi_store_rel(&mine->pin, pin + WI_PIN_STEP);
+	return slot;
+}
+
+/* Owner, in either mode: takes what it keeps, or NONE. */
+static inline uint32_t wi_cache_take_shared(struct wi_seat *mine)
 {
 	if (wi_load_rlx(&mine->cached) == WI_SLOT_NONE)
 		return WI_SLOT_NONE;
-	WI_YIELD("cache.take.seen");
-	/* [cache:A1] sees what the last holder wrote, if another thread's; pairs with R1. */
+	WI_YIELD("cache.take_shared.seen");
+	/* [cache:A1] sees what the last holder wrote, if another thread's; pairs with R1 R2. */
 	return wi_swap_seq(&mine->cached, WI_SLOT_NONE);
 }
 
-/* Owner: keeps a slot; false if there is one already. */
-static inline bool wi_cache_put(struct wi_seat *mine, uint32_t slot)
+/* Whether the owner may put as it does while biased: room in the cache, and the bias whole. */
+static inline bool wi_cache_may_put(const struct wi_bias *bias, const struct wi_seat *mine)
+{
+	return wi_bias_is_whole(bias) && wi_likely(wi_load_rlx(&mine->cached) == WI_SLOT_NONE);
+}
+
+/*
+ * Owner, pinned, after wi_cache_may_put. false: the bias has gone meanwhile, so somebody may wait:
+ * take it back by wi_cache_take_shared and see.
+ */
+static inline bool wi_cache_put(const struct wi_bias *bias, struct wi_seat *mine, uint32_t slot)
+{
+	/* [cache:R1] publishes what the holder wrote to the slot; pairs with A1 A2. */
+	wi_store_rel(&mine->cached, slot);
+	wi_fence_light();
+	WI_YIELD("cache.put.cached");
+	return wi_bias_is_whole(bias);
+}
+
+/*
+ * Owner, in either mode: keeps a slot; false if there is one already. Sequentially consistent: a
+ * look for waiters comes after.
+ */
+static inline bool wi_cache_put_shared(struct wi_seat *mine, uint32_t slot)
 {
 	if (wi_load_rlx(&mine->cached) != WI_SLOT_NONE)
 		return false;
-	/*
-	 * [cache:R1] publishes what the holder wrote; pairs with A1 A2. By I1 nothing is
-	 * overwritten.
-	 */
+	/* [cache:R2] as R1; pairs with A1 A2. By I1 nothing is overwritten. */
 	(void)wi_swap_seq(&mine->cached, slot);
 	return true;
 }
 
 /*
- * Any thread: takes what another keeps, or NONE. Looks before it writes, to leave the owner's line
- * alone.
+ * Thief, while it holds the bias revoked: takes what another keeps, or NONE. Looks before it
+ * writes, to leave the owner's line alone.
  */
 static inline uint32_t wi_cache_steal(struct wi_seat *other)
 {
+	/* [pin:A2] sees what the owner's last take left; pairs with R1 R2. */
+	if (wi_pin_is(wi_load_acq(&other->pin)) == WI_PIN_TAKING)
+		return WI_SLOT_NONE;
+	WI_YIELD("cache.steal.out");
 	if (wi_load_seq(&other->cached) == WI_SLOT_NONE)
 		return WI_SLOT_NONE;
 	WI_YIELD("cache.steal.seen");
-	/* [cache:A2] as A1, for a thief; pairs with R1. */
+	/* [cache:A2] as A1, for a thief; pairs with R1 R2. */
 	return wi_swap_seq(&other->cached, WI_SLOT_NONE);
+}
+
+/* Any thread: whether something seems to be kept there. */
+static inline bool wi_cache_is_filled_racy(const struct wi_seat *other)
+{
+	return wi_load_rlx(&other->cached) != WI_SLOT_NONE;
 }
 
 #endif

@@ -2,7 +2,9 @@
 /*
  * Idea. A slot that comes back stays with its thread (cache.h); what does not fit goes to the free
  * list (freelist.c); who finds neither takes from another thread's cache; who finds nothing at all
- * waits in line (waitq.c). Nobody waits while a slot is idle anywhere.
+ * waits in line (waitq.c). Nobody waits while a slot is idle anywhere. Warm threads write to their
+ * own lines only, until somebody is short: then the bias is revoked (bias.h) and everybody
+ * exchanges.
  *
  * States of a slot, and who moves along each arrow:
  *
@@ -13,25 +15,30 @@
  * Invariants.
  *   I1  a slot is in exactly one place: outside, a free list, a cache, a waiter's word, or lent
  *   I2  if a waiter sleeps, there was a moment after it had announced itself at which no slot was
- *       idle, and every
- *       slot that became idle since went, or is going, to someone who waited at least as long
+ *       idle; and every slot that became idle since was taken, or was granted, or somebody is on
+ *       his way to look at it: at the latest the waiter itself, when its patience ends
+ *   I3  while anybody waits the bias is revoked, so no slot goes into a cache unseen
  *
  * Why I2 holds. Sleeping has four phases: try; announce; try again; sleep. Giving has three: put
- * where takers look; look for waiters; if there are any, take one slot out again and hand it over.
- * Put and announce, and the looks that follow them, are sequentially consistent, so of a giver and
- * a waiter that race at least one sees the other. A waiter that finds a slot in the third phase
- * withdraws its own word, and if it was granted another meanwhile gives one of them on.
+ * where takers look; look for waiters; see that one of them looks, or serve him. Announce and the
+ * revocation of the bias come before the second try; put comes before the looks; all sequentially
+ * consistent where the caches are shared, and by the heavy fence where they were biased. So of a
+ * giver and a waiter that race at least one sees the other. A waiter that finds a slot in the third
+ * phase withdraws its own word, and if it was granted another meanwhile gives one of them on.
  *
  * Progress. take, put, give: lock-free. A thread stopped anywhere keeps at most the one slot in its
- * hands; a giver stopped between its put and its look may besides leave one waiter asleep beside an
+ * hands, and delays those who wait by their patience at most (it may have the token); a giver
+ * stopped between its push and its look may besides leave waiters who are overdue asleep beside an
  * idle slot, until it goes on or another slot is given.
  */
 #include "core/core.h"
 
 #include "base/assert.h"
 #include "base/atomic.h"
-#include "core/cache.h"
 #include "core/desk.h"
+
+/* Between the looks of one who was nudged and found others faster: first, and twice each time. */
+#define LOOK_AGAIN_NS INT64_C(32000)
 
 bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_world *world)
 {
@@ -39,6 +46,8 @@ bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_w
 	core->table = table;
 	core->world = world;
 	atomic_init(&core->shut, 0);
+	atomic_init(&core->rebias_in, WI_REBIAS_AFTER);
+	wi_bias_init(&core->bias, world);
 	wi_freelist_init(&core->list[0]);
 	wi_freelist_init(&core->list[1]);
 	wi_seats_init(&core->seats);
@@ -48,6 +57,9 @@ bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_w
 
 void wi_core_fini(struct wi_core *core)
 {
+	/* Threads of a parent that are pinned are not here, and their pins never move on. */
+	if (!(wi_load_rlx(&core->bias.word) & WI_BIAS_FORKED))
+		wi_core_await_pins(core);
 	wi_desk_unregister(core);
 	wi_seats_fini(&core->seats);
 }
@@ -66,8 +78,9 @@ static uint32_t pop(struct wi_core *core)
 	return slot ? slot : wi_freelist_pop(&core->list[1], &core->table);
 }
 
-/* From any thread's cache, starting beside one's own seat so that thieves spread. */
-static uint32_t steal(struct wi_core *core, const struct wi_seat *mine)
+/* Goes through the seats that have a thread, beginning beside one's own so that thieves spread. */
+static uint32_t search(struct wi_core *core, const struct wi_seat *mine,
+                       uint32_t (*find)(struct wi_seat *other))
 {
 	uint32_t from = mine ? mine->number % WI_SEATS_A_SEGMENT : 0;
 	struct wi_segment *g;
@@ -77,85 +90,265 @@ static uint32_t steal(struct wi_core *core, const struct wi_seat *mine)
 
 		for (uint32_t k = 0; k < WI_SEATS_A_SEGMENT; k++) {
 			uint32_t b = (from + k) % WI_SEATS_A_SEGMENT;
-			uint32_t slot;
+			uint32_t found;
 
-			if ((taken >> b & 1) && (slot = wi_cache_steal(&g->seat[b])))
-				return slot;
+			if ((taken >> b & 1) && (found = find(&g->seat[b])))
+				return found;
 		}
 	}
 	return WI_SLOT_NONE;
 }
 
-static uint32_t take_shared(struct wi_core *core, const struct wi_seat *mine)
+static uint32_t is_filled(struct wi_seat *other)
 {
-	uint32_t slot = pop(core);
+	return wi_cache_is_filled_racy(other);
+}
 
+static void revoke(struct wi_core *core)
+{
+	wi_bias_revoke(&core->bias);
+	wi_store_rlx(&core->rebias_in, WI_REBIAS_AFTER);
+}
+
+/* From any thread's cache; the bias is revoked only if something seems to be there. */
+static uint32_t steal(struct wi_core *core, struct wi_seat *mine)
+{
+	uint32_t slot;
+
+	if (!search(core, mine, is_filled))
+		return WI_SLOT_NONE;
+	revoke(core);
+	slot = search(core, mine, wi_cache_steal);
+	wi_bias_release(&core->bias);
+	return slot;
+}
+
+uint32_t wi_core_take_pinned(struct wi_core *core, struct wi_seat *mine)
+{
+	uint32_t slot = wi_cache_take_shared(mine);
+
+	if (!slot)
+		slot = pop(core);
 	return slot ? slot : steal(core, mine);
 }
 
 uint32_t wi_core_take(struct wi_core *core, struct wi_seat *mine)
 {
-	uint32_t slot = wi_cache_take(mine);
+	uint32_t slot = wi_cache_take(&core->bias, mine);
 
-	return wi_likely(slot) ? slot : take_shared(core, mine);
+	if (wi_likely(slot))
+		return slot;
+	(void)wi_pin(&core->bias, mine);
+	slot = wi_core_take_pinned(core, mine);
+	wi_unpin(mine);
+	return slot;
 }
 
-/* Hands a slot that is in nobody's hands to the first in line, or puts it on the given list. */
-static void give_to(struct wi_core *core, struct wi_freelist *list, uint32_t slot)
+/*
+ * Pushes a slot, and sees to it that somebody who waits looks at it. NONE: it is seen to; otherwise
+ * a slot that was taken out again, to be given anew.
+ */
+static uint32_t push(struct wi_core *core, struct wi_freelist *list, uint32_t slot)
+{
+	wi_freelist_push(list, &core->table, slot);
+	WI_YIELD("core.give.pushed");
+	if (!wi_waitq_is_waited(&core->waitq))
+		return WI_SLOT_NONE;
+	switch (wi_waitq_nudge(&core->waitq)) {
+	case WI_NUDGE_GIVEN:
+		return WI_SLOT_NONE;
+	case WI_NUDGE_HELD:
+		/* Who has the token may be stopped, and who is overdue does not look again. */
+		return wi_waitq_has_overdue(&core->waitq) ? pop(core) : WI_SLOT_NONE;
+	case WI_NUDGE_NOBODY:
+		/* Somebody may have come, and found the token taken, in between. */
+		return wi_waitq_has_waiter(&core->waitq) ? pop(core) : WI_SLOT_NONE;
+	}
+	return WI_SLOT_NONE;
+}
+
+/*
+ * Hands a slot that is in nobody's hands to the one who has waited longest, or puts it on the given
+ * list. only_overdue: he may be overtaken for a while.
+ */
+static void give_to(struct wi_core *core, struct wi_freelist *list, uint32_t slot,
+                    bool only_overdue)
 {
 	do {
-		if (wi_waitq_is_waited(&core->waitq) && wi_waitq_grant(&core->waitq, slot))
+		if (wi_waitq_is_waited(&core->waitq) &&
+		    wi_waitq_grant(&core->waitq, slot, only_overdue))
 			return;
-		wi_freelist_push(list, &core->table, slot);
-		WI_YIELD("core.give.pushed");
-		/*
-		 * A waiter that announced before the push may have looked before it: look for one
-		 * now.
-		 */
-		if (!wi_waitq_is_waited(&core->waitq) || !wi_waitq_has_waiter(&core->waitq))
-			return;
-		slot = pop(core);
+		slot = push(core, list, slot);
 	} while (slot);
 }
 
 void wi_core_give(struct wi_core *core, uint32_t slot)
 {
-	give_to(core, &core->list[0], slot);
+	give_to(core, &core->list[0], slot, false);
+}
+
+/* As give, by a running thread that may want one again at once. */
+static void give_back(struct wi_core *core, uint32_t slot)
+{
+	give_to(core, &core->list[0], slot, true);
+}
+
+/* Nobody waited for what came back just now: so many times in a row, and the bias is restored. */
+static void count_calm(struct wi_core *core)
+{
+	uint32_t left = wi_load_rlx(&core->rebias_in);
+
+	if (left) /* two at once may count as one: it is no exact number */
+		wi_store_rlx(&core->rebias_in, left - 1);
+	else
+		wi_bias_restore(&core->bias);
+}
+
+void wi_core_put_pinned(struct wi_core *core, struct wi_seat *mine, uint32_t slot)
+{
+	if (wi_waitq_is_waited(&core->waitq) || !wi_cache_put_shared(mine, slot)) {
+		give_back(core, slot);
+		return;
+	}
+	WI_YIELD("core.put.cached");
+	if (wi_likely(!wi_waitq_is_waited(&core->waitq))) {
+		count_calm(core);
+		return;
+	}
+	slot = wi_cache_take_shared(mine);
+	if (slot)
+		give_back(core, slot);
+}
+
+void wi_core_put_again(struct wi_core *core, struct wi_seat *mine)
+{
+	uint32_t slot = wi_cache_take_shared(mine);
+
+	if (slot)
+		wi_core_put_pinned(core, mine, slot);
 }
 
 void wi_core_put(struct wi_core *core, struct wi_seat *mine, uint32_t slot)
 {
-	if (wi_waitq_is_waited(&core->waitq) || !wi_cache_put(mine, slot)) {
-		wi_core_give(core, slot);
-		return;
+	bool biased = wi_cache_may_put(&core->bias, mine);
+
+	(void)wi_pin(&core->bias, mine);
+	if (wi_unlikely(!biased))
+		wi_core_put_pinned(core, mine, slot);
+	else if (wi_unlikely(!wi_cache_put(&core->bias, mine, slot)))
+		wi_core_put_again(core, mine);
+	wi_unpin(mine);
+}
+
+/* ---- waiting ---- */
+
+/* What one who waits looks through, while it holds the bias revoked. */
+static uint32_t look(struct wi_core *core, struct wi_seat *mine)
+{
+	uint32_t slot = wi_cache_take_shared(mine);
+
+	if (!slot)
+		slot = pop(core);
+	return slot ? slot : search(core, mine, wi_cache_steal);
+}
+
+static void join_line(struct wi_core *core, struct wi_seat *mine, int64_t now_ns)
+{
+	wi_waitq_announce(&core->waitq, mine, now_ns);
+	WI_YIELD("core.wait.announced");
+	revoke(core);
+}
+
+/* Whoever gives the token up looks whether something lies idle: others were not nudged for it. */
+static void leave_line(struct wi_core *core, struct wi_seat *mine)
+{
+	uint32_t slot;
+
+	if (wi_waitq_leave(&core->waitq, mine)) {
+		WI_YIELD("core.leave.yielded");
+		if (wi_waitq_has_waiter(&core->waitq) && (slot = pop(core)))
+			wi_core_give(core, slot);
 	}
-	WI_YIELD("core.put.cached");
-	if (wi_likely(!wi_waitq_is_waited(&core->waitq)))
-		return;
-	slot = wi_cache_take(mine);
-	if (slot)
-		wi_core_give(core, slot);
+	wi_bias_release(&core->bias);
 }
 
 /*
- * The third phase found a slot. Withdraw; if something was granted meanwhile, one of the two goes
- * on.
+ * A look found a slot. Withdraw; if something was granted meanwhile, one of the two goes on.
  */
 static struct wi_outcome settle(struct wi_core *core, struct wi_seat *mine, uint32_t found)
 {
-	struct wi_outcome o;
+	struct wi_outcome o = {WI_GRANTED, found};
 
-	if (wi_waitq_cancel(&core->waitq, mine)) {
-		wi_waitq_leave(&core->waitq, mine);
-		return (struct wi_outcome){WI_GRANTED, found};
-	}
-	o = wi_waitq_outcome(mine);
-	wi_waitq_leave(&core->waitq, mine);
-	if (o.verdict == WI_GRANTED)
+	if (!wi_waitq_cancel(mine) && wi_waitq_outcome(mine).verdict == WI_GRANTED) {
+		o = wi_waitq_outcome(mine);
 		wi_core_give(core, found);
-	else
-		o = (struct wi_outcome){WI_GRANTED, found};
+	}
 	return o;
+}
+
+/* What one who waits keeps in mind. */
+struct vigil {
+	int64_t deadline_ns;
+	int64_t patience_ns; /* when it may say that it is overdue */
+	int64_t until_ns;    /* to sleep, if nothing comes */
+	int64_t nap_ns;      /* between looks, while it has the token */
+	bool overdue;        /* it has said so */
+};
+
+/*
+ * One turn of one who waits: looks if it is its turn to look, and says until when to sleep. A slot:
+ * found it.
+ */
+static uint32_t take_turn(struct wi_core *core, struct wi_seat *mine, int64_t now_ns,
+                          struct vigil *v)
+{
+	struct wi_waitq *q = &core->waitq;
+
+	if (!v->overdue && now_ns >= v->patience_ns) {
+		v->overdue = true;
+		wi_waitq_say_overdue(q, mine);
+		WI_YIELD("core.wait.overdue");
+		(void)wi_waitq_yield_token(q, mine);
+		v->until_ns = v->deadline_ns;
+		return look(core, mine);
+	}
+	if (!wi_waitq_has_token(mine))
+		return WI_SLOT_NONE;
+	if (v->overdue) {
+		(void)wi_waitq_yield_token(q, mine); /* the next slot is handed over */
+	} else {
+		v->until_ns = now_ns + v->nap_ns;
+		v->nap_ns *= 2;
+		if (v->until_ns > v->patience_ns)
+			v->until_ns = v->patience_ns;
+	}
+	return look(core, mine);
+}
+
+/* Sleeps and looks until served, refused, or out of time (PENDING). */
+static struct wi_outcome keep_vigil(struct wi_core *core, struct wi_seat *mine, int64_t since_ns,
+                                    int64_t deadline_ns)
+{
+	struct vigil v = {.deadline_ns = deadline_ns,
+	                  .patience_ns = since_ns + WI_PATIENCE_NS,
+	                  .until_ns = since_ns + WI_PATIENCE_NS,
+	                  .nap_ns = LOOK_AGAIN_NS};
+
+	for (;;) {
+		struct wi_outcome o = wi_waitq_outcome(mine);
+		int64_t now_ns;
+		uint32_t found;
+
+		if (o.verdict != WI_PENDING || (now_ns = core->world->now()) >= deadline_ns)
+			return o;
+		found = take_turn(core, mine, now_ns, &v);
+		if (found)
+			return settle(core, mine, found);
+		if (core->on_short && wi_waitq_has_token(mine))
+			core->on_short(core->on_short_arg); /* there was one, and others had it */
+		wi_waitq_park(&core->waitq, mine,
+		              v.until_ns < deadline_ns ? v.until_ns : deadline_ns);
+	}
 }
 
 /* After announcing: a core that was shut before it could see this waiter refuses it here. */
@@ -163,34 +356,30 @@ static bool refused_by_shut(struct wi_core *core, struct wi_seat *mine, struct w
 {
 	uint32_t reason = wi_load_seq(&core->shut);
 
-	if (!reason || !wi_waitq_cancel(&core->waitq, mine))
-		return false; /* open, or granted or refused already: sleep will say so at once */
-	wi_waitq_leave(&core->waitq, mine);
+	if (!reason || !wi_waitq_cancel(mine))
+		return false; /* open, or granted or refused already: the vigil says so at once */
 	*o = (struct wi_outcome){WI_REFUSED, reason};
 	return true;
 }
 
 struct wi_outcome wi_core_wait(struct wi_core *core, struct wi_seat *mine, int64_t deadline_ns)
 {
+	int64_t since_ns = core->world->now();
 	struct wi_outcome o;
 	uint32_t found;
 
-	wi_waitq_announce(&core->waitq, mine);
-	WI_YIELD("core.wait.announced");
-	found = wi_cache_take(mine);
-	if (!found)
-		found = take_shared(core, mine);
-	if (found)
-		return settle(core, mine, found);
-	if (refused_by_shut(core, mine, &o))
-		return o;
-
-	if (core->on_short)
-		core->on_short(core->on_short_arg);
-	o = wi_waitq_sleep(&core->waitq, mine, deadline_ns);
-	if (o.verdict == WI_PENDING && !wi_waitq_cancel(&core->waitq, mine))
-		o = wi_waitq_outcome(mine); /* granted or refused at the last moment */
-	wi_waitq_leave(&core->waitq, mine);
+	join_line(core, mine, since_ns);
+	found = look(core, mine);
+	if (found) {
+		o = settle(core, mine, found);
+	} else if (!refused_by_shut(core, mine, &o)) {
+		if (core->on_short)
+			core->on_short(core->on_short_arg);
+		o = keep_vigil(core, mine, since_ns, deadline_ns);
+		if (o.verdict == WI_PENDING && !wi_waitq_cancel(mine))
+			o = wi_waitq_outcome(mine); /* granted or refused at the last moment */
+	}
+	leave_line(core, mine);
 	if (o.verdict == WI_PENDING && (found = wi_core_take(core, mine)))
 		return (struct wi_outcome){WI_GRANTED, found}; /* the last look */
 	return o;
@@ -199,6 +388,7 @@ struct wi_outcome wi_core_wait(struct wi_core *core, struct wi_seat *mine, int64
 void wi_core_shut(struct wi_core *core, uint32_t reason)
 {
 	wi_store_seq(&core->shut, reason);
+	wi_bias_end(&core->bias, WI_BIAS_CLOSED);
 	wi_waitq_refuse(&core->waitq, reason);
 }
 
@@ -210,6 +400,21 @@ void wi_core_refuse(struct wi_core *core, uint32_t reason)
 uint32_t wi_core_waiting(const struct wi_core *core)
 {
 	return wi_waitq_pending(&core->waitq);
+}
+
+/* Whether any cache seems to keep what is wanted. */
+static bool is_any_wanted(struct wi_core *core, bool (*wanted)(void *, uint32_t), void *arg)
+{
+	struct wi_segment *g;
+
+	for (uint32_t i = 0; (g = wi_segment_at(&core->seats, i)); i++)
+		for (uint32_t b = 0; b < WI_SEATS_A_SEGMENT; b++) {
+			uint32_t slot = wi_load_rlx(&g->seat[b].cached);
+
+			if (slot && wanted(arg, slot))
+				return true;
+		}
+	return false;
 }
 
 static void sweep_caches(struct wi_core *core, bool (*wanted)(void *, uint32_t),
@@ -246,26 +451,25 @@ static void sweep_list(struct wi_core *core, int from, bool (*wanted)(void *, ui
 		if (wanted(arg, slot))
 			got(arg, slot);
 		else
-			give_to(core, &core->list[1 - from], slot);
+			give_to(core, &core->list[1 - from], slot, false);
 	}
 }
 
 void wi_core_sweep(struct wi_core *core, bool (*wanted)(void *arg, uint32_t slot),
                    void (*got)(void *arg, uint32_t slot), void *arg)
 {
-	sweep_caches(core, wanted, got, arg);
+	if (is_any_wanted(core, wanted, arg)) {
+		revoke(core);
+		sweep_caches(core, wanted, got, arg);
+		wi_bias_release(&core->bias);
+	}
 	sweep_list(core, 0, wanted, got, arg);
 	sweep_list(core, 1, wanted, got, arg);
 }
 
-void wi_core_count_lent(struct wi_seat *mine)
+void wi_core_await_pins(struct wi_core *core)
 {
-	wi_store_rlx(&mine->lent, wi_load_rlx(&mine->lent) + 1);
-}
-
-void wi_core_count_returned(struct wi_seat *mine)
-{
-	wi_store_rlx(&mine->returned, wi_load_rlx(&mine->returned) + 1);
+	wi_pins_await(&core->bias, &core->seats);
 }
 
 void wi_core_sums(struct wi_core *core, uint64_t *lent, uint64_t *returned)

@@ -9,26 +9,40 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/line.h"
 #include "base/world.h"
+#include "core/bias.h"
+#include "core/cache.h"
 #include "core/freelist.h"
 #include "core/seat.h"
 #include "core/slot.h"
 #include "core/waitq.h"
 
+/*
+ * Checkins in shared mode, with nobody waiting, after which the caches are biased again: about as
+ * many exchanges as a heavy fence costs.
+ */
+#ifndef WI_REBIAS_AFTER
+#define WI_REBIAS_AFTER 256
+#endif
+
 struct wi_core {
-	struct wi_table table;        /* (c) */
-	const struct wi_world *world; /* (c) */
-	uint64_t uid;                 /* (c) unique in this process, for ever */
+	/* one line that every operation reads and few write */
+	uint64_t uid;          /* (c) unique in this process, for ever */
+	struct wi_bias bias;   /* (a) whether owners may do without locked instructions */
+	struct wi_table table; /* (c) */
 	/* (c) small, used again after fini: the index of this core in a thread's desk */
 	uint32_t id;
+	_Atomic uint32_t shut; /* (a) not 0: the reason new waiters are refused with */
+	WI_ON_NEW_LINE const struct wi_world *world; /* (c) */
 	/* (c) called by a thread that is about to sleep for want of a slot; or NULL */
 	void (*on_short)(void *arg);
-	void *on_short_arg;    /* (c) */
-	_Atomic uint32_t shut; /* (a) not 0: the reason new waiters are refused with */
+	void *on_short_arg; /* (c) */
 	/* (a) takers look into both; [1] is used while the keeper sweeps */
 	struct wi_freelist list[2];
-	struct wi_waitq waitq; /* (a) */
-	struct wi_seats seats; /* (a) */
+	struct wi_waitq waitq;      /* (a) */
+	_Atomic uint32_t rebias_in; /* (a) checkins until the bias is restored; approximate */
+	struct wi_seats seats;      /* (a) */
 };
 
 /*
@@ -48,9 +62,15 @@ bool wi_core_reinit(struct wi_core *core);
 
 /*
  * Takes an idle slot without waiting: own cache, free list, others' caches. WI_SLOT_NONE: none was
- * idle at one moment of the call. Lock-free.
+ * idle at one moment of the call. The seat's thread, not pinned. Lock-free.
  */
 uint32_t wi_core_take(struct wi_core *core, struct wi_seat *mine);
+
+/*
+ * The same for a thread that is pinned, and stays so: what is left of a take when wi_cache_take,
+ * the warm path, found nothing.
+ */
+uint32_t wi_core_take_pinned(struct wi_core *core, struct wi_seat *mine);
 
 /*
  * Waits in line for a slot: GRANTED with it, REFUSED with a reason, or PENDING: the deadline came
@@ -59,8 +79,8 @@ uint32_t wi_core_take(struct wi_core *core, struct wi_seat *mine);
 struct wi_outcome wi_core_wait(struct wi_core *core, struct wi_seat *mine, int64_t deadline_ns);
 
 /*
- * Refuses all who wait and all who will, with `reason` (not 0), for ever. Takes of idle slots still
- * succeed.
+ * Refuses all who wait and all who will, with `reason` (not 0), for ever. Pins fail from now on;
+ * takes of idle slots still succeed.
  */
 void wi_core_shut(struct wi_core *core, uint32_t reason);
 
@@ -71,12 +91,23 @@ void wi_core_refuse(struct wi_core *core, uint32_t reason);
 uint32_t wi_core_waiting(const struct wi_core *core);
 
 /*
- * Brings a slot back, to be kept in the caller's cache, or to the first who waits. Lock-free; at
- * most one wake.
+ * Brings a slot back, to be kept in the caller's cache, or for the one who has waited longest. The
+ * seat's thread, not pinned. Lock-free; at most one wake.
  */
 void wi_core_put(struct wi_core *core, struct wi_seat *mine, uint32_t slot);
 
-/* As put, past any cache: for slots that come from outside, and for threads without a seat. */
+/*
+ * The same for a thread that is pinned, and stays so; where wi_cache_may_put said no.
+ */
+void wi_core_put_pinned(struct wi_core *core, struct wi_seat *mine, uint32_t slot);
+
+/* The same where wi_cache_put said no: the slot is in the cache. */
+void wi_core_put_again(struct wi_core *core, struct wi_seat *mine);
+
+/*
+ * As put, past any cache, and straight to the one who has waited longest: for slots that come from
+ * outside, from threads that end, and from threads without a seat. Lock-free; at most one wake.
+ */
 void wi_core_give(struct wi_core *core, uint32_t slot);
 
 /*
@@ -87,11 +118,24 @@ void wi_core_give(struct wi_core *core, uint32_t slot);
 void wi_core_sweep(struct wi_core *core, bool (*wanted)(void *arg, uint32_t slot),
                    void (*got)(void *arg, uint32_t slot), void *arg);
 
+/*
+ * Returns when every thread that was pinned, or in the middle of a take, has come out once. Not for
+ * a thread that is pinned itself.
+ */
+void wi_core_await_pins(struct wi_core *core);
+
 /* Sums over seats: slots taken for users and brought back, ever. */
 void wi_core_sums(struct wi_core *core, uint64_t *lent, uint64_t *returned);
 
 /* Counts a slot taken for, or brought back by, the seat's thread. */
-void wi_core_count_lent(struct wi_seat *mine);
-void wi_core_count_returned(struct wi_seat *mine);
+static inline void wi_core_count_lent(struct wi_seat *mine)
+{
+	wi_store_rlx(&mine->lent, wi_load_rlx(&mine->lent) + 1);
+}
+
+static inline void wi_core_count_returned(struct wi_seat *mine)
+{
+	wi_store_rlx(&mine->returned, wi_load_rlx(&mine->returned) + 1);
+}
 
 #endif

@@ -4,12 +4,13 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "base/fork.h"
 #include "base/rcu.h"
-#include "core/cache.h"
 
 _Thread_local struct wi_desk *wi_desk;
 
@@ -27,7 +28,7 @@ static size_t desk_bytes(uint32_t room)
 
 static void leave(struct wi_core *core, struct wi_seat *seat)
 {
-	uint32_t slot = wi_cache_take(seat);
+	uint32_t slot = wi_cache_take_shared(seat);
 
 	if (slot)
 		wi_core_give(core, slot);
@@ -54,8 +55,21 @@ static void thread_ends(void *arg)
 	wi_free(desk, desk_bytes(desk->room));
 }
 
+/* In a child of fork: the parent's cores are not this process's, as every pin there shall see. */
+static void mark_forked(void)
+{
+	for (uint32_t id = 0; id < wi_load_rlx(&ids_used); id++) {
+		/* [desk:A3] sees the core as it was made known; pairs with R1. */
+		struct wi_core *core = wi_load_acq(&registry[id]);
+
+		if (core)
+			wi_bias_end(&core->bias, WI_BIAS_FORKED);
+	}
+}
+
 static void make_key(void)
 {
+	wi_store_rlx(&wi_fork_hook, mark_forked);
 	key_made = pthread_key_create(&key, thread_ends) == 0;
 }
 
@@ -77,7 +91,7 @@ bool wi_desk_register(struct wi_core *core)
 		struct wi_core *none = NULL;
 
 		core->id = id;
-		/* [desk:R1] publishes the core; pairs with A1 and A2. */
+		/* [desk:R1] publishes the core; pairs with A1 A2 A3. */
 		if (!wi_load_rlx(&registry[id]) && wi_cas_acq_rel(&registry[id], &none, core)) {
 			raise_ids_used(id + 1);
 			return true;
@@ -148,6 +162,7 @@ struct wi_seat *wi_desk_sit(struct wi_core *core)
 
 	if (!seat)
 		return NULL;
+	wi_store_rlx(&seat->thread, (int32_t)gettid());
 	desk->row[core->id] = (struct wi_desk_row){core->uid, seat};
 	return seat;
 }

@@ -19,7 +19,9 @@
 #include "base/line.h"
 #include "core/core.h"
 
+#ifndef WI_CORES_MAX
 #define WI_CORES_MAX 4096
+#endif
 
 struct wi_desk_row {
 	uint64_t uid; /* 0: never used */
@@ -51,14 +53,22 @@ bool wi_desk_knows(const void *slot);
 /* Takes a seat for this thread. NULL: no memory, or too many threads. */
 struct wi_seat *wi_desk_sit(struct wi_core *core);
 
-/* This thread's seat in a core; NULL: no memory, or too many threads. */
-static inline struct wi_seat *wi_desk_seat(struct wi_core *core)
+/* This thread's seat in a core, if it has one. */
+static inline struct wi_seat *wi_desk_find(const struct wi_core *core)
 {
 	const struct wi_desk *desk = wi_desk;
 
 	if (wi_likely(desk && core->id < desk->room && desk->row[core->id].uid == core->uid))
 		return desk->row[core->id].seat;
-	return wi_desk_sit(core);
+	return NULL;
+}
+
+/* This thread's seat in a core; NULL: no memory, or too many threads. */
+static inline struct wi_seat *wi_desk_seat(struct wi_core *core)
+{
+	struct wi_seat *seat = wi_desk_find(core);
+
+	return wi_likely(seat) ? seat : wi_desk_sit(core);
 }
 
 #endif

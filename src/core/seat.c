@@ -6,6 +6,8 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 
+#define ALL_SEATS (~UINT64_C(0) >> (64 - WI_SEATS_A_SEGMENT))
+
 void wi_seats_init(struct wi_seats *seats)
 {
 	for (uint32_t i = 0; i < WI_SEGMENTS_MAX; i++)
@@ -59,8 +61,8 @@ static int bit_take(struct wi_segment *g)
 {
 	uint64_t taken = wi_load_rlx(&g->taken);
 
-	while (~taken) {
-		int bit = __builtin_ctzll(~taken);
+	while (ALL_SEATS & ~taken) {
+		int bit = __builtin_ctzll(ALL_SEATS & ~taken);
 
 		/* [seat:A2] sees the seat as the thread before left it; pairs with R2. */
 		taken = wi_or_seq(&g->taken, UINT64_C(1) << bit);

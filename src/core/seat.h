@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Seats: what a thread has in a core. A cache for one slot, a word to sleep on, counters that only
- * it writes.
+ * Seats: what a thread has in a core. A cache for one slot, a pin, a word to sleep on, counters
+ * that only it writes.
  *
  * Seats come in segments of 64, allocated when needed, found by index, and never freed while the
  * core lives: who looks at another thread's seat never looks at freed memory. A seat that its
@@ -19,8 +19,13 @@
 #include "base/rng.h"
 #include "core/slot.h"
 
+/* Both may be set narrower by a build that explores interleavings. */
+#ifndef WI_SEATS_A_SEGMENT
 #define WI_SEATS_A_SEGMENT 64
+#endif
+#ifndef WI_SEGMENTS_MAX
 #define WI_SEGMENTS_MAX 512
+#endif
 #define WI_SEATS_MAX (WI_SEATS_A_SEGMENT * WI_SEGMENTS_MAX)
 
 /*
@@ -30,7 +35,9 @@
 struct wi_seat {
 	/* (a) the slot kept for this thread, or NONE: see cache.h */
 	WI_ON_NEW_LINE _Atomic uint32_t cached;
+	_Atomic uint32_t pin;                 /* (w) what the thread does just now: see pin.h */
 	uint32_t number;                      /* (c) */
+	_Atomic int32_t thread;               /* (w) the kernel's number of its last thread */
 	struct wi_rng rng;                    /* (o) */
 	_Atomic uint64_t lent;                /* (w) slots this thread took for its user */
 	_Atomic uint64_t returned;            /* (w) slots it brought back */
@@ -42,7 +49,8 @@ WI_ASSERT_NEW_LINE(struct wi_seat, word); /* a granter's write stays off the own
 struct wi_segment {
 	WI_ON_NEW_LINE _Atomic uint64_t waiting; /* (a) bit i: seat i waits */
 	_Atomic uint64_t taken;                  /* (a) bit i: seat i has a thread */
-	WI_ON_NEW_LINE _Atomic uint32_t ticket[WI_SEATS_A_SEGMENT]; /* (w) when it came to wait */
+	/* (w) since when it waits, by the world's clock */
+	WI_ON_NEW_LINE _Atomic int64_t since[WI_SEATS_A_SEGMENT];
 	struct wi_seat seat[WI_SEATS_A_SEGMENT];
 };
 

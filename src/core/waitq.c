@@ -1,68 +1,73 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Idea. A waiter takes a ticket, sets its word to PENDING and its bit in its segment's bitmap. A
- * giver looks for the oldest ticket among the set bits, moves that seat's word from PENDING to
- * GRANTED with the slot in it, and wakes. Only the waiter itself clears its bit, when it leaves.
- * Bits and words live in seats, which are never freed, so nothing has to be reclaimed, a waiter
- * that gives up goes at once however many others wait, and a stopped thread holds up nobody: a
- * giver has nothing in its hands but its slot until the one CAS that decides.
+ * Idea. A waiter notes the time, sets its word to PENDING and its bit in its segment's bitmap. Bits
+ * and words live in seats, which are never freed, so nothing has to be reclaimed, a waiter that
+ * gives up goes at once however many others wait, and a stopped thread holds up nobody: a giver has
+ * nothing in its hands but its slot until the one CAS that decides.
+ *
+ * Serving goes as in the two modes of Go's sync.Mutex (D. Vyukov, R. Cox, "sync: make Mutex more
+ * fair", 2016). As long as nobody has waited longer than WI_PATIENCE_NS, a slot that comes back
+ * goes to the shared list, where any running thread may take it, and the one who has waited longest
+ * is nudged: woken to look for itself. One is nudged at a time; he has the token. If others were
+ * faster he keeps the token and looks again after a while, twice as long each time: so a busy pool
+ * makes one system call now and then, not one a checkin. Whoever's patience has ended is handed the
+ * next slot directly, oldest first, by a CAS on his word.
  *
  * Why no queue of nodes: nodes of waiters who gave up have to stay until they come to the front, so
  * that a stuck pool whose callers time out would grow its queue without end, or stall behind the
  * dead ones (both happened to others). The price is a scan of the segments' bitmaps and of the
- * waiting ones' tickets a grant, a few cache lines for a few dozen waiters, on a path that makes a
- * system call anyway.
+ * waiting ones' times.
  *
- * States of a word, and who moves along each arrow:
+ * States of a word; TOKEN and OVERDUE are flags beside the verdict and survive its change:
  *
  *	  (anything) --announce, owner--> PENDING --grant, giver--> GRANTED(slot)
  *	                                  PENDING --refuse--------> REFUSED(reason)
  *	                                  PENDING --cancel, owner-> CANCELLED
+ *	                                  PENDING --nudge, giver--> PENDING|TOKEN --yield, owner--> PENDING
+ *	                                  PENDING --patience ends, owner--> PENDING|OVERDUE
  *
- * The three moves out of PENDING are CASes: exactly one wins. A grant that loses leaves the slot
- * with the giver. A giver that chose a seat and was then stopped may grant a later wait of the same
- * seat: harmless, that one waits too.
+ * The moves out of PENDING are CASes: exactly one wins. A grant that loses leaves the slot with the
+ * giver. A giver that chose a seat and was then stopped may grant a later wait of the same seat:
+ * harmless, that one waits too.
  *
  * Invariants.
  *   I1  count >= set bits: raised before a bit is set, lowered after it is cleared; from announce
- *       to leave the bit is set
+ *       to leave the bit is set. The same for `overdue` and the words that say so
  *   I2  a word leaves PENDING once a wait
  *   I3  a slot is in a word only while GRANTED, and its owner takes it from there before it
  *       announces again
+ *   I4  token == 1: some giver is inside nudge, or exactly one word says TOKEN. Its owner gives it
+ *       up, and whoever gives it up looks for a slot afterwards
  *
- * Orderings. R1 in grant, A1 in sleep: the waiter sees what was written to the slot before.
- * announce (bit set, sequentially consistent) comes before the waiter's last look; a giver's push
- * comes before has_waiter: either the giver sees the bit or the waiter finds the slot. That is the
- * whole proof against lost wakeups. A scar: givers used to claim a waiter by clearing its bit and
- * to decide after; one that was stopped in between left a waiter that no other giver could see,
- * asleep beside idle slots.
+ * Why nobody sleeps beside an idle slot. A giver pushes, then looks: is anybody waiting; may I have
+ * the token; is anybody overdue. Against each of these looks stands a waiter that wrote first
+ * (its bit; token = 0; OVERDUE) and looked for a slot afterwards, all sequentially consistent: of
+ * the two, one sees the other. So beside a slot that was pushed there is either nobody, or somebody
+ * with the token, who looks, or nobody overdue yet; and who is not overdue will look when he is.
+ * A token's owner may be stopped: then the others wait until they are overdue, and no longer.
  *
- * Order. First come, first served by ticket among the bits a giver sees; a waiter can be overtaken
- * only by those who announced while the giver was scanning. Tickets are compared by signed
- * difference, so they may wrap.
+ * Scars. Givers used to claim a waiter by clearing its bit and to decide after; one that was
+ * stopped in between left a waiter that no other giver could see, asleep beside idle slots.
  *
- * Progress. announce, cancel, leave: wait-free. grant: lock-free, each retry means another giver or
- * a leaving waiter got on. Only the sleeper itself sleeps.
+ * Orderings. R1 in grant, A1 in outcome: the waiter sees what was written to the slot before. R2 in
+ * announce, A2 in the scan: a giver that sees the bit sees PENDING and the time.
+ *
+ * Order. Among those who are overdue: first come, first served, by the time noted at announce, as
+ * far as one scan sees.
+ *
+ * Progress. The owner's calls: wait-free. grant, nudge: lock-free, each retry means that another
+ * giver or a leaving waiter got on. Only the sleeper itself sleeps.
  */
 #include "core/waitq.h"
 
 #include "base/assert.h"
 #include "base/atomic.h"
 
-#define STATE_BITS 3
-
-static uint32_t word_of(enum wi_verdict verdict, uint32_t value)
-{
-	return value << STATE_BITS | (uint32_t)verdict;
-}
-
-static struct wi_outcome outcome_of(uint32_t word)
-{
-	return (struct wi_outcome){
-		.verdict = (enum wi_verdict)(word & ((1u << STATE_BITS) - 1)),
-		.value = word >> STATE_BITS,
-	};
-}
+#define VERDICT ((1u << 3) - 1)
+#define TOKEN (1u << 3)
+#define OVERDUE (1u << 4)
+#define FLAGS (TOKEN | OVERDUE)
+#define VALUE_SHIFT 5
 
 static struct wi_segment *segment_of(struct wi_waitq *q, const struct wi_seat *seat)
 {
@@ -74,111 +79,191 @@ static uint64_t bit_of(const struct wi_seat *seat)
 	return UINT64_C(1) << seat->number % WI_SEATS_A_SEGMENT;
 }
 
+static bool is_pending(uint32_t word)
+{
+	return (word & VERDICT) == WI_PENDING;
+}
+
 void wi_waitq_init(struct wi_waitq *q, struct wi_seats *seats, const struct wi_world *world)
 {
 	q->seats = seats;
 	q->world = world;
 	atomic_init(&q->count, 0);
-	atomic_init(&q->tickets, 0);
+	atomic_init(&q->token, 0);
+	atomic_init(&q->overdue, 0);
 }
 
-void wi_waitq_announce(struct wi_waitq *q, struct wi_seat *seat)
+/* ---- the waiter ---- */
+
+void wi_waitq_announce(struct wi_waitq *q, struct wi_seat *seat, int64_t now_ns)
 {
 	struct wi_segment *g = segment_of(q, seat);
 
-	wi_store_rlx(&g->ticket[seat->number % WI_SEATS_A_SEGMENT], wi_add_rlx(&q->tickets, 1));
-	wi_store_rlx(&seat->word, word_of(WI_PENDING, 0));
+	wi_store_rlx(&g->since[seat->number % WI_SEATS_A_SEGMENT], now_ns);
+	wi_store_rlx(&seat->word, WI_PENDING);
 	wi_add_seq(&q->count, 1);
 	WI_YIELD("waitq.announce.counted");
-	/* [waitq:R2] publishes ticket and PENDING to the giver that sees the bit; pairs with A2. */
+	/* [waitq:R2] publishes time and PENDING to the giver that sees the bit; pairs with A2. */
 	wi_or_seq(&g->waiting, bit_of(seat));
 }
 
-bool wi_waitq_cancel(struct wi_waitq *q, struct wi_seat *seat)
+/* Moves a word out of PENDING, its flags kept. false: it had left already. */
+static bool decide(struct wi_seat *seat, enum wi_verdict verdict, uint32_t value)
 {
-	uint32_t pending = word_of(WI_PENDING, 0);
+	uint32_t word = wi_load_rlx(&seat->word);
 
-	(void)q;
-	/* Relaxed: giving up hands nothing over; who loses the race reads the word again, by A1. */
-	return wi_cas_rlx(&seat->word, &pending, word_of(WI_CANCELLED, 0));
+	WI_YIELD("waitq.decide.chosen");
+	while (is_pending(word))
+		/* [waitq:R1] publishes what was written to the slot; pairs with A1. */
+		if (wi_cas_acq_rel(&seat->word, &word,
+		                   value << VALUE_SHIFT | (word & FLAGS) | (uint32_t)verdict))
+			return true;
+	return false;
 }
 
-void wi_waitq_leave(struct wi_waitq *q, struct wi_seat *seat)
+bool wi_waitq_cancel(struct wi_seat *seat)
 {
+	return decide(seat, WI_CANCELLED, 0);
+}
+
+bool wi_waitq_has_token(const struct wi_seat *seat)
+{
+	return wi_load_rlx(&seat->word) & TOKEN;
+}
+
+bool wi_waitq_yield_token(struct wi_waitq *q, struct wi_seat *seat)
+{
+	if (!wi_waitq_has_token(seat))
+		return false;
+	wi_and_seq(&seat->word, ~TOKEN);
+	WI_YIELD("waitq.yield.unsaid");
+	wi_store_seq(&q->token, 0);
+	return true;
+}
+
+void wi_waitq_say_overdue(struct wi_waitq *q, struct wi_seat *seat)
+{
+	wi_add_seq(&q->overdue, 1);
+	wi_or_seq(&seat->word, OVERDUE);
+}
+
+bool wi_waitq_leave(struct wi_waitq *q, struct wi_seat *seat)
+{
+	bool overdue = wi_load_rlx(&seat->word) & OVERDUE;
+
 	wi_and_seq(&segment_of(q, seat)->waiting, ~bit_of(seat));
 	wi_sub_seq(&q->count, 1);
+	if (overdue)
+		wi_sub_seq(&q->overdue, 1);
+	return wi_waitq_yield_token(q, seat);
 }
 
 struct wi_outcome wi_waitq_outcome(const struct wi_seat *seat)
 {
 	/* [waitq:A1] sees the granted slot as its giver left it; pairs with R1. */
-	return outcome_of(wi_load_acq(&seat->word));
+	uint32_t word = wi_load_acq(&seat->word);
+
+	return (struct wi_outcome){(enum wi_verdict)(word & VERDICT), word >> VALUE_SHIFT};
 }
 
-struct wi_outcome wi_waitq_sleep(struct wi_waitq *q, struct wi_seat *seat, int64_t deadline_ns)
+void wi_waitq_park(struct wi_waitq *q, struct wi_seat *seat, int64_t until_ns)
 {
-	for (;;) {
-		struct wi_outcome o = wi_waitq_outcome(seat);
+	uint32_t word = wi_load_rlx(&seat->word);
 
-		if (o.verdict != WI_PENDING || q->world->now() >= deadline_ns)
-			return o;
-		q->world->park(&seat->word, word_of(WI_PENDING, 0), deadline_ns);
-	}
+	if (is_pending(word))
+		q->world->park(&seat->word, word, until_ns);
 }
 
-static bool is_pending(const struct wi_seat *seat)
-{
-	return wi_load_seq(&seat->word) == word_of(WI_PENDING, 0);
-}
+/* ---- the giver ---- */
 
-/*
- * The waiting seat with the oldest ticket, as far as one scan sees. Unless `surely`, its word is
- * not looked at: it may have been granted and not have left yet.
- */
-static struct wi_seat *oldest(struct wi_waitq *q, bool surely)
+/* One scan's idea of who has waited longest. */
+struct oldest {
+	struct wi_seat *seat; /* NULL: nobody is pending */
+	int64_t since_ns;
+	bool overdue; /* he has said so */
+};
+
+static struct oldest find_oldest(struct wi_waitq *q)
 {
+	struct oldest first = {NULL, 0, false};
 	struct wi_segment *g;
-	struct wi_seat *first = NULL;
-	uint32_t ticket = 0;
 
 	for (uint32_t i = 0; (g = wi_segment_at(q->seats, i)); i++) {
-		/* [waitq:A2] sees ticket and word of each waiting seat; pairs with R2. */
+		/* [waitq:A2] sees time and word of each waiting seat; pairs with R2. */
 		for (uint64_t bits = wi_load_seq(&g->waiting); bits; bits &= bits - 1) {
 			int b = __builtin_ctzll(bits);
-			uint32_t t = wi_load_rlx(&g->ticket[b]);
+			int64_t since_ns = wi_load_rlx(&g->since[b]);
+			uint32_t word;
 
-			if ((!first || (int32_t)(t - ticket) < 0) &&
-			    (!surely || is_pending(&g->seat[b]))) {
-				first = &g->seat[b];
-				ticket = t;
-			}
+			if (first.seat && since_ns >= first.since_ns)
+				continue;
+			word = wi_load_seq(&g->seat[b].word);
+			if (is_pending(word))
+				first = (struct oldest){&g->seat[b], since_ns, word & OVERDUE};
 		}
 	}
 	return first;
 }
 
-static bool decide(struct wi_waitq *q, struct wi_seat *seat, uint32_t word)
+bool wi_waitq_has_overdue(struct wi_waitq *q)
 {
-	uint32_t pending = word_of(WI_PENDING, 0);
+	struct wi_segment *g;
 
-	WI_YIELD("waitq.decide.chosen");
-	/* [waitq:R1] publishes what was written to the slot; pairs with A1. */
-	if (!wi_cas_acq_rel(&seat->word, &pending, word))
+	if (!wi_load_seq(&q->overdue))
 		return false;
-	q->world->wake(&seat->word);
-	return true;
+	for (uint32_t i = 0; (g = wi_segment_at(q->seats, i)); i++)
+		for (uint64_t bits = wi_load_seq(&g->waiting); bits; bits &= bits - 1) {
+			uint32_t word = wi_load_seq(&g->seat[__builtin_ctzll(bits)].word);
+
+			if (is_pending(word) && (word & OVERDUE))
+				return true;
+		}
+	return false;
 }
 
-bool wi_waitq_grant(struct wi_waitq *q, uint32_t slot)
+bool wi_waitq_grant(struct wi_waitq *q, uint32_t slot, bool only_overdue)
 {
-	struct wi_seat *seat = oldest(q, false);
+	struct oldest first;
 
-	while (seat) {
-		if (decide(q, seat, word_of(WI_GRANTED, slot)))
+	while ((first = find_oldest(q)).seat) {
+		if (only_overdue && !first.overdue &&
+		    q->world->now() - first.since_ns < WI_PATIENCE_NS)
+			return false;
+		if (decide(first.seat, WI_GRANTED, slot)) {
+			q->world->wake(&first.seat->word);
 			return true;
-		seat = oldest(q, true);
+		}
 	}
 	return false;
+}
+
+/* Marks the one who has waited longest as the one to look. false: nobody is pending. */
+static bool pass_token(struct wi_waitq *q)
+{
+	struct oldest first;
+
+	while ((first = find_oldest(q)).seat) {
+		uint32_t word = wi_load_rlx(&first.seat->word);
+
+		WI_YIELD("waitq.nudge.chosen");
+		if (is_pending(word) && wi_cas_seq(&first.seat->word, &word, word | TOKEN)) {
+			q->world->wake(&first.seat->word);
+			return true;
+		}
+	}
+	return false;
+}
+
+enum wi_nudge wi_waitq_nudge(struct wi_waitq *q)
+{
+	uint32_t none = 0;
+
+	if (wi_load_seq(&q->token) || !wi_cas_seq(&q->token, &none, 1))
+		return WI_NUDGE_HELD;
+	if (pass_token(q))
+		return WI_NUDGE_GIVEN;
+	wi_store_seq(&q->token, 0);
+	return WI_NUDGE_NOBODY;
 }
 
 void wi_waitq_refuse(struct wi_waitq *q, uint32_t reason)
@@ -186,13 +271,22 @@ void wi_waitq_refuse(struct wi_waitq *q, uint32_t reason)
 	struct wi_segment *g;
 
 	for (uint32_t i = 0; (g = wi_segment_at(q->seats, i)); i++)
-		for (uint64_t bits = wi_load_seq(&g->waiting); bits; bits &= bits - 1)
-			decide(q, &g->seat[__builtin_ctzll(bits)], word_of(WI_REFUSED, reason));
+		for (uint64_t bits = wi_load_seq(&g->waiting); bits; bits &= bits - 1) {
+			struct wi_seat *seat = &g->seat[__builtin_ctzll(bits)];
+
+			if (decide(seat, WI_REFUSED, reason))
+				q->world->wake(&seat->word);
+		}
 }
 
 bool wi_waitq_is_waited(const struct wi_waitq *q)
 {
 	return wi_load_seq(&q->count) != 0;
+}
+
+bool wi_waitq_has_waiter(struct wi_waitq *q)
+{
+	return find_oldest(q).seat != NULL;
 }
 
 uint32_t wi_waitq_pending(const struct wi_waitq *q)
@@ -204,11 +298,6 @@ uint32_t wi_waitq_pending(const struct wi_waitq *q)
 		return 0;
 	for (uint32_t i = 0; (g = wi_segment_at(q->seats, i)); i++)
 		for (uint64_t bits = wi_load_seq(&g->waiting); bits; bits &= bits - 1)
-			n += is_pending(&g->seat[__builtin_ctzll(bits)]);
+			n += is_pending(wi_load_seq(&g->seat[__builtin_ctzll(bits)].word));
 	return n;
-}
-
-bool wi_waitq_has_waiter(struct wi_waitq *q)
-{
-	return oldest(q, true) != NULL;
 }

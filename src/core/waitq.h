@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Who waits, in which order, and how one of them is given what it waits for. waitq.c tells how. */
+/* Who waits, in which order, and how one of them is served. waitq.c tells how. */
 #ifndef WI_CORE_WAITQ_H
 #define WI_CORE_WAITQ_H
 
@@ -11,12 +11,18 @@
 #include "base/world.h"
 #include "core/seat.h"
 
+/* How long a waiter may be overtaken by threads that come later and happen to run. */
+#ifndef WI_PATIENCE_NS
+#define WI_PATIENCE_NS INT64_C(500000)
+#endif
+
 struct wi_waitq {
 	struct wi_seats *seats;       /* (c) */
 	const struct wi_world *world; /* (c) */
 	/* (a) at least the number of waiting bits; 0: none waits */
 	WI_ON_NEW_LINE _Atomic uint32_t count;
-	_Atomic uint32_t tickets; /* (a) the next ticket */
+	_Atomic uint32_t token;   /* (a) 1: somebody is awake, or will be, to look for a slot */
+	_Atomic uint32_t overdue; /* (a) at least the number of words that say OVERDUE */
 };
 
 /* What a waiter's word comes to. */
@@ -27,36 +33,62 @@ struct wi_outcome {
 	uint32_t value; /* GRANTED: the slot; REFUSED: the reason given */
 };
 
+/* What became of a wish to wake somebody. */
+enum wi_nudge {
+	WI_NUDGE_GIVEN,  /* the one who has waited longest will look */
+	WI_NUDGE_HELD,   /* somebody has the token already */
+	WI_NUDGE_NOBODY, /* nobody was found waiting */
+};
+
 void wi_waitq_init(struct wi_waitq *q, struct wi_seats *seats, const struct wi_world *world);
 
 /*
- *	                     announce  cancel  leave  grant  refuse     "-": at the same time, from any threads
- *	announce cancel leave    o        o      o      -      -        "o": each on the caller's own seat
- *	grant refuse             -        -      -      -      -
+ *	                                 own seat   grant  nudge  refuse     "-": at the same time, from any threads
+ *	announce cancel leave say yield      o         -      -      -       "o": each on the caller's own seat
+ *	grant nudge refuse                   -         -      -      -
  */
 
-/* Seat's thread: joins the queue. After it, sequentially, comes the last look before sleeping. */
-void wi_waitq_announce(struct wi_waitq *q, struct wi_seat *seat);
+/* Seat's thread: joins the queue, at this time. After it, sequentially, comes its first look. */
+void wi_waitq_announce(struct wi_waitq *q, struct wi_seat *seat, int64_t now_ns);
 
 /*
  * Seat's thread: gives up waiting. true: nobody will grant any more; false: it is granted or
  * refused already.
  */
-bool wi_waitq_cancel(struct wi_waitq *q, struct wi_seat *seat);
+bool wi_waitq_cancel(struct wi_seat *seat);
 
-/* Seat's thread: sleeps until granted, refused, or the deadline; PENDING means the deadline. */
-struct wi_outcome wi_waitq_sleep(struct wi_waitq *q, struct wi_seat *seat, int64_t deadline_ns);
+/*
+ * Seat's thread, after cancel or a final outcome: leaves the queue. true: it gave the token up, so
+ * the caller has to look whether a slot lies idle for another.
+ */
+bool wi_waitq_leave(struct wi_waitq *q, struct wi_seat *seat);
 
-/* Seat's thread, after cancel or a final outcome: leaves the queue. */
-void wi_waitq_leave(struct wi_waitq *q, struct wi_seat *seat);
+/* Seat's thread: says that its patience has ended. A look comes after, sequentially. */
+void wi_waitq_say_overdue(struct wi_waitq *q, struct wi_seat *seat);
+
+/* Seat's thread: gives the token up, if it has it. A look comes after, sequentially. */
+bool wi_waitq_yield_token(struct wi_waitq *q, struct wi_seat *seat);
+
+/* Seat's thread: whether it is the one to look. */
+bool wi_waitq_has_token(const struct wi_seat *seat);
+
+/* Seat's thread: sleeps until its word changes, the time comes, or for no reason. */
+void wi_waitq_park(struct wi_waitq *q, struct wi_seat *seat, int64_t until_ns);
 
 /* What a waiter's word says now. */
 struct wi_outcome wi_waitq_outcome(const struct wi_seat *seat);
 
 /*
- * Gives the slot to the one who came first; false: nobody took it, the slot stays with the caller.
+ * Gives the slot to the one who has waited longest; if only_overdue, only if that is longer than
+ * anybody should be overtaken. false: nobody took it, the slot stays with the caller.
  */
-bool wi_waitq_grant(struct wi_waitq *q, uint32_t slot);
+bool wi_waitq_grant(struct wi_waitq *q, uint32_t slot, bool only_overdue);
+
+/* Wakes the one who has waited longest to look for itself, unless somebody is on his way. */
+enum wi_nudge wi_waitq_nudge(struct wi_waitq *q);
+
+/* Whether somebody waits who has said that he is overdue. Sequentially consistent. */
+bool wi_waitq_has_overdue(struct wi_waitq *q);
 
 /* Ends the wait of all who wait now. */
 void wi_waitq_refuse(struct wi_waitq *q, uint32_t reason);

@@ -151,6 +151,9 @@ struct wi_driver {
 	 */
 	void (*tidy)(void *conn);
 
+	/* What a checkin asks: tidy, then look, in one call. */
+	enum wi_look (*tidy_and_look)(void *conn);
+
 	/*
 	 * Takes the present reported settings as the clean state that look compares with, and drops
 	 * notifications that nobody has read. No I/O.

@@ -686,6 +686,7 @@ const struct wi_driver wi_driver_fake = {
 	.answer_step = fake_answer_step,
 	.look = fake_look,
 	.tidy = fake_tidy,
+	.tidy_and_look = fake_look, /* nothing to tidy */
 	.mark_clean = fake_mark_clean,
 	.peek = fake_peek,
 	.facts = fake_facts,

@@ -607,6 +607,12 @@ static void pq_tidy(void *conn)
 		PQsetnonblocking(c->pg, 0);
 }
 
+static enum wi_look pq_tidy_and_look(void *conn)
+{
+	pq_tidy(conn);
+	return pq_look(conn);
+}
+
 /* One read, and what it brought parsed; false: the session has ended. */
 static bool read_idle(struct pq_conn *c)
 {
@@ -740,6 +746,7 @@ const struct wi_driver wi_driver_libpq = {
 	.answer_step = pq_answer_step,
 	.look = pq_look,
 	.tidy = pq_tidy,
+	.tidy_and_look = pq_tidy_and_look,
 	.mark_clean = pq_mark_clean,
 	.peek = pq_peek,
 	.facts = pq_facts,

@@ -2,23 +2,27 @@
 /*
  * Checkout and checkin: the two calls weir exists for.
  *
- * Checkout. Warm: the thread's cached slot or an idle one, no note on it, lent, done. Otherwise the
- * slow path, counted in `inside`: notes are acted on, and where nothing is idle the caller waits in
- * line.
+ * Checkout. Warm: the thread's cached slot, no note on it, lent, done: plain loads and stores on
+ * lines of this thread alone. Otherwise the slow path: an idle slot of somebody else's, notes acted
+ * on, and where nothing is idle the caller is counted in `inside` and waits in line.
  *
- * Checkin. Clean, as far as a look without I/O tells: back into the core. Anything else goes to the
- * keeper's inbox, which puts it right or closes it before anybody else gets it.
+ * Checkin. Warm: lent to this very thread, clean as far as a look without I/O tells, into the empty
+ * cache. Otherwise: clean, back into the core; anything else goes to the keeper's inbox, which puts
+ * it right or closes it before anybody else gets it.
  *
  * Handles. A handle is the slot's address plus the low 8 bits of the count of its lendings, so a
- * copy that outlived its checkin does not match the slot any more. `lend` is odd while lent; who
- * takes hold raises it, who lets go raises it by compare-and-swap, so that of two threads that give
- * the same handle back one wins and the other is told.
+ * copy that outlived its checkin does not match the slot any more. `lend` is odd while lent. The
+ * thread that a slot was lent to lets go by a plain store, any other by compare-and-swap: of two
+ * that give the same handle back one wins and the other is told, unless one of them is the lender
+ * itself and both are within the same few instructions. (Builds for tests always compare and swap.)
  *
- * Who may free the pool. A caller is inside an RCU read section, or counted in `inside`, or holds a
- * lent slot; close waits for the first by a grace period and for the others by looking.
+ * Who may free the pool. A caller is pinned (core/pin.h), or inside an RCU read section, or counted
+ * in `inside`, or holds a lent slot; close waits for all four.
+ *
+ * Orderings. Letting go: lend = even, light fence, look at the notes; the keeper, before it cuts:
+ * note, heavy fence, look at lend. One of the two sees the other.
  */
 #include <string.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/atomic.h"
@@ -35,15 +39,6 @@
 #define CHECK_LEAST_MS 100
 
 #define HANDLE_MASK ((uintptr_t)WI_CONN_BYTES - 1)
-
-static int32_t thread_id(void)
-{
-	static _Thread_local int32_t id __attribute__((tls_model("initial-exec")));
-
-	if (wi_unlikely(!id))
-		id = (int32_t)gettid();
-	return id;
-}
 
 static struct weir_conn *handle_of(struct weir_conn *c, uint32_t lend)
 {
@@ -93,14 +88,22 @@ static bool let_go(struct weir_conn *c, uint32_t count)
 	return wi_cas_seq(&c->slot.lend, &count, count + 1);
 }
 
-/* A slot that is held becomes its user's. */
-static struct weir_conn *lend(struct weir_conn *c, struct wi_seat *seat)
+/* What a checkout without a router says. */
+static const struct wi_mark unmarked = {.role = WEIR_ROLE_UNKNOWN, .reason = WEIR_REASON_NONE};
+
+static void set_mark(struct weir_conn *c, const struct wi_mark *mark)
 {
-	wi_store_rlx(&c->holder, thread_id());
-	wi_store_rlx(&c->tag, NULL);
-	c->role = WEIR_ROLE_UNKNOWN;
-	c->reason = WEIR_REASON_NONE;
-	c->load = NULL;
+	c->role = (uint8_t)mark->role;
+	c->reason = (uint8_t)mark->reason;
+	wi_store_rlx(&c->tag, mark->tag);
+}
+
+/* A slot that is held becomes its user's. */
+static inline struct weir_conn *lend(struct weir_conn *c, struct wi_seat *seat,
+                                     const struct wi_mark *mark)
+{
+	wi_store_rlx(&c->lender, seat);
+	set_mark(c, mark);
 	wi_core_count_lent(seat);
 	return handle_of(c, wi_load_rlx(&c->slot.lend));
 }
@@ -138,30 +141,93 @@ static bool is_unusable(uint32_t notes)
 	       (WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_CUT | WI_NOTE_ASKED);
 }
 
-struct weir_conn *wi_pool_try(struct weir_pool *pool)
+/* Nothing on it that a taker has to see to. */
+static bool is_plain(uint32_t notes)
 {
-	struct wi_seat *seat;
-	struct weir_conn *c;
-	uint32_t slot;
+	return wi_likely(!(notes & ~(uint32_t)(WI_NOTE_OVERFLOW | WI_NOTE_PING)));
+}
 
-	if (wi_unlikely(wi_load_rlx(&pool->closed)) || !(seat = wi_desk_seat(&pool->core)))
-		return NULL;
-	while ((slot = wi_core_take(&pool->core, seat))) {
-		uint32_t notes;
+static struct weir_conn *conn_at(const struct weir_pool *pool, uint32_t slot)
+{
+	return (struct weir_conn *)(void *)(pool->core.table.base + (size_t)slot * WI_CONN_BYTES);
+}
 
-		c = &pool->conns[slot];
-		notes = wi_load_acq(&c->notes);
-		if (wi_likely(!notes || !(notes & ~(uint32_t)(WI_NOTE_OVERFLOW | WI_NOTE_PING)))) {
+/* Pinned: `slot`, or any other idle one, if it needs no check. */
+static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot,
+                                    const struct wi_mark *mark)
+{
+	while (slot || (slot = wi_core_take_pinned(&pool->core, seat))) {
+		struct weir_conn *c = conn_at(pool, slot);
+		uint32_t notes = wi_load_acq(&c->notes);
+
+		if (is_plain(notes)) {
 			take_hold(c);
-			return lend(c, seat);
+			return lend(c, seat, mark);
 		}
 		if (!is_unusable(notes)) {
 			wi_core_give(&pool->core, slot); /* wants a check: the slow path makes it */
 			return NULL;
 		}
 		wi_inbox_push(c);
+		slot = WI_SLOT_NONE;
 	}
 	return NULL;
+}
+
+/*
+ * The warm path. NULL: *seat is the thread's, if it has one, and *slot was taken but has a note;
+ * with NONE the pin says TAKING, and what follows has to pin.
+ */
+static inline struct weir_conn *try_warm(struct weir_pool *pool, struct wi_seat **seat,
+                                         uint32_t *slot, const struct wi_mark *mark)
+{
+	struct weir_conn *c;
+
+	*slot = WI_SLOT_NONE;
+	*seat = wi_desk_find(&pool->core);
+	if (wi_unlikely(!*seat))
+		return NULL;
+	*slot = wi_cache_take(&pool->core.bias, *seat);
+	if (wi_unlikely(!*slot))
+		return NULL;
+	c = conn_at(pool, *slot);
+	if (!is_plain(wi_load_rlx(&c->notes)))
+		return NULL;
+	take_hold(c);
+	return lend(c, *seat, mark);
+}
+
+/* Pins the calling thread, which sits down if it has no seat yet. NULL: no memory for that. */
+static struct wi_seat *come_in(struct weir_pool *pool, struct wi_seat *seat, bool *open)
+{
+	if (!seat) {
+		wi_rcu_enter(); /* the pool stays until the pin is set */
+		seat = wi_desk_sit(&pool->core);
+		*open = seat && wi_pin(&pool->core.bias, seat);
+		wi_rcu_leave();
+	} else {
+		*open = wi_pin(&pool->core.bias, seat);
+	}
+	return seat;
+}
+
+struct weir_conn *wi_pool_try(struct weir_pool *pool, const struct wi_mark *mark)
+{
+	struct wi_seat *seat;
+	struct weir_conn *c;
+	uint32_t slot;
+	bool open;
+
+	c = try_warm(pool, &seat, &slot, mark);
+	if (wi_likely(c))
+		return c;
+	seat = come_in(pool, seat, &open);
+	if (!seat)
+		return NULL;
+	if (open || slot)
+		c = try_pinned(pool, seat, slot, mark);
+	wi_unpin(seat);
+	return c;
 }
 
 void wi_pool_enter(struct weir_pool *pool)
@@ -219,7 +285,7 @@ static bool is_fit(struct weir_conn *c, int64_t deadline_ns)
 	uint32_t notes = wi_load_acq(&c->notes);
 
 	take_hold(c);
-	if (wi_likely(!(notes & ~(uint32_t)(WI_NOTE_OVERFLOW | WI_NOTE_PING))))
+	if (is_plain(notes))
 		return true;
 	if (!is_unusable(notes)) {
 		check(c, deadline_ns);
@@ -309,33 +375,29 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, struct wei
 				return st;
 		}
 		if (is_fit(&pool->conns[slot], deadline_ns)) {
-			*conn = lend(&pool->conns[slot], seat);
+			*conn = lend(&pool->conns[slot], seat, &unmarked);
 			return WEIR_OK;
 		}
 	}
 }
 
-weir_status weir_pool_checkout(weir_pool *pool, int64_t timeout_ms, weir_conn **conn,
+/*
+ * Pinned, with the pool open: what is idle, or counted inside, to wait for it (*conn is NULL then).
+ */
+static void take_or_enter(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot,
+                          struct weir_conn **conn)
+{
+	*conn = try_pinned(pool, seat, slot, &unmarked);
+	if (!*conn)
+		wi_pool_enter(pool);
+}
+
+static weir_status wait_inside(struct weir_pool *pool, int64_t timeout_ms, struct weir_conn **conn,
                                weir_error *error)
 {
 	int64_t deadline_ns;
 	weir_status st;
 
-	if (!pool || !conn)
-		return wi_fail(error, WEIR_INVALID, "weir_pool_checkout: %s is NULL",
-		               pool ? "conn" : "pool");
-	*conn = NULL;
-	if (wi_unlikely(wi_pool_is_parents(pool)) &&
-	    (st = wi_pool_in_child(pool, error)) != WEIR_OK)
-		return st;
-	wi_rcu_enter();
-	*conn = wi_pool_try(pool);
-	if (wi_likely(*conn)) {
-		wi_rcu_leave();
-		return WEIR_OK;
-	}
-	wi_pool_enter(pool);
-	wi_rcu_leave();
 	if (timeout_ms == WEIR_DEFAULT_TIMEOUT)
 		timeout_ms = pool->options.checkout_timeout_ms;
 	deadline_ns = timeout_ms ? wi_deadline_after(pool->core.world->now(), timeout_ms) : 0;
@@ -344,16 +406,50 @@ weir_status weir_pool_checkout(weir_pool *pool, int64_t timeout_ms, weir_conn **
 	return st;
 }
 
-void wi_conn_mark(struct weir_conn *handle, weir_role role, weir_reason reason, const char *tag,
-                  _Atomic uint32_t *load)
+static WI_NOINLINE weir_status checkout_slow(struct weir_pool *pool, struct wi_seat *seat,
+                                             uint32_t slot, int64_t timeout_ms,
+                                             struct weir_conn **conn, weir_error *error)
+{
+	weir_status st = WEIR_OK;
+	bool open;
+
+	while ((seat = come_in(pool, seat, &open))) {
+		if (wi_likely(open || slot)) {
+			take_or_enter(pool, seat, slot, conn);
+			wi_unpin(seat);
+			return *conn ? WEIR_OK : wait_inside(pool, timeout_ms, conn, error);
+		}
+		if (!wi_pool_is_parents(pool))
+			st = refused(pool, WI_REFUSE_CLOSED, error);
+		wi_unpin(seat);
+		if (st != WEIR_OK || (st = wi_pool_in_child(pool, error)) != WEIR_OK)
+			return st;
+		seat = wi_desk_find(&pool->core); /* in the pool that was made anew */
+	}
+	return wi_fail(error, WEIR_NO_MEMORY, "no memory for a seat of this thread");
+}
+
+weir_status weir_pool_checkout(weir_pool *pool, int64_t timeout_ms, weir_conn **conn,
+                               weir_error *error)
+{
+	struct wi_seat *seat;
+	uint32_t slot;
+
+	if (wi_unlikely(!pool || !conn))
+		return wi_fail(error, WEIR_INVALID, "weir_pool_checkout: %s is NULL",
+		               pool ? "conn" : "pool");
+	*conn = try_warm(pool, &seat, &slot, &unmarked);
+	if (wi_likely(*conn))
+		return WEIR_OK;
+	return checkout_slow(pool, seat, slot, timeout_ms, conn, error);
+}
+
+void wi_conn_mark(struct weir_conn *handle, const struct wi_mark *mark)
 {
 	struct weir_conn *c = wi_conn_of(handle);
 
 	wi_assert(c);
-	c->role = (uint8_t)role;
-	c->reason = (uint8_t)reason;
-	c->load = load;
-	wi_store_rlx(&c->tag, tag);
+	set_mark(c, mark);
 }
 
 static bool is_clean(struct weir_conn *c)
@@ -367,32 +463,59 @@ static bool is_clean(struct weir_conn *c)
 		        ~(uint32_t)(WI_NOTE_CHECK | WI_NOTE_PING);
 	if (notes || c->pool->reset_always || wi_load_acq(&c->pool->closed))
 		return false;
-	d->tidy(c->link);
-	return d->look(c->link) == WI_LOOK_CLEAN;
+	return d->tidy_and_look(c->link) == WI_LOOK_CLEAN;
 }
 
-/* The slot is nobody's any more, and this thread's to pass on. */
-static void give_back(struct weir_conn *c, uint32_t note)
+/* The slot is nobody's any more, and this thread's to pass on. Pinned, if there is a seat. */
+static void give_back(struct weir_conn *c, struct wi_seat *seat, uint32_t note)
 {
 	struct weir_pool *pool = c->pool;
-	struct wi_seat *seat = wi_desk_seat(&pool->core);
-	bool clean;
 
-	if (c->load)
-		wi_sub_rlx(c->load, 1);
 	if (note)
 		wi_or_acq_rel(&c->notes, note);
-	clean = is_clean(c);
 	if (seat)
 		wi_core_count_returned(seat);
 	else
 		wi_add_rlx(&pool->returned_unseated, 1);
-	if (!clean)
+	if (!is_clean(c))
 		wi_inbox_push(c);
-	else if (wi_likely(seat))
-		wi_core_put(&pool->core, seat, wi_conn_number(c));
+	else if (seat)
+		wi_core_put_pinned(&pool->core, seat, wi_conn_number(c));
 	else
 		wi_core_give(&pool->core, wi_conn_number(c));
+}
+
+/*
+ * Lent to this very thread, nothing said against it, and the caches are biased: plain loads and
+ * stores. false: nothing was done.
+ */
+static inline bool give_back_warm(struct weir_conn *c, struct wi_seat *seat, uint32_t count)
+{
+	struct weir_pool *pool = c->pool;
+
+	if (wi_unlikely(!seat || seat != wi_load_rlx(&c->lender) ||
+	                !wi_cache_may_put(&pool->core.bias, seat)))
+		return false;
+	(void)wi_pin(&pool->core.bias, seat);
+#ifdef WI_TESTING
+	if (!let_go(c, count)) {
+		wi_unpin(seat);
+		return false; /* the slow path will say so */
+	}
+#else
+	wi_store_rlx(&c->slot.lend, count + 1);
+#endif
+	wi_fence_light();
+	if (wi_unlikely(wi_load_rlx(&c->notes) || pool->reset_always ||
+	                pool->driver->tidy_and_look(c->link) != WI_LOOK_CLEAN)) {
+		give_back(c, seat, 0);
+	} else {
+		wi_core_count_returned(seat);
+		if (wi_unlikely(!wi_cache_put(&pool->core.bias, seat, wi_conn_number(c))))
+			wi_core_put_again(&pool->core, seat);
+	}
+	wi_unpin(seat);
+	return true;
 }
 
 /* What is told about a misuse, copied out of the pool, which may be gone when it is told. */
@@ -436,25 +559,57 @@ static void tell_misuse(const struct misuse *m)
 		m->sink(m->arg, &event);
 }
 
-static void hand_in(struct weir_conn **handle, uint32_t note)
+/*
+ * In the thread's own seat, or counted inside: the slot alone keeps the pool only until it is given
+ * back.
+ */
+static void give_back_slowly(struct weir_conn *c, uint32_t note)
+{
+	struct weir_pool *pool = c->pool;
+	bool open;
+	struct wi_seat *seat = come_in(pool, wi_desk_find(&pool->core), &open);
+
+	if (!seat)
+		wi_pool_enter(pool);
+	give_back(c, seat, note);
+	if (seat)
+		wi_unpin(seat);
+	else
+		wi_pool_exit(pool);
+}
+
+static WI_NOINLINE void hand_in_slowly(const struct weir_conn *handle, uint32_t note)
+{
+	struct misuse misuse = {.sink = NULL};
+	struct weir_conn *c;
+	uint32_t count;
+
+	c = find(handle, &count);
+	if (wi_likely(c) && wi_pool_is_parents(c->pool))
+		return; /* in a child, the parent's connection is left alone */
+	if (wi_likely(c) && let_go(c, count)) {
+		give_back_slowly(c, note);
+		return;
+	}
+	wi_rcu_enter(); /* a stale handle keeps no pool */
+	count_misuse(handle, &misuse);
+	wi_rcu_leave();
+	if (misuse.sink)
+		tell_misuse(&misuse);
+}
+
+static inline void hand_in(struct weir_conn **handle, uint32_t note)
 {
 	struct weir_conn *h, *c;
-	struct misuse misuse = {.sink = NULL};
 	uint32_t count;
 
 	if (!handle || !*handle)
 		return;
 	h = *handle;
 	*handle = NULL;
-	wi_rcu_enter();
 	c = find(h, &count);
-	if (wi_unlikely(!c || (!wi_pool_is_parents(c->pool) && !let_go(c, count))))
-		count_misuse(h, &misuse);
-	else if (wi_likely(!wi_pool_is_parents(c->pool)))
-		give_back(c, note); /* in a child, the parent's connection is left alone */
-	wi_rcu_leave();
-	if (wi_unlikely(misuse.sink))
-		tell_misuse(&misuse);
+	if (wi_unlikely(!c || note || !give_back_warm(c, wi_desk_find(&c->pool->core), count)))
+		hand_in_slowly(h, note);
 }
 
 void weir_checkin(weir_conn **conn)

@@ -222,6 +222,15 @@ weir_status weir_pool_open(const char *conninfo, const weir_options *options, we
 	                         error);
 }
 
+uint32_t wi_pool_out(struct weir_pool *pool)
+{
+	uint64_t lent, returned;
+
+	wi_core_sums(&pool->core, &lent, &returned);
+	returned += wi_load_rlx(&pool->returned_unseated);
+	return lent > returned ? (uint32_t)(lent - returned) : 0; /* a torn sum may say less */
+}
+
 bool wi_pool_is_held(struct weir_pool *pool)
 {
 	for (uint32_t i = 1; i <= pool->n_conns; i++)

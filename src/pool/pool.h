@@ -74,6 +74,13 @@ enum wi_errand {
 
 #define WI_CONN_BYTES 256
 
+/* What a checkout is for, as its connection will tell. */
+struct wi_mark {
+	weir_role role;
+	weir_reason reason;
+	const char *tag;
+};
+
 /*
  * A connection in its slot: 256 bytes aligned to 256, so that the low 8 bits of a handle can say
  * which checkout it belongs to.
@@ -88,11 +95,11 @@ struct weir_conn {
 	struct weir_pool *pool;      /* (c) */
 	void *link;                  /* (h) the driver's connection */
 	struct pg_conn *pg;          /* (h) libpq's, the same for the life of link */
-	_Atomic(const char *) tag;   /* (h) writes, keeper reads: the request's tag */
-	_Atomic int32_t holder;      /* (h) writes, keeper reads: thread id */
-	uint8_t role;                /* (h) weir_role at checkout */
-	uint8_t reason;              /* (h) weir_reason */
-	_Atomic uint32_t *load;      /* (h) the host's count of connections out, or NULL */
+	/* (h) writes, keeper reads: of the thread it was lent to */
+	_Atomic(struct wi_seat *) lender;
+	_Atomic(const char *) tag; /* (h) writes, keeper reads: the request's tag */
+	uint8_t role;              /* (h) weir_role at checkout */
+	uint8_t reason;            /* (h) weir_reason */
 
 	WI_ON_NEW_LINE enum wi_life life; /* (k) */
 	enum wi_errand errand;            /* (k) */
@@ -311,6 +318,9 @@ weir_status wi_pool_create(const struct wi_pool_config *config, struct wi_keeper
  */
 void wi_pool_shut(struct weir_pool *pool);
 
+/* How many connections are in users' hands, about; exact when nobody comes or goes. Any thread. */
+uint32_t wi_pool_out(struct weir_pool *pool);
+
 /* Whether a connection is in a user's hands. Any thread. */
 bool wi_pool_is_held(struct weir_pool *pool);
 
@@ -318,14 +328,15 @@ bool wi_pool_is_held(struct weir_pool *pool);
 void wi_pool_free(struct weir_pool *pool);
 
 /*
- * Inside an RCU read section: takes a connection that is idle and needs no check, or NULL. The warm
- * path. *conn is a handle, to be given back with weir_checkin.
+ * Takes a connection that is idle and needs no check, or NULL; the warm path. *conn is a handle, to
+ * be given back with weir_checkin. Only for callers who know that the pool is not freed meanwhile.
  */
-struct weir_conn *wi_pool_try(struct weir_pool *pool);
+struct weir_conn *wi_pool_try(struct weir_pool *pool, const struct wi_mark *mark);
 
 /*
- * Counts the caller as inside, so that the pool stays while the caller sleeps in it. Inside an RCU
- * read section, by which the caller knows that the pool is not freed. wi_pool_exit when done.
+ * Counts the caller as inside, so that the pool stays while the caller sleeps in it. While the
+ * caller is pinned, or inside a read section, by which it knows that the pool is not freed.
+ * wi_pool_exit when done.
  */
 void wi_pool_enter(struct weir_pool *pool);
 void wi_pool_exit(struct weir_pool *pool);
@@ -341,12 +352,8 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, struct wei
 /* Ends the wait of all who wait here: they choose again. Any thread. */
 void wi_pool_send_away(struct weir_pool *pool);
 
-/*
- * Marks what a fresh handle was chosen for; the holder's thread. load may be NULL; it is lowered at
- * checkin.
- */
-void wi_conn_mark(struct weir_conn *handle, weir_role role, weir_reason reason, const char *tag,
-                  _Atomic uint32_t *load);
+/* Says what a fresh handle was chosen for; the thread it was lent to. */
+void wi_conn_mark(struct weir_conn *handle, const struct wi_mark *mark);
 
 /*
  * In a forked child: makes the pool anew as a job of a keeper that does not run yet. false: no id

@@ -51,12 +51,14 @@ static void leaked(struct weir_conn *c, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
 	const char *tag = wi_load_rlx(&c->tag);
+	const struct wi_seat *lender = wi_load_rlx(&c->lender);
 
 	c->leak_told = true;
 	wi_add_rlx(&pool->leaks, 1);
 	wi_pool_tell(pool, WEIR_EVENT_LEAK, "held for %lld ms by thread %d%s%s%s",
-	             (long long)((now_ns - c->seen_ns) / WI_MS), (int)wi_load_rlx(&c->holder),
-	             tag ? " (" : "", tag ? tag : "", tag ? ")" : "");
+	             (long long)((now_ns - c->seen_ns) / WI_MS),
+	             lender ? (int)wi_load_rlx(&lender->thread) : 0, tag ? " (" : "",
+	             tag ? tag : "", tag ? ")" : "");
 	if (pool->options.leak_action != WEIR_LEAK_RECLAIM)
 		return;
 	/*
@@ -64,6 +66,10 @@ static void leaked(struct weir_conn *c, int64_t now_ns)
 	 * are taken back.
 	 */
 	note(c, WI_NOTE_CUT);
+	/*
+	 * The other half of the light fence between a checkin's let-go and its look at the notes.
+	 */
+	pool->core.world->fence_heavy();
 	if (wi_load_seq(&c->slot.lend) != c->seen_lend) {
 		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CUT); /* given back just now, after all */
 		return;

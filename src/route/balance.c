@@ -1,26 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The policies. Loads are read without an order: a number that is a few steps old chooses as well
+ * The policies, and the loads that two of them weigh.
+ *
+ * A load is what is out at a host and who waits there. Counting what is out where it changes would
+ * cost each read two locked instructions on a word that all threads share, several times the rest
+ * of a checkout. So the keeper counts instead, out of the seats' own counters, every few
+ * milliseconds while anything moves; a host that has become slow is seen by then, and one that has
+ * nothing idle is passed by at once anyway.
+ *
+ * Loads are read without an order: a number that is a few steps old chooses as well
  * as a fresh one, which is the very point of two random choices (Mitzenmacher, "The power of two
  * choices in randomized load balancing", 2001).
  */
 #include "route/balance.h"
 
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "base/line.h"
 #include "base/rng.h"
 #include "route/router.h"
 
+/* Between two countings, while connections come and go. */
+#define COUNT_NS (10 * WI_MS)
+
 static uint32_t load_of(const struct wi_host *host)
 {
-	return wi_load_rlx(&host->load);
+	return wi_load_rlx(&host->out) + wi_load_rlx(&host->waiting);
 }
 
-/* Two different ones at random, the less loaded of the two. */
+/* Two different ones at random, by the halves of one number; the less loaded of the two. */
 static uint32_t p2c(struct wi_host *const *hosts, uint32_t n, struct wi_seat *seat)
 {
-	uint32_t a = wi_rng_below(&seat->rng, n);
-	uint32_t b = wi_rng_below(&seat->rng, n - 1);
+	uint64_t random = wi_rng_next(&seat->rng);
+	uint32_t a = wi_rng_scale((uint32_t)random, n);
+	uint32_t b = wi_rng_scale((uint32_t)(random >> 32), n - 1);
 
 	if (b >= a)
 		b++;
@@ -86,6 +99,30 @@ uint32_t wi_balance_pick(weir_balance how, struct wi_host *const *hosts, uint32_
                          struct wi_seat *seat)
 {
 	return n == 1 ? 0 : policies[how].pick(hosts, n, seat);
+}
+
+int64_t wi_balance_count(weir_router *r, int64_t now_ns)
+{
+	bool moved = false;
+
+	if (!r->weighs || r->n_hosts < 2)
+		return WI_FOREVER;
+	if (now_ns < r->count_ns)
+		return r->count_ns;
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		struct wi_host *h = &r->hosts[i];
+		uint64_t lent, returned;
+
+		wi_core_sums(&h->pool->core, &lent, &returned);
+		moved = moved || lent + returned != h->moves;
+		h->moves = lent + returned;
+		wi_store_rlx(&h->out, wi_pool_out(h->pool));
+	}
+	r->count_ns = now_ns + COUNT_NS;
+	if (moved)
+		return r->count_ns;
+	wi_store_rlx(&r->dozing, 1);
+	return WI_FOREVER;
 }
 
 bool wi_balance_weighs(weir_balance how)

@@ -20,7 +20,7 @@ struct wi_host;
 uint32_t wi_balance_pick(weir_balance how, struct wi_host *const *hosts, uint32_t n,
                          struct wi_seat *seat);
 
-/* Whether a policy looks at wi_host.load, so that it has to be kept. */
+/* Whether a policy weighs loads, so that they have to be counted. */
 bool wi_balance_weighs(weir_balance how);
 
 #endif

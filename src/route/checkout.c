@@ -98,6 +98,12 @@ struct visit {
 	weir_error said;  /* by the last pool that had nothing */
 };
 
+/* Pins; that the router is not closed is looked at elsewhere, `inside` keeps it as it is. */
+static void come_in(struct visit *v)
+{
+	(void)wi_pin(&v->router->desk.bias, v->seat);
+}
+
 /*
  * How long to wait at the chosen host. Another may have an idle connection before this one has:
  * then there is a look around after a slice. Each is twice as long as the last, because with each
@@ -125,9 +131,11 @@ static weir_status wait_there(struct visit *v)
 	bool holds;
 
 	if (weighs)
-		wi_add_rlx(&h->load, 1);
+		wi_add_rlx(&h->waiting, 1);
 	until_ns = wait_until(v);
 	st = wi_pool_wait(h->pool, until_ns, &v->conn, &v->said);
+	if (weighs)
+		wi_sub_rlx(&h->waiting, 1);
 	if (st == WEIR_TIMEOUT && until_ns < v->wish.deadline_ns) {
 		wi_sub_rlx(&h->pool->timeouts, 1); /* the caller's time is not over */
 		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", "");
@@ -135,9 +143,9 @@ static weir_status wait_there(struct visit *v)
 	wi_pool_exit(h->pool);
 	if (st == WEIR_OK) {
 		WI_YIELD("checkout.wait.granted");
-		wi_rcu_enter();
+		come_in(v);
 		holds = wi_choice_holds(v->router, &v->wish, &v->choice);
-		wi_rcu_leave();
+		wi_unpin(v->seat);
 		if (holds) {
 			wi_choice_made(v->router, &v->wish, &v->choice, v->seat, v->conn);
 			return WEIR_OK;
@@ -145,8 +153,6 @@ static weir_status wait_there(struct visit *v)
 		weir_checkin(&v->conn);
 		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", "");
 	}
-	if (weighs)
-		wi_sub_rlx(&h->load, 1);
 	return st;
 }
 
@@ -186,9 +192,9 @@ static weir_status explain(struct visit *v, weir_error *error)
 {
 	weir_status st;
 
-	wi_rcu_enter();
+	come_in(v);
 	st = wi_explain(v->router, &v->wish, &v->choice, error);
-	wi_rcu_leave();
+	wi_unpin(v->seat);
 	return st;
 }
 
@@ -196,9 +202,9 @@ static bool is_hopeless(struct visit *v)
 {
 	bool hopeless;
 
-	wi_rcu_enter();
+	come_in(v);
 	hopeless = wi_is_hopeless(v->router);
-	wi_rcu_leave();
+	wi_unpin(v->seat);
 	return hopeless;
 }
 
@@ -223,11 +229,11 @@ static weir_status wait_for_change(struct visit *v, uint32_t seen, weir_error *e
 /* Takes, or chooses where to wait and enters the pool there. */
 static bool choose(struct visit *v)
 {
-	wi_rcu_enter();
+	come_in(v);
 	v->conn = wi_choose(v->router, &v->wish, v->seat, &v->choice);
 	if (!v->conn && v->choice.host)
 		wi_pool_enter(v->choice.host->pool);
-	wi_rcu_leave();
+	wi_unpin(v->seat);
 	return v->conn != NULL;
 }
 
@@ -263,14 +269,15 @@ static weir_status look_for_one(struct visit *v, weir_error *error)
 }
 
 /* A token of another database can never be reached: say so instead of waiting for it. */
-static weir_status check_token(weir_router *r, const weir_token *token, weir_error *error)
+static weir_status check_token(struct visit *v, weir_error *error)
 {
+	const weir_token *token = &v->wish.at_least;
 	uint64_t system;
 
-	wi_rcu_enter();
+	come_in(v);
 	/* [route:A6] as A1 in choose.c; pairs with R1. */
-	system = wi_load_acq(&r->topology)->system;
-	wi_rcu_leave();
+	system = wi_load_acq(&v->router->topology)->system;
+	wi_unpin(v->seat);
 	if (token->lsn && system && token->system != system)
 		return wi_fail(
 			error, WEIR_INVALID,
@@ -279,10 +286,7 @@ static weir_status check_token(weir_router *r, const weir_token *token, weir_err
 	return WEIR_OK;
 }
 
-/*
- * The caller is counted as inside already: take_idle did that where the router could not be gone
- * yet.
- */
+/* The caller is counted as inside already, by who knew that the router could not be gone yet. */
 static WI_NOINLINE weir_status checkout_slow(weir_router *r, const struct wi_wish *wish,
                                              int64_t timeout_ms, weir_conn **conn,
                                              weir_error *error)
@@ -295,8 +299,8 @@ static WI_NOINLINE weir_status checkout_slow(weir_router *r, const struct wi_wis
 		return closed(error);
 	}
 	v.wish.deadline_ns = timeout_ms ? wi_deadline_after(r->world->now(), timeout_ms) : 0;
-	v.seat = wi_desk_seat(r->desk);
-	st = v.seat ? check_token(r, &wish->at_least, error)
+	v.seat = wi_desk_seat(&r->desk);
+	st = v.seat ? check_token(&v, error)
 	            : wi_fail(error, WEIR_NO_MEMORY,
 	                      "no memory for this thread's place in the router");
 	if (st == WEIR_OK)
@@ -307,56 +311,52 @@ static WI_NOINLINE weir_status checkout_slow(weir_router *r, const struct wi_wis
 	return st;
 }
 
+/* A thread that has no seat yet, or a router that is closed, or a parent's. */
+static WI_COLD weir_status checkout_cold(weir_router *r, const struct wi_wish *wish,
+                                         int64_t timeout_ms, weir_conn **conn, weir_error *error)
+{
+	if (wi_router_is_parents(r)) {
+		weir_status st = wi_router_in_child(r, error);
+
+		if (st != WEIR_OK)
+			return st;
+	}
+	wi_rcu_enter();
+	wi_add_seq(&r->inside, 1);
+	wi_rcu_leave();
+	return checkout_slow(r, wish, timeout_ms, conn, error);
+}
+
 /* ---- the warm path ---- */
 
-/* An idle connection; without one, the caller is counted as inside. */
-static inline weir_conn *take_idle(weir_router *r, const struct wi_wish *wish)
+static inline weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t timeout_ms,
+                                   weir_conn **conn, weir_error *error)
 {
+	struct wi_seat *seat = wi_desk_find(&r->desk);
 	struct wi_choice choice;
-	struct wi_seat *seat;
-	weir_conn *c = NULL;
+	bool open = seat && wi_pin(&r->desk.bias, seat);
 
-	wi_rcu_enter();
-	seat = wi_desk_seat(r->desk);
-	if (wi_likely(seat && !wi_load_rlx(&r->closed)))
-		c = wi_choose(r, wish, seat, &choice);
-	if (wi_unlikely(!c))
+	*conn = wi_likely(open) ? wi_choose(r, wish, seat, &choice) : NULL;
+	if (wi_unlikely(open && !*conn))
 		wi_add_seq(&r->inside, 1);
-	wi_rcu_leave();
-	return c;
+	if (wi_likely(seat))
+		wi_unpin(seat);
+	if (wi_likely(*conn))
+		return WEIR_OK;
+	return open ? checkout_slow(r, wish, timeout_ms, conn, error)
+	            : checkout_cold(r, wish, timeout_ms, conn, error);
 }
 
-/* What is not as it usually is. OK: go on. */
-static WI_COLD weir_status admit(weir_router *r, weir_conn **conn, weir_error *error)
+static WI_COLD weir_status refuse_null(const weir_router *r, weir_error *error)
 {
-	if (conn)
-		*conn = NULL;
-	if (!r || !conn)
-		return wi_fail(error, WEIR_INVALID, r ? "conn is NULL" : "router is NULL");
-	return wi_router_in_child(r, error);
-}
-
-static inline weir_status check_in(weir_router *r, weir_conn **conn, weir_error *error)
-{
-	if (wi_unlikely(!r || !conn || wi_router_is_parents(r)))
-		return admit(r, conn, error);
-	*conn = NULL;
-	return WEIR_OK;
-}
-
-static weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t timeout_ms,
-                            weir_conn **conn, weir_error *error)
-{
-	*conn = take_idle(r, wish);
-	return wi_likely(*conn) ? WEIR_OK : checkout_slow(r, wish, timeout_ms, conn, error);
+	return wi_fail(error, WEIR_INVALID, r ? "conn is NULL" : "router is NULL");
 }
 
 weir_status weir_checkout(weir_router *r, weir_intent intent, weir_conn **conn, weir_error *error)
 {
-	weir_status st = check_in(r, conn, error);
-
-	if (wi_unlikely(st != WEIR_OK))
-		return st;
+	if (wi_unlikely(!r || !conn))
+		return refuse_null(r, error);
+	*conn = NULL;
 	if (wi_unlikely((unsigned)intent > WEIR_READ))
 		return wi_fail(error, WEIR_INVALID, "unknown intent %d", (int)intent);
 	return checkout(r, &r->plain[intent], r->options.checkout_timeout_ms, conn, error);
@@ -376,10 +376,12 @@ weir_status weir_checkout_with(weir_router *r, const weir_request *request, weir
 {
 	struct wi_wish wish;
 	weir_request q;
-	weir_status st = check_in(r, conn, error);
+	weir_status st;
 
-	if (st == WEIR_OK)
-		st = load_request(&q, request, error);
+	if (wi_unlikely(!r || !conn))
+		return refuse_null(r, error);
+	*conn = NULL;
+	st = load_request(&q, request, error);
 	if (st != WEIR_OK)
 		return st;
 	make_wish(r, &q, &wish);

@@ -39,7 +39,8 @@ static bool renew_host(struct wi_host *h, struct wi_keeper *keeper)
 	wi_probe_forget(&h->probe, keeper);
 	memset(h->reports, 0, sizeof(h->reports));
 	wi_host_start(h);
-	wi_store_rlx(&h->load, 0);
+	wi_store_rlx(&h->waiting, 0);
+	wi_store_rlx(&h->out, 0);
 	if (renew_pool(h->pool, keeper))
 		return true;
 	h->pool = NULL; /* it cannot be freed in order: left alone */
@@ -54,6 +55,7 @@ static void renew_monitor(weir_router *r)
 	wi_store_rlx(&r->inside, 0);
 	wi_lag_reset(&r->history);
 	r->history_of = NULL;
+	wi_store_rlx(&r->dozing, 0);
 	r->grace_owed = r->settled = r->split_told = false;
 	r->split_since_ns = 0;
 	wi_tallies_clear(&r->tallies);
@@ -80,6 +82,8 @@ static weir_status reopen(weir_router *r, weir_error *error)
 	for (uint32_t i = 0; i < r->n_hosts; i++)
 		if (!renew_host(&r->hosts[i], keeper))
 			return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
+	if (!wi_core_reinit(&r->desk))
+		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	renew_monitor(r);
 	st = wi_keeper_start(keeper, error);
 	if (st != WEIR_OK)

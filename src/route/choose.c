@@ -139,29 +139,39 @@ bool wi_choice_weighs(const weir_router *r, const struct wi_choice *choice)
 	return r->weighs && choice->role == WEIR_ROLE_REPLICA;
 }
 
-void wi_choice_made(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
-                    struct wi_seat *seat, struct weir_conn *handle)
+static struct wi_mark mark_of(const struct wi_wish *wish, const struct wi_choice *choice)
+{
+	return (struct wi_mark){.role = choice->role, .reason = choice->reason, .tag = wish->tag};
+}
+
+static void count(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
+                  struct wi_seat *seat)
 {
 	enum wi_tally what = wish->intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ;
 
 	if (what == WI_TALLY_READ && choice->role == WEIR_ROLE_PRIMARY)
 		what = WI_TALLY_FALLBACK;
-	wi_conn_mark(handle, choice->role, choice->reason, wish->tag,
-	             wi_choice_weighs(r, choice) ? &choice->host->load : NULL);
 	wi_tally_add(&r->tallies, seat, choice->host->number, what);
+}
+
+void wi_choice_made(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
+                    struct wi_seat *seat, struct weir_conn *handle)
+{
+	const struct wi_mark mark = mark_of(wish, choice);
+
+	wi_conn_mark(handle, &mark);
+	count(r, wish, choice, seat);
 }
 
 /* An idle connection of the chosen host, or NULL. */
 static struct weir_conn *take(weir_router *r, const struct wi_wish *wish,
                               const struct wi_choice *choice, struct wi_seat *seat)
 {
-	struct weir_conn *c = wi_pool_try(choice->host->pool);
+	const struct wi_mark mark = mark_of(wish, choice);
+	struct weir_conn *c = wi_pool_try(choice->host->pool, &mark);
 
-	if (!c)
-		return NULL;
-	if (wi_choice_weighs(r, choice))
-		wi_add_rlx(&choice->host->load, 1);
-	wi_choice_made(r, wish, choice, seat, c);
+	if (wi_likely(c))
+		count(r, wish, choice, seat);
 	return c;
 }
 
@@ -199,13 +209,23 @@ static struct weir_conn *spill(weir_router *r, const struct wi_wish *wish, struc
 	return c;
 }
 
+/* The keeper counts loads only while anything moves. */
+static WI_COLD void wake_counting(weir_router *r)
+{
+	wi_store_rlx(&r->dozing, 0);
+	wi_keeper_ring(r->keeper);
+}
+
 static struct weir_conn *from_readers(weir_router *r, const struct wi_wish *wish,
                                       struct wi_seat *seat, const struct field *f,
                                       struct wi_choice *choice)
 {
-	uint32_t at = wi_balance_pick(r->balance, f->host, f->near ? f->near : f->n, seat);
+	uint32_t at;
 	struct weir_conn *c;
 
+	if (wi_unlikely(wi_load_rlx(&r->dozing)))
+		wake_counting(r);
+	at = wi_balance_pick(r->balance, f->host, f->near ? f->near : f->n, seat);
 	choice->host = f->host[at];
 	choice->role = WEIR_ROLE_REPLICA;
 	choice->reason = WEIR_REASON_BALANCED;

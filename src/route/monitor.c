@@ -369,7 +369,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 		conclude(r, r->world->now());
 	for (uint32_t i = 0; i < r->n_hosts; i++)
 		due = least(due, host_due(&r->hosts[i], now_ns));
-	return due;
+	return least(due, wi_balance_count(r, now_ns));
 }
 
 static bool is_finished(struct wi_job *job)

@@ -5,8 +5,8 @@
  * Closing. `closed` is set, the pools are shut, and who sleeps at the gate is woken; then the
  * keeper ends when its jobs are finished: the pools when all connections are back, the monitor when
  * its probes are closed and nobody is inside. Whoever is neither inside nor holds a connection is
- * at most in a read section, and that is waited for before anything is freed. If the drain time
- * passes first, the keeper frees everything itself when it ends.
+ * at most pinned or in a read section, and that is waited for before anything is freed. If the
+ * drain time passes first, the keeper frees everything itself when it ends.
  *
  * Orderings. [route:R4] publishes `closed` to the monitor ([route:A4]). `inside` and `closed` are
  * sequentially consistent: a caller raises the one and looks at the other, the closer the other way
@@ -49,6 +49,12 @@ void wi_router_leave(weir_router *r)
 	if (wi_unlikely(wi_load_seq(&r->closed)))
 		wi_keeper_ring(r->keeper);
 	wi_rcu_leave();
+}
+
+void wi_router_grace(weir_router *r)
+{
+	wi_core_await_pins(&r->desk);
+	wi_rcu_wait();
 }
 
 /* ---- making ---- */
@@ -227,6 +233,8 @@ static void destroy(weir_router *r, bool in_child)
 {
 	if (!r)
 		return;
+	if (r->desk.world)
+		wi_core_fini(&r->desk);
 	wi_rcu_wait(); /* read sections that began before may still look, or ring the keeper */
 	for (uint32_t i = 0; i < r->n_hosts && r->hosts; i++) {
 		if (in_child && r->hosts[i].pool)
@@ -265,7 +273,8 @@ static weir_status build(weir_router *r, const struct wi_router_config *config,
 		st = make_hosts(r, config, n_writers, error);
 	if (st != WEIR_OK)
 		return st;
-	r->desk = &r->hosts[0].pool->core;
+	if (!wi_core_init(&r->desk, (struct wi_table){NULL, 0, 0}, r->world))
+		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	wi_monitor_add(r);
 	return wi_keeper_start(r->keeper, error);
 }
@@ -326,6 +335,7 @@ static void shut(weir_router *r)
 {
 	/* [route:R4] publishes the end to the monitor; pairs with A4. */
 	wi_store_seq(&r->closed, 1);
+	wi_bias_end(&r->desk.bias, WI_BIAS_CLOSED);
 	for (uint32_t i = 0; i < r->n_hosts; i++)
 		wi_pool_shut(r->hosts[i].pool);
 	wi_gate_change(&r->gate, r->world);
@@ -333,7 +343,7 @@ static void shut(weir_router *r)
 	 * After this, whoever is in the router has seen that it is closed, or is counted, or holds
 	 * a connection.
 	 */
-	wi_rcu_wait();
+	wi_router_grace(r);
 	wi_keeper_ring(r->keeper);
 }
 

@@ -69,13 +69,16 @@ struct wi_host {
 	_Atomic uint64_t probed; /* (m) the last ticket that a probe of this host has answered */
 	_Atomic(struct wi_report *) report; /* (r) */
 
-	WI_ON_NEW_LINE _Atomic uint32_t
-		load; /* (a) reads out and waiting here, if the policy weighs */
+	_Atomic uint32_t out; /* (m) connections in users' hands when last counted */
+
+	/* (a) reads that wait here, if the policy weighs */
+	WI_ON_NEW_LINE _Atomic uint32_t waiting;
 
 	WI_ON_NEW_LINE struct wi_probe probe; /* (k) */
 	struct wi_report reports[2];          /* (k) but for the published one */
 	struct wi_opinion opinion;            /* (k) */
 	int64_t next_ns;                      /* (k) when to ask next */
+	uint64_t moves;        /* (k) of connections, out and back, when last counted */
 	uint64_t asking_for;   /* (k) the last ticket that the last begun probe answers */
 	uint64_t answered_for; /* (k) the same of the last completed one */
 	uint32_t send_away;    /* (k) how often waiters still are to be sent away */
@@ -86,7 +89,7 @@ struct wi_host {
 	int64_t full_since_ns; /* (k) it has no room for the probe; 0: it has */
 	struct wi_sight last;  /* (k) its last answer; zeroed: revoked */
 };
-WI_ASSERT_NEW_LINE(struct wi_host, load); /* checkouts' writes stay off what checkouts read */
+WI_ASSERT_NEW_LINE(struct wi_host, waiting); /* what waiters write is off what checkouts read */
 
 /*
  * Immutable while published. Readers first those of the router's own zone, each part in the order
@@ -126,9 +129,10 @@ struct weir_router {
 	_Atomic uint32_t
 		reopening; /* (a) the epoch for which a child is making the router anew; 0: none */
 	bool spoilt;       /* by who is reopening: that failed half-way */
-	struct wi_core *desk;           /* (c) the core whose seats are this router's threads */
-	weir_balance balance;           /* (c) */
-	bool weighs;                    /* (c) load is kept */
+	weir_balance balance; /* (c) */
+	bool weighs;          /* (c) loads are counted */
+	/* (a) nothing has moved for a while, so loads are not counted: who chooses rings */
+	_Atomic uint32_t dozing;
 	int64_t bytes_good_ns;          /* (c) how long a number of bytes is worth something */
 	struct wi_wish plain[2];        /* (c) what weir_checkout asks for, by intent */
 	uint32_t n_hosts;               /* (c) */
@@ -141,6 +145,8 @@ struct weir_router {
 	struct wi_endpoint *named;      /* (c) endpoints named by hand, or NULL: then dsn.hosts */
 	size_t n_named;                 /* (c) */
 	struct wi_tallies tallies;      /* (a) */
+	/* (a) without slots: its seats are this router's threads, whose pins keep what they read */
+	struct wi_core desk;
 
 	/* slow paths of users */
 	WI_ON_NEW_LINE struct wi_gate gate; /* (a) */
@@ -158,6 +164,7 @@ struct weir_router {
 	struct wi_so_far so_far;          /* (k) */
 	struct wi_rng rng;                /* (k) */
 	int64_t restless_until_ns;        /* (k) probes go faster while something is wrong */
+	int64_t count_ns;                 /* (k) loads are counted again from then on */
 	bool grace_owed;        /* (k) something was replaced since the last grace period */
 	bool settled;           /* (k) */
 	bool split_told;        /* (k) */
@@ -181,11 +188,17 @@ weir_status wi_router_open_with(const struct wi_router_config *config, const cha
 
 /*
  * Counts the caller as inside, so that the router stays while it sleeps: false if it is closed.
- * Inside an RCU read section or where the caller may not race with close. wi_router_leave when
+ * Where the caller is pinned, in a read section, or may not race with close. wi_router_leave when
  * done; nothing of the router may be touched after.
  */
 bool wi_router_enter(weir_router *router);
 void wi_router_leave(weir_router *router);
+
+/*
+ * Waits until nobody reads any more what was unpublished before: those pinned in the router, and
+ * those in read sections.
+ */
+void wi_router_grace(weir_router *router);
 
 /* Whether this process is a child of the one that opened the router. */
 static inline bool wi_router_is_parents(const weir_router *router)
@@ -234,6 +247,11 @@ void wi_pace_plan(struct wi_host *host, int64_t now_ns);
 /* When a host whose probe is idle wants to be asked again. Keeper's thread. */
 int64_t wi_pace_due(const struct wi_host *host, int64_t now_ns);
 
+/*
+ * Counts what is out at each host, as long as that moves; when to do so again. Keeper's thread.
+ */
+int64_t wi_balance_count(weir_router *router, int64_t now_ns);
+
 /* ---- topology.c ---- */
 
 /*
@@ -260,20 +278,20 @@ struct wi_choice {
 };
 
 /*
- * Inside an RCU read section: takes an idle connection of an able host, marked and counted, or
- * chooses a host to wait at.
+ * Pinned: takes an idle connection of an able host, marked and counted, or chooses a host to wait
+ * at.
  */
 struct weir_conn *wi_choose(weir_router *router, const struct wi_wish *wish, struct wi_seat *seat,
                             struct wi_choice *choice);
 
-/* Whether a host still is what it was chosen for. Inside an RCU read section. */
+/* Whether a host still is what it was chosen for. Pinned. */
 bool wi_choice_holds(weir_router *router, const struct wi_wish *wish,
                      const struct wi_choice *choice);
 
-/* Whether waiting for, or holding a connection of, the chosen host counts in its load. */
+/* Whether waiting for the chosen host counts in its load. */
 bool wi_choice_weighs(const weir_router *router, const struct wi_choice *choice);
 
-/* Marks and counts a connection that was waited for; its load has been raised already. */
+/* Marks and counts a connection that was waited for. */
 void wi_choice_made(weir_router *router, const struct wi_wish *wish, const struct wi_choice *choice,
                     struct wi_seat *seat, struct weir_conn *handle);
 
@@ -281,15 +299,12 @@ void wi_choice_made(weir_router *router, const struct wi_wish *wish, const struc
 
 /*
  * Fails with UNAVAILABLE, or AUTH where every host refused the credentials; the text lists every
- * host. Inside an RCU read section.
+ * host. Pinned.
  */
 weir_status wi_explain(weir_router *router, const struct wi_wish *wish,
                        const struct wi_choice *choice, weir_error *error);
 
-/*
- * Whether no host can be reached for reasons that waiting does not mend. Inside an RCU read
- * section.
- */
+/* Whether no host can be reached for reasons that waiting does not mend. Pinned. */
 bool wi_is_hopeless(weir_router *router);
 
 /* Milliseconds behind by the router's clock; -1: unknown. */

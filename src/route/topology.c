@@ -4,7 +4,7 @@
  * each host. There are two of each in place, so that nothing is allocated when a primary is lost,
  * and losing it cannot fail: the monitor writes the one that nobody sees and swaps the pointer.
  *
- * States of each of the two: hidden --swap--> published --swap--> in grace --wi_rcu_wait--> hidden
+ * States of each of the two: hidden --swap--> published --swap--> in grace --> hidden
  *
  * Invariants.
  *   I1  the published one is not written to
@@ -14,7 +14,8 @@
  *       thing at most once
  *
  * Orderings. [route:R1] publishes a topology, [route:A1] (choose.c) reads it; [route:R2] publishes
- * a report, [route:A2] (explain.c, stats.c) reads it.
+ * a report, [route:A2] (explain.c, stats.c) reads it. Checkouts read pinned, statistics in a read
+ * section; a grace period is one of both (wi_router_grace).
  *
  * Progress. Readers: wait-free. The monitor waits for readers, who do not sleep inside, at most
  * once a turn.
@@ -22,7 +23,6 @@
 #include <string.h>
 
 #include "base/atomic.h"
-#include "base/rcu.h"
 #include "base/text.h"
 #include "route/router.h"
 
@@ -30,7 +30,7 @@ void wi_topology_grace(weir_router *r)
 {
 	if (!r->grace_owed)
 		return;
-	wi_rcu_wait();
+	wi_router_grace(r);
 	r->grace_owed = false;
 }
 

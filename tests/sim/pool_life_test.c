@@ -349,7 +349,7 @@ static void what_is_held_for_too_long_is_told_once(void **state)
 	o.leak_after_ms = 1000;
 	open_pool();
 	conn = sim_checkout(1000);
-	wi_conn_mark(conn, WEIR_ROLE_UNKNOWN, WEIR_REASON_NONE, "checkout page", NULL);
+	wi_conn_mark(conn, &(struct wi_mark){.tag = "checkout page"});
 	sim_run(900);
 	assert_int_equal(sim_stats()->leaks, 0);
 	sim_run(10000);

@@ -142,6 +142,7 @@ static void yield_points_call_the_hook(void **state)
 static _Atomic uint32_t mine[2], arrived;
 static uint32_t seen[2];
 static int both_missed;
+static bool missing; /* this kernel has no heavy fence: then the light one is none */
 
 /*
  * Both leave within nanoseconds of each other, or the stores would be visible long before the
@@ -163,7 +164,10 @@ static void *duel(void *arg)
 	for (uint32_t i = 1; i <= DUELS; i++) {
 		meet(2 * i - 1);
 		wi_store_rlx(&mine[second], i);
-		(second ? world->fence_light : world->fence_heavy)();
+		if (second)
+			wi_fence_light();
+		else if (!world->fence_heavy())
+			missing = true;
 		seen[second] = wi_load_rlx(&mine[!second]);
 		meet(2 * i);
 		if (!second)
@@ -181,6 +185,8 @@ static void fences_order_store_then_look(void **state)
 	assert_int_equal(pthread_create(&second, NULL, duel, &arrived), 0);
 	pthread_join(first, NULL);
 	pthread_join(second, NULL);
+	if (missing)
+		skip();
 	assert_int_equal(both_missed, 0);
 }
 

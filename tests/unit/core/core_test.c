@@ -56,7 +56,13 @@ static int64_t read_clock(void)
 	return wi_load_rlx(&clock_ns);
 }
 
-static const struct wi_world quick = {.park = sleep_through, .wake = count_wake, .now = read_clock};
+static bool fence(void)
+{
+	return wi_world_linux.fence_heavy();
+}
+
+static const struct wi_world quick = {
+	.park = sleep_through, .wake = count_wake, .fence_heavy = fence, .now = read_clock};
 
 static int set_up_in(const struct wi_world *world)
 {
@@ -414,7 +420,7 @@ static void a_waiter_looks_again_after_it_announced(void **state)
 static void put_in_a_third_seat(struct test_thread *self)
 {
 	(void)self;
-	wi_cache_put(wi_seats_take(&core.seats), 3);
+	wi_cache_put_shared(wi_seats_take(&core.seats), 3);
 }
 
 static void a_waiter_looks_into_the_caches_after_it_announced(void **state)
@@ -425,8 +431,16 @@ static void a_waiter_looks_into_the_caches_after_it_announced(void **state)
 	assert_int_equal(drain(), 0);
 }
 
+/* Everybody waits since the beginning of time. */
+static void lose_patience(void)
+{
+	for (int i = 0; i < WI_SEATS_A_SEGMENT; i++)
+		wi_store_rlx(&wi_segment_at(&core.seats, 0)->since[i], 0);
+}
+
 static void grant_1_and_push_2(struct test_thread *self)
 {
+	lose_patience();
 	give_1(self); /* granted: the waiter has announced itself */
 	wi_freelist_push(&core.list[0], &core.table, 2);
 }
@@ -471,35 +485,60 @@ static void announce_without_looking(struct test_thread *self)
 {
 	(void)self;
 	late = wi_seats_take(&core.seats);
-	wi_waitq_announce(&core.waitq, late);
+	wi_waitq_announce(&core.waitq, late, core.world->now() - WI_SEC);
+	wi_bias_revoke(&core.bias);
+}
+
+static void leave_the_line(void)
+{
+	wi_waitq_leave(&core.waitq, late);
+	wi_bias_release(&core.bias);
 }
 
 static void a_giver_looks_again_after_it_pushed(void **state)
 {
 	(void)state;
 	run_script("core.give.pushed", give_1, announce_without_looking);
-	assert_int_equal(both[0].count[2], WI_GRANTED);
-	assert_int_equal(wi_waitq_outcome(late).value, 1);
-	wi_waitq_leave(&core.waitq, late);
-	assert_int_equal(drain(), 0);
+	assert_true(wi_waitq_has_token(late)); /* it will look */
+	assert_true(wi_waitq_cancel(late));
+	leave_the_line();
+	assert_int_equal(drain(), 1);
 }
 
 static void a_putter_looks_again_after_it_cached(void **state)
 {
 	(void)state;
-	run_script("core.put.cached", put_1, announce_without_looking);
+	run_script("cache.put.cached", put_1, announce_without_looking);
 	assert_int_equal(both[0].count[2], WI_GRANTED);
 	assert_int_equal(wi_waitq_outcome(late).value, 1);
-	wi_waitq_leave(&core.waitq, late);
+	leave_the_line();
+	assert_int_equal(drain(), 0);
+	wi_bias_revoke(&core.bias); /* from here on, shared */
+	run_script("core.put.cached", put_1, announce_without_looking);
+	wi_bias_release(&core.bias);
+	assert_int_equal(both[0].count[2], WI_GRANTED);
+	leave_the_line();
 	assert_int_equal(drain(), 0);
 }
 
 static void a_waiter_steals_what_a_putter_has_just_cached(void **state)
 {
 	(void)state;
+	run_script("cache.put.cached", put_1, wait_not_at_all);
+	assert_int_equal(both[1].count[0], 1);
+	wi_bias_revoke(&core.bias);
 	run_script("core.put.cached", put_1, wait_not_at_all);
+	wi_bias_release(&core.bias);
 	assert_int_equal(both[1].count[0], 1);
 	assert_int_equal(drain(), 0);
+}
+
+/* It has not left: givers still see its bit. */
+static void give_up_for_late_and_wait(struct test_thread *self)
+{
+	if (!wi_waitq_cancel(late))
+		test_wrong(self, "granted before the giver decided");
+	wait_not_at_all(self);
 }
 
 /*
@@ -512,12 +551,10 @@ static void a_grant_to_one_who_gave_up_is_not_lost(void **state)
 
 	(void)state;
 	late = seat;
-	wi_waitq_announce(&core.waitq, seat);
+	wi_waitq_announce(&core.waitq, seat, core.world->now() - WI_SEC);
 	at = (struct test_stop){.point = "waitq.decide.chosen", .visit = 1};
 	script.first = give_1;
-	script.meanwhile = wait_not_at_all;
-	/* has not left: the giver still sees its bit */
-	assert_true(wi_waitq_cancel(&core.waitq, seat));
+	script.meanwhile = give_up_for_late_and_wait;
 	test_threads_run(2, play, NULL, -1, both);
 	/* the second found nothing: the giver had it */
 	assert_int_equal(both[1].count[1], WI_PENDING);

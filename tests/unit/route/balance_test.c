@@ -22,7 +22,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	for (int i = 0; i < HOSTS; i++)
-		wi_store_rlx(&hosts[i].load, 0);
+		wi_store_rlx(&hosts[i].out, 0);
 	memset(seen, 0, sizeof(seen));
 	seat.turn = 0;
 	wi_rng_seed(&seat.rng, 12345);
@@ -57,7 +57,7 @@ static void equal_loads_get_equal_shares(void **state)
 static void p2c_never_takes_the_busiest(void **state)
 {
 	(void)state;
-	wi_store_rlx(&hosts[1].load, 5);
+	wi_store_rlx(&hosts[1].out, 5);
 	pick(WEIR_BALANCE_P2C, PICKS);
 	assert_int_equal(seen[1], 0);
 	/* of the others each is in two of the three pairs: one is alone with 1, one pair is even */
@@ -67,9 +67,9 @@ static void p2c_never_takes_the_busiest(void **state)
 static void least_takes_the_least(void **state)
 {
 	(void)state;
-	wi_store_rlx(&hosts[0].load, 2);
-	wi_store_rlx(&hosts[1].load, 1);
-	wi_store_rlx(&hosts[2].load, 3);
+	wi_store_rlx(&hosts[0].out, 2);
+	wi_store_rlx(&hosts[1].out, 1);
+	wi_store_rlx(&hosts[2].out, 3);
 	pick(WEIR_BALANCE_LEAST, 1000);
 	assert_int_equal(seen[1], 1000);
 }

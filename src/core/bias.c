@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Revoking and restoring the bias of a core's caches; bias.h tells the idea. */
+#include "core/bias.h"
+
+#include "base/clock.h"
+
+/* For a store to leave a processor that nobody can make fence: thousands of times what it takes. */
+#define SETTLE_NS (10 * WI_MS)
+
+void wi_bias_init(struct wi_bias *bias, const struct wi_world *world)
+{
+	bias->world = world;
+	atomic_init(&bias->word, world->fence_heavy() ? 0 : WI_BIAS_NEVER);
+}
+
+/*
+ * The heavy fence was there when the core was made, and is gone: a filter on system calls was put
+ * up since. From now on owners fence fully, with every operation that they begin. Those that they
+ * had begun are given the time to become visible; this is the one place where weir trusts a time.
+ */
+static WI_COLD void lose_bias(struct wi_bias *bias)
+{
+	_Atomic uint32_t nothing = 0;
+	int64_t until_ns;
+
+	wi_or_seq(&bias->word, WI_BIAS_NEVER);
+	until_ns = bias->world->now() + SETTLE_NS;
+	while (bias->world->now() < until_ns)
+		bias->world->park(&nothing, 0, until_ns);
+}
+
+void wi_bias_revoke(struct wi_bias *bias)
+{
+	uint32_t old = wi_add_seq(&bias->word, WI_BIAS_HOLD);
+
+	WI_YIELD("bias.revoke.held");
+	if (old & (WI_BIAS_FENCED | WI_BIAS_NEVER))
+		return;
+	if (bias->world->fence_heavy()) {
+		WI_YIELD("bias.revoke.fenced");
+		wi_or_seq(&bias->word, WI_BIAS_FENCED);
+	} else {
+		lose_bias(bias);
+	}
+}
+
+void wi_bias_release(struct wi_bias *bias)
+{
+	wi_sub_seq(&bias->word, WI_BIAS_HOLD);
+}
+
+void wi_bias_restore(struct wi_bias *bias)
+{
+	uint32_t lingering = WI_BIAS_FENCED;
+
+	if (wi_load_rlx(&bias->word) != lingering)
+		return;
+	/* [bias:R1] pairs with A1; sequentially consistent like every other change of the word. */
+	wi_cas_seq(&bias->word, &lingering, 0);
+}
+
+void wi_bias_end(struct wi_bias *bias, uint32_t reason)
+{
+	wi_or_seq(&bias->word, reason);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Pins in shared mode, and waiting for those of others; pin.h tells the idea. */
+#include "core/pin.h"
+
+#include "base/clock.h"
+
+/* Between two looks at a thread that is inside: it is about to leave, or has lost its processor. */
+#define LOOK_AGAIN_NS (WI_MS / 20)
+
+bool wi_pin_shared(const struct wi_bias *bias, struct wi_seat *mine)
+{
+	wi_swap_seq(&mine->pin, (wi_load_rlx(&mine->pin) & ~3u) + WI_PIN_PINNED);
+	return !(wi_load_seq(&bias->word) & (WI_BIAS_CLOSED | WI_BIAS_FORKED));
+}
+
+static void await(const struct wi_bias *bias, const struct wi_seat *seat)
+{
+	_Atomic uint32_t nothing = 0;
+	/* [pin:A1] sees what the operation did, once the pin has moved on; pairs with R1 R2. */
+	uint32_t before = wi_load_acq(&seat->pin);
+
+	if (wi_pin_is(before) == WI_PIN_OUT)
+		return;
+	while (wi_load_acq(&seat->pin) == before)
+		bias->world->park(&nothing, 0, bias->world->now() + LOOK_AGAIN_NS);
+}
+
+void wi_pins_await(const struct wi_bias *bias, struct wi_seats *seats)
+{
+	struct wi_segment *g;
+
+	bias->world->fence_heavy();
+	for (uint32_t i = 0; (g = wi_segment_at(seats, i)); i++)
+		for (uint32_t b = 0; b < WI_SEATS_A_SEGMENT; b++)
+			await(bias, &g->seat[b]);
+}

@@ -95,6 +95,7 @@ static void set_mark(struct weir_conn *c, const struct wi_mark *mark)
 {
 	c->role = (uint8_t)mark->role;
 	c->reason = (uint8_t)mark->reason;
+	c->load = mark->load;
 	wi_store_rlx(&c->tag, mark->tag);
 }
 
@@ -471,6 +472,9 @@ static void give_back(struct weir_conn *c, struct wi_seat *seat, uint32_t note)
 {
 	struct weir_pool *pool = c->pool;
 
+	if (wi_unlikely(c->load))
+		wi_sub_rlx(c->load, 1);
+	c->load = NULL;
 	if (note)
 		wi_or_acq_rel(&c->notes, note);
 	if (seat)
@@ -506,7 +510,7 @@ static inline bool give_back_warm(struct weir_conn *c, struct wi_seat *seat, uin
 	wi_store_rlx(&c->slot.lend, count + 1);
 #endif
 	wi_fence_light();
-	if (wi_unlikely(wi_load_rlx(&c->notes) || pool->reset_always ||
+	if (wi_unlikely(wi_load_rlx(&c->notes) || c->load || pool->reset_always ||
 	                pool->driver->tidy_and_look(c->link) != WI_LOOK_CLEAN)) {
 		give_back(c, seat, 0);
 	} else {

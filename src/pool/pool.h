@@ -79,6 +79,7 @@ struct wi_mark {
 	weir_role role;
 	weir_reason reason;
 	const char *tag;
+	_Atomic uint32_t *load; /* has been raised for it, or NULL */
 };
 
 /*
@@ -100,6 +101,7 @@ struct weir_conn {
 	_Atomic(const char *) tag; /* (h) writes, keeper reads: the request's tag */
 	uint8_t role;              /* (h) weir_role at checkout */
 	uint8_t reason;            /* (h) weir_reason */
+	_Atomic uint32_t *load;    /* (h) lowered when it comes back, or NULL */
 
 	WI_ON_NEW_LINE enum wi_life life; /* (k) */
 	enum wi_errand errand;            /* (k) */

@@ -2,15 +2,13 @@
 /*
  * The policies, and the loads that two of them weigh.
  *
- * A load is what is out at a host and who waits there. Counting what is out where it changes would
- * cost each read two locked instructions on a word that all threads share, several times the rest
- * of a checkout. So the keeper counts instead, out of the seats' own counters, every few
- * milliseconds while anything moves; a host that has become slow is seen by then, and one that has
- * nothing idle is passed by at once anyway.
- *
- * Loads are read without an order: a number that is a few steps old chooses as well
- * as a fresh one, which is the very point of two random choices (Mitzenmacher, "The power of two
- * choices in randomized load balancing", 2001).
+ * Counting what is out at a host where it changes costs each read two locked instructions on a word
+ * that all threads share, several times the rest of a checkout. `least` does that, as it has to
+ * know exactly. For p2c the keeper counts, out of the seats' own counters, every few milliseconds
+ * while anything moves. Loads that are old by so much make a plain comparison send everybody to one
+ * host until the next counting (Mitzenmacher, "How useful is old information?", 2000); so of its
+ * two hosts p2c draws one by lot, with the load of the other as the weight. A host that has become
+ * slow is seen by then, and one that has nothing idle is passed by at once anyway.
  */
 #include "route/balance.h"
 
@@ -23,21 +21,29 @@
 /* Between two countings, while connections come and go. */
 #define COUNT_NS (10 * WI_MS)
 
+/* So that one more or less among few is no reason. */
+#define FEW 4
+
 static uint32_t load_of(const struct wi_host *host)
 {
-	return wi_load_rlx(&host->out) + wi_load_rlx(&host->waiting);
+	return wi_load_rlx(&host->out) + wi_load_rlx(&host->load) + FEW;
 }
 
-/* Two different ones at random, by the halves of one number; the less loaded of the two. */
+/*
+ * Two different ones at random, by the halves of one number, and by a third part of it one of them,
+ * the less loaded the likelier ("The power of two choices", Mitzenmacher 2001, and see above).
+ */
 static uint32_t p2c(struct wi_host *const *hosts, uint32_t n, struct wi_seat *seat)
 {
 	uint64_t random = wi_rng_next(&seat->rng);
 	uint32_t a = wi_rng_scale((uint32_t)random, n);
 	uint32_t b = wi_rng_scale((uint32_t)(random >> 32), n - 1);
+	uint32_t load_a = load_of(hosts[a]), load_b;
 
 	if (b >= a)
 		b++;
-	return load_of(hosts[b]) < load_of(hosts[a]) ? b : a;
+	load_b = load_of(hosts[b]);
+	return wi_rng_scale((uint32_t)(random >> 16), load_a + load_b) < load_a ? b : a;
 }
 
 /*
@@ -69,7 +75,7 @@ static uint32_t least(struct wi_host *const *hosts, uint32_t n, struct wi_seat *
 	for (uint32_t i = 1; i < n; i++) {
 		uint32_t at = (start + i) % n;
 
-		if (load_of(hosts[at]) < load_of(hosts[best]))
+		if (wi_load_rlx(&hosts[at]->load) < wi_load_rlx(&hosts[best]->load))
 			best = at;
 	}
 	return best;
@@ -84,21 +90,17 @@ static uint32_t first(struct wi_host *const *hosts, uint32_t n, struct wi_seat *
 }
 
 /* In the order of weir_balance. */
-static const struct {
-	uint32_t (*pick)(struct wi_host *const *hosts, uint32_t n, struct wi_seat *seat);
-	bool weighs;
-} policies[] = {
-	[WEIR_BALANCE_P2C] = {p2c, true},
-	[WEIR_BALANCE_ROUND_ROBIN] = {round_robin, false},
-	[WEIR_BALANCE_RANDOM] = {at_random, false},
-	[WEIR_BALANCE_LEAST] = {least, true},
-	[WEIR_BALANCE_FIRST] = {first, false},
+static uint32_t (*const policies[])(struct wi_host *const *hosts, uint32_t n,
+                                    struct wi_seat *seat) = {
+	[WEIR_BALANCE_P2C] = p2c,          [WEIR_BALANCE_ROUND_ROBIN] = round_robin,
+	[WEIR_BALANCE_RANDOM] = at_random, [WEIR_BALANCE_LEAST] = least,
+	[WEIR_BALANCE_FIRST] = first,
 };
 
 uint32_t wi_balance_pick(weir_balance how, struct wi_host *const *hosts, uint32_t n,
                          struct wi_seat *seat)
 {
-	return n == 1 ? 0 : policies[how].pick(hosts, n, seat);
+	return n == 1 ? 0 : policies[how](hosts, n, seat);
 }
 
 int64_t wi_balance_count(weir_router *r, int64_t now_ns)
@@ -123,9 +125,4 @@ int64_t wi_balance_count(weir_router *r, int64_t now_ns)
 		return r->count_ns;
 	wi_store_rlx(&r->dozing, 1);
 	return WI_FOREVER;
-}
-
-bool wi_balance_weighs(weir_balance how)
-{
-	return policies[how].weighs;
 }

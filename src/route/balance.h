@@ -7,7 +7,6 @@
 #ifndef WI_ROUTE_BALANCE_H
 #define WI_ROUTE_BALANCE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <weir/options.h>
@@ -19,8 +18,5 @@ struct wi_host;
 /* The place of the chosen one among n > 0 hosts. seat is the calling thread's. */
 uint32_t wi_balance_pick(weir_balance how, struct wi_host *const *hosts, uint32_t n,
                          struct wi_seat *seat);
-
-/* Whether a policy weighs loads, so that they have to be counted. */
-bool wi_balance_weighs(weir_balance how);
 
 #endif

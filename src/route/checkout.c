@@ -131,11 +131,11 @@ static weir_status wait_there(struct visit *v)
 	bool holds;
 
 	if (weighs)
-		wi_add_rlx(&h->waiting, 1);
+		wi_add_rlx(&h->load, 1);
 	until_ns = wait_until(v);
 	st = wi_pool_wait(h->pool, until_ns, &v->conn, &v->said);
 	if (weighs)
-		wi_sub_rlx(&h->waiting, 1);
+		wi_sub_rlx(&h->load, 1);
 	if (st == WEIR_TIMEOUT && until_ns < v->wish.deadline_ns) {
 		wi_sub_rlx(&h->pool->timeouts, 1); /* the caller's time is not over */
 		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", "");

@@ -136,12 +136,24 @@ static void gather(weir_router *r, const struct wi_topology *t, const struct wi_
 
 bool wi_choice_weighs(const weir_router *r, const struct wi_choice *choice)
 {
-	return r->weighs && choice->role == WEIR_ROLE_REPLICA;
+	return (r->weighs || r->weighs_each) && choice->role == WEIR_ROLE_REPLICA;
 }
 
-static struct wi_mark mark_of(const struct wi_wish *wish, const struct wi_choice *choice)
+/* What each read raises while it is out, or NULL. */
+static _Atomic uint32_t *load_of(const weir_router *r, const struct wi_choice *choice)
 {
-	return (struct wi_mark){.role = choice->role, .reason = choice->reason, .tag = wish->tag};
+	return wi_unlikely(r->weighs_each) && choice->role == WEIR_ROLE_REPLICA
+	               ? &choice->host->load
+	               : NULL;
+}
+
+static struct wi_mark mark_of(const weir_router *r, const struct wi_wish *wish,
+                              const struct wi_choice *choice)
+{
+	return (struct wi_mark){.role = choice->role,
+	                        .reason = choice->reason,
+	                        .tag = wish->tag,
+	                        .load = load_of(r, choice)};
 }
 
 static void count(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
@@ -157,8 +169,10 @@ static void count(weir_router *r, const struct wi_wish *wish, const struct wi_ch
 void wi_choice_made(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
                     struct wi_seat *seat, struct weir_conn *handle)
 {
-	const struct wi_mark mark = mark_of(wish, choice);
+	const struct wi_mark mark = mark_of(r, wish, choice);
 
+	if (mark.load)
+		wi_add_rlx(mark.load, 1);
 	wi_conn_mark(handle, &mark);
 	count(r, wish, choice, seat);
 }
@@ -167,11 +181,14 @@ void wi_choice_made(weir_router *r, const struct wi_wish *wish, const struct wi_
 static struct weir_conn *take(weir_router *r, const struct wi_wish *wish,
                               const struct wi_choice *choice, struct wi_seat *seat)
 {
-	const struct wi_mark mark = mark_of(wish, choice);
+	const struct wi_mark mark = mark_of(r, wish, choice);
 	struct weir_conn *c = wi_pool_try(choice->host->pool, &mark);
 
-	if (wi_likely(c))
-		count(r, wish, choice, seat);
+	if (wi_unlikely(!c))
+		return NULL;
+	if (mark.load)
+		wi_add_rlx(mark.load, 1);
+	count(r, wish, choice, seat);
 	return c;
 }
 

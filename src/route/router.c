@@ -23,7 +23,6 @@
 #include "base/text.h"
 #include "config/options.h"
 #include "pool/target.h"
-#include "route/balance.h"
 #include "route/router.h"
 
 /* ---- coming and going ---- */
@@ -215,7 +214,8 @@ static void start_values(weir_router *r)
 	atomic_init(&r->tightest_ns, 0);
 	r->bytes_good_ns = wi_pace_bytes_good_ns(r);
 	r->balance = (weir_balance)o->balance;
-	r->weighs = wi_balance_weighs(r->balance);
+	r->weighs = r->balance == WEIR_BALANCE_P2C;
+	r->weighs_each = r->balance == WEIR_BALANCE_LEAST;
 	r->plain[WEIR_WRITE] =
 		(struct wi_wish){.intent = WEIR_WRITE, .fallback = WEIR_FALLBACK_FAIL};
 	r->plain[WEIR_READ] = (struct wi_wish){

@@ -71,8 +71,8 @@ struct wi_host {
 
 	_Atomic uint32_t out; /* (m) connections in users' hands when last counted */
 
-	/* (a) reads that wait here, if the policy weighs */
-	WI_ON_NEW_LINE _Atomic uint32_t waiting;
+	/* (a) reads that wait here, if the policy weighs; and those out, if it counts each */
+	WI_ON_NEW_LINE _Atomic uint32_t load;
 
 	WI_ON_NEW_LINE struct wi_probe probe; /* (k) */
 	struct wi_report reports[2];          /* (k) but for the published one */
@@ -89,7 +89,7 @@ struct wi_host {
 	int64_t full_since_ns; /* (k) it has no room for the probe; 0: it has */
 	struct wi_sight last;  /* (k) its last answer; zeroed: revoked */
 };
-WI_ASSERT_NEW_LINE(struct wi_host, waiting); /* what waiters write is off what checkouts read */
+WI_ASSERT_NEW_LINE(struct wi_host, load); /* what waiters write is off what checkouts read */
 
 /*
  * Immutable while published. Readers first those of the router's own zone, each part in the order
@@ -130,7 +130,8 @@ struct weir_router {
 		reopening; /* (a) the epoch for which a child is making the router anew; 0: none */
 	bool spoilt;       /* by who is reopening: that failed half-way */
 	weir_balance balance; /* (c) */
-	bool weighs;          /* (c) loads are counted */
+	bool weighs;          /* (c) the keeper counts what is out */
+	bool weighs_each;     /* (c) each read raises its host's load */
 	/* (a) nothing has moved for a while, so loads are not counted: who chooses rings */
 	_Atomic uint32_t dozing;
 	int64_t bytes_good_ns;          /* (c) how long a number of bytes is worth something */

@@ -19,6 +19,7 @@
 
 #define wi_likely(x) __builtin_expect(!!(x), 1)
 #define wi_unlikely(x) __builtin_expect(!!(x), 0)
+#define WI_INLINE static inline __attribute__((always_inline))
 #define WI_NOINLINE __attribute__((noinline))
 #define WI_COLD __attribute__((cold, noinline))
 

@@ -67,7 +67,7 @@ void wi_bias_restore(struct wi_bias *bias);
 void wi_bias_end(struct wi_bias *bias, uint32_t reason);
 
 /* An owner's look, after a store and a light fence, or after a full one. */
-static inline bool wi_bias_is_whole(const struct wi_bias *bias)
+WI_INLINE bool wi_bias_is_whole(const struct wi_bias *bias)
 {
 	/*
 	 * [bias:A1] what thieves did to the cache before the bias was restored comes before what

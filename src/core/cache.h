@@ -45,7 +45,7 @@
  * Owner, biased: takes what it keeps and is out again. NONE: nothing there, or the bias is gone;
  * then the pin still says TAKING, and the owner has to go on with wi_pin and wi_cache_take_shared.
  */
-static inline uint32_t wi_cache_take(const struct wi_bias *bias, struct wi_seat *mine)
+WI_INLINE uint32_t wi_cache_take(const struct wi_bias *bias, struct wi_seat *mine)
 {
 	uint32_t pin = wi_load_rlx(&mine->pin), slot;
 
@@ -65,7 +65,7 @@ static inline uint32_t wi_cache_take(const struct wi_bias *bias, struct wi_seat 
 }
 
 /* Owner, in either mode: takes what it keeps, or NONE. */
-static inline uint32_t wi_cache_take_shared(struct wi_seat *mine)
+WI_INLINE uint32_t wi_cache_take_shared(struct wi_seat *mine)
 {
 	if (wi_load_rlx(&mine->cached) == WI_SLOT_NONE)
 		return WI_SLOT_NONE;
@@ -75,7 +75,7 @@ static inline uint32_t wi_cache_take_shared(struct wi_seat *mine)
 }
 
 /* Whether the owner may put as it does while biased: room in the cache, and the bias whole. */
-static inline bool wi_cache_may_put(const struct wi_bias *bias, const struct wi_seat *mine)
+WI_INLINE bool wi_cache_may_put(const struct wi_bias *bias, const struct wi_seat *mine)
 {
 	return wi_bias_is_whole(bias) && wi_likely(wi_load_rlx(&mine->cached) == WI_SLOT_NONE);
 }
@@ -84,8 +84,9 @@ static inline bool wi_cache_may_put(const struct wi_bias *bias, const struct wi_
  * Owner, pinned, after wi_cache_may_put. false: the bias has gone meanwhile, so somebody may wait:
  * take it back by wi_cache_take_shared and see.
  */
-static inline bool wi_cache_put(const struct wi_bias *bias, struct wi_seat *mine, uint32_t slot)
+WI_INLINE bool wi_cache_put(const struct wi_bias *bias, struct wi_seat *mine, uint32_t slot)
 {
+	WI_YIELD("cache.put.alone");
 	/* [cache:R1] publishes what the holder wrote to the slot; pairs with A1 A2. */
 	wi_store_rel(&mine->cached, slot);
 	wi_fence_light();
@@ -97,10 +98,11 @@ static inline bool wi_cache_put(const struct wi_bias *bias, struct wi_seat *mine
  * Owner, in either mode: keeps a slot; false if there is one already. Sequentially consistent: a
  * look for waiters comes after.
  */
-static inline bool wi_cache_put_shared(struct wi_seat *mine, uint32_t slot)
+WI_INLINE bool wi_cache_put_shared(struct wi_seat *mine, uint32_t slot)
 {
 	if (wi_load_rlx(&mine->cached) != WI_SLOT_NONE)
 		return false;
+	WI_YIELD("cache.put_shared.alone");
 	/* [cache:R2] as R1; pairs with A1 A2. By I1 nothing is overwritten. */
 	(void)wi_swap_seq(&mine->cached, slot);
 	return true;
@@ -110,9 +112,9 @@ static inline bool wi_cache_put_shared(struct wi_seat *mine, uint32_t slot)
  * Thief, while it holds the bias revoked: takes what another keeps, or NONE. Looks before it
  * writes, to leave the owner's line alone.
  */
-static inline uint32_t wi_cache_steal(struct wi_seat *other)
+WI_INLINE uint32_t wi_cache_steal(struct wi_seat *other)
 {
-	/* [pin:A2] sees what the owner's last take left; pairs with R1 R2. */
+	/* [pin:A2] sees what the owner's last take left; pairs with R1 R2 R3. */
 	if (wi_pin_is(wi_load_acq(&other->pin)) == WI_PIN_TAKING)
 		return WI_SLOT_NONE;
 	WI_YIELD("cache.steal.out");
@@ -124,7 +126,7 @@ static inline uint32_t wi_cache_steal(struct wi_seat *other)
 }
 
 /* Any thread: whether something seems to be kept there. */
-static inline bool wi_cache_is_filled_racy(const struct wi_seat *other)
+WI_INLINE bool wi_cache_is_filled_racy(const struct wi_seat *other)
 {
 	return wi_load_rlx(&other->cached) != WI_SLOT_NONE;
 }

@@ -472,15 +472,13 @@ void wi_core_await_pins(struct wi_core *core)
 	wi_pins_await(&core->bias, &core->seats);
 }
 
-void wi_core_sums(struct wi_core *core, uint64_t *lent, uint64_t *returned)
+void wi_core_sums(const struct wi_core *core, uint64_t *lent, uint64_t *returned)
 {
-	struct wi_segment *g;
-
 	*lent = *returned = 0;
-	for (uint32_t i = 0; (g = wi_segment_at(&core->seats, i)); i++) {
-		for (uint32_t b = 0; b < WI_SEATS_A_SEGMENT; b++) {
-			*returned += wi_load_rlx(&g->seat[b].returned);
-			*lent += wi_load_rlx(&g->seat[b].lent);
-		}
+	for (uint32_t i = 1; i <= core->table.count; i++) {
+		uint64_t lend = wi_load_rlx(&wi_slot_at(&core->table, i)->lend);
+
+		*lent += wi_lend_lent(lend);
+		*returned += wi_lend_returned(lend);
 	}
 }

@@ -33,6 +33,7 @@ struct wi_core {
 	struct wi_table table; /* (c) */
 	/* (c) small, used again after fini: the index of this core in a thread's desk */
 	uint32_t id;
+	uint32_t hint;         /* (c) which of a thread's hints is for it (desk.h) */
 	_Atomic uint32_t shut; /* (a) not 0: the reason new waiters are refused with */
 	WI_ON_NEW_LINE const struct wi_world *world; /* (c) */
 	/* (c) called by a thread that is about to sleep for want of a slot; or NULL */
@@ -124,18 +125,7 @@ void wi_core_sweep(struct wi_core *core, bool (*wanted)(void *arg, uint32_t slot
  */
 void wi_core_await_pins(struct wi_core *core);
 
-/* Sums over seats: slots taken for users and brought back, ever. */
-void wi_core_sums(struct wi_core *core, uint64_t *lent, uint64_t *returned);
-
-/* Counts a slot taken for, or brought back by, the seat's thread. */
-static inline void wi_core_count_lent(struct wi_seat *mine)
-{
-	wi_store_rlx(&mine->lent, wi_load_rlx(&mine->lent) + 1);
-}
-
-static inline void wi_core_count_returned(struct wi_seat *mine)
-{
-	wi_store_rlx(&mine->returned, wi_load_rlx(&mine->returned) + 1);
-}
+/* Sums over slots: how often they were lent and came back, ever. */
+void wi_core_sums(const struct wi_core *core, uint64_t *lent, uint64_t *returned);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/rcu.h"
 
 _Thread_local struct wi_desk *wi_desk;
+_Thread_local struct wi_desk_row wi_desk_hint[WI_DESK_HINTS];
 
 static _Atomic(struct wi_core *) registry[WI_CORES_MAX]; /* (a) read inside RCU sections */
 static _Atomic uint64_t next_uid = 1;
@@ -52,6 +53,7 @@ static void thread_ends(void *arg)
 		wi_rcu_leave();
 	}
 	wi_desk = NULL;
+	memset(wi_desk_hint, 0, sizeof(wi_desk_hint));
 	wi_free(desk, desk_bytes(desk->room));
 }
 
@@ -91,6 +93,7 @@ bool wi_desk_register(struct wi_core *core)
 		struct wi_core *none = NULL;
 
 		core->id = id;
+		core->hint = id % WI_DESK_HINTS;
 		/* [desk:R1] publishes the core; pairs with A1 A2 A3. */
 		if (!wi_load_rlx(&registry[id]) && wi_cas_acq_rel(&registry[id], &none, core)) {
 			raise_ids_used(id + 1);
@@ -155,6 +158,16 @@ static struct wi_desk *desk_with_room(uint32_t id)
 	return desk;
 }
 
+WI_NOINLINE struct wi_seat *wi_desk_search(const struct wi_core *core)
+{
+	const struct wi_desk *desk = wi_desk;
+
+	if (!desk || core->id >= desk->room || desk->row[core->id].uid != core->uid)
+		return NULL;
+	wi_desk_hint[core->hint] = desk->row[core->id];
+	return desk->row[core->id].seat;
+}
+
 struct wi_seat *wi_desk_sit(struct wi_core *core)
 {
 	struct wi_desk *desk = desk_with_room(core->id);
@@ -163,6 +176,8 @@ struct wi_seat *wi_desk_sit(struct wi_core *core)
 	if (!seat)
 		return NULL;
 	wi_store_rlx(&seat->thread, (int32_t)gettid());
+	wi_store_rlx(&seat->owner, wi_thread_self());
+	wi_desk_hint[core->hint] = (struct wi_desk_row){core->uid, seat};
 	desk->row[core->id] = (struct wi_desk_row){core->uid, seat};
 	return seat;
 }

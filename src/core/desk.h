@@ -35,6 +35,14 @@ struct wi_desk {
 
 extern _Thread_local struct wi_desk *wi_desk __attribute__((tls_model("initial-exec")));
 
+/*
+ * The rows that this thread used last, by the low bits of the core's id: all that the warm path
+ * looks at. A hint of a core that is gone never matches, as uids are not used again.
+ */
+#define WI_DESK_HINTS 8
+extern _Thread_local struct wi_desk_row wi_desk_hint[WI_DESK_HINTS]
+	__attribute__((tls_model("initial-exec")));
+
 /* Gives the core an id and a uid and makes it known. false: WI_CORES_MAX are in use. */
 bool wi_desk_register(struct wi_core *core);
 
@@ -53,14 +61,23 @@ bool wi_desk_knows(const void *slot);
 /* Takes a seat for this thread. NULL: no memory, or too many threads. */
 struct wi_seat *wi_desk_sit(struct wi_core *core);
 
+/* The whole desk is looked through; what is found is remembered for wi_desk_hinted. */
+struct wi_seat *wi_desk_search(const struct wi_core *core);
+
+/* This thread's seat in a core, if it is one of those used last: else NULL, and search. */
+WI_INLINE struct wi_seat *wi_desk_hinted(const struct wi_core *core)
+{
+	const struct wi_desk_row *hint = &wi_desk_hint[core->hint];
+
+	return wi_likely(hint->uid == core->uid) ? hint->seat : NULL;
+}
+
 /* This thread's seat in a core, if it has one. */
 static inline struct wi_seat *wi_desk_find(const struct wi_core *core)
 {
-	const struct wi_desk *desk = wi_desk;
+	struct wi_seat *seat = wi_desk_hinted(core);
 
-	if (wi_likely(desk && core->id < desk->room && desk->row[core->id].uid == core->uid))
-		return desk->row[core->id].seat;
-	return NULL;
+	return wi_likely(seat) ? seat : wi_desk_search(core);
 }
 
 /* This thread's seat in a core; NULL: no memory, or too many threads. */

@@ -16,7 +16,7 @@ bool wi_pin_shared(const struct wi_bias *bias, struct wi_seat *mine)
 static void await(const struct wi_bias *bias, const struct wi_seat *seat)
 {
 	_Atomic uint32_t nothing = 0;
-	/* [pin:A1] sees what the operation did, once the pin has moved on; pairs with R1 R2. */
+	/* [pin:A1] sees what the operation did, once the pin has moved on; pairs with R1 R2 R3. */
 	uint32_t before = wi_load_acq(&seat->pin);
 
 	if (wi_pin_is(before) == WI_PIN_OUT)

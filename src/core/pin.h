@@ -18,8 +18,8 @@
  *       before the fence
  *   I2  while the bias is gone for ever (no heavy fence here), pinning is a full fence itself
  *
- * Orderings. R1 in unpin and in a take's end, A1 in await (and A2 in cache.h's thief): who sees the
- * pin moved on sees all that the operation did.
+ * Orderings. R1 R3 in unpin and R2 in a take's end, A1 in await (and A2 in cache.h's thief): who
+ * sees the pin moved on sees all that the operation did.
  *
  * Why not an RCU read section: liburcu's is a call into a shared library and costs twice a malloc
  * here; a seat that is at hand anyway makes it two stores. RCU stays where a thread may have no
@@ -35,7 +35,7 @@
 
 enum { WI_PIN_OUT = 0, WI_PIN_TAKING = 1, WI_PIN_PINNED = 2, WI_PIN_STEP = 4 };
 
-static inline uint32_t wi_pin_is(uint32_t pin)
+WI_INLINE uint32_t wi_pin_is(uint32_t pin)
 {
 	return pin & (WI_PIN_STEP - 1);
 }
@@ -47,20 +47,39 @@ bool wi_pin_shared(const struct wi_bias *bias, struct wi_seat *mine);
  * The seat's thread, not inside: from here until unpin nothing that was in place is freed or
  * overwritten. false: the core is closed, or a parent's (unpin all the same).
  */
-static inline bool wi_pin(const struct wi_bias *bias, struct wi_seat *mine)
+WI_INLINE bool wi_pin(const struct wi_bias *bias, struct wi_seat *mine)
 {
 	wi_store_rlx(&mine->pin, (wi_load_rlx(&mine->pin) & ~3u) + WI_PIN_PINNED);
 	wi_fence_light();
 	return wi_bias_is_whole(bias) || wi_pin_shared(bias, mine);
 }
 
-static inline void wi_unpin(struct wi_seat *mine)
+/*
+ * The same where the caller has just seen the bias whole: then a plain store is all it takes.
+ * Returns what wi_unpin_from wants.
+ */
+WI_INLINE uint32_t wi_pin_biased(struct wi_seat *mine)
+{
+	uint32_t out = wi_load_rlx(&mine->pin);
+
+	wi_store_rlx(&mine->pin, out + WI_PIN_PINNED);
+	wi_fence_light();
+	return out;
+}
+
+WI_INLINE void wi_unpin_from(struct wi_seat *mine, uint32_t out)
+{
+	/* [pin:R3] as R1; pairs with A1 A2. */
+	wi_store_rel(&mine->pin, out + WI_PIN_STEP);
+}
+
+WI_INLINE void wi_unpin(struct wi_seat *mine)
 {
 	/* [pin:R1] all that was done while pinned; pairs with A1 A2. */
 	wi_store_rel(&mine->pin, (wi_load_rlx(&mine->pin) & ~3u) + WI_PIN_STEP);
 }
 
-static inline bool wi_is_pinned(const struct wi_seat *mine)
+WI_INLINE bool wi_is_pinned(const struct wi_seat *mine)
 {
 	return wi_pin_is(wi_load_rlx(&mine->pin)) == WI_PIN_PINNED;
 }

@@ -92,6 +92,7 @@ void wi_seats_leave(struct wi_seats *seats, struct wi_seat *seat)
 
 	wi_assert(wi_load_rlx(&seat->cached) == WI_SLOT_NONE);
 	wi_assert(!(wi_load_rlx(&g->waiting) & bit));
-	/* [seat:R2] leaves rng, counters and word to the next thread; pairs with A2. */
+	wi_store_rlx(&seat->owner, 0);
+	/* [seat:R2] leaves rng, pin and word to the next thread; pairs with A2. */
 	wi_and_acq_rel(&g->taken, ~bit);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Seats: what a thread has in a core. A cache for one slot, a pin, a word to sleep on, counters
- * that only it writes.
+ * Seats: what a thread has in a core. A cache for one slot, a pin, a word to sleep on.
  *
  * Seats come in segments of 64, allocated when needed, found by index, and never freed while the
  * core lives: who looks at another thread's seat never looks at freed memory. A seat that its
- * thread has left goes to the next thread that comes; its counters go on, so sums stay exact.
+ * thread has left goes to the next thread that comes.
  */
 #ifndef WI_CORE_SEAT_H
 #define WI_CORE_SEAT_H
@@ -26,6 +25,14 @@
 #ifndef WI_SEGMENTS_MAX
 #define WI_SEGMENTS_MAX 512
 #endif
+/*
+ * What tells the threads that live now apart, in one instruction where there is a thread pointer.
+ */
+static inline uintptr_t wi_thread_self(void)
+{
+	return (uintptr_t)__builtin_thread_pointer();
+}
+
 #define WI_SEATS_MAX (WI_SEATS_A_SEGMENT * WI_SEGMENTS_MAX)
 
 /*
@@ -38,9 +45,8 @@ struct wi_seat {
 	_Atomic uint32_t pin;                 /* (w) what the thread does just now: see pin.h */
 	uint32_t number;                      /* (c) */
 	_Atomic int32_t thread;               /* (w) the kernel's number of its last thread */
+	_Atomic uintptr_t owner;              /* (w) wi_thread_self() of its thread; 0: none */
 	struct wi_rng rng;                    /* (o) */
-	_Atomic uint64_t lent;                /* (w) slots this thread took for its user */
-	_Atomic uint64_t returned;            /* (w) slots it brought back */
 	uint64_t turn;                        /* (o) for round robin and the like */
 	WI_ON_NEW_LINE _Atomic uint32_t word; /* (a) where it sleeps: see waitq.c */
 };

@@ -19,7 +19,7 @@
 /* Access key: (a) atomic, any thread; (h) written by who has the slot, read by any. */
 struct wi_slot {
 	_Atomic uint32_t next; /* (a) the slot below it in a free list */
-	_Atomic uint32_t lend; /* (h) odd while lent; the rest counts the lendings */
+	_Atomic uint64_t lend; /* (h) odd while lent; the rest counts the lendings */
 };
 
 struct wi_table {
@@ -27,6 +27,17 @@ struct wi_table {
 	size_t stride; /* bytes from slot to slot */
 	uint32_t count;
 };
+
+/* How often a slot has been lent, and how often it came back, by its count. */
+static inline uint64_t wi_lend_lent(uint64_t lend)
+{
+	return (lend + 1) / 2;
+}
+
+static inline uint64_t wi_lend_returned(uint64_t lend)
+{
+	return lend / 2;
+}
 
 static inline struct wi_slot *wi_slot_at(const struct wi_table *table, uint32_t slot)
 {

@@ -260,6 +260,7 @@ enum wi_nudge wi_waitq_nudge(struct wi_waitq *q)
 
 	if (wi_load_seq(&q->token) || !wi_cas_seq(&q->token, &none, 1))
 		return WI_NUDGE_HELD;
+	WI_YIELD("waitq.nudge.token");
 	if (pass_token(q))
 		return WI_NUDGE_GIVEN;
 	wi_store_seq(&q->token, 0);

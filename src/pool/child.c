@@ -50,9 +50,13 @@ static void forget(struct weir_conn *c)
 
 void wi_pool_forget(struct weir_pool *pool)
 {
+	uint64_t returned;
+
 	wi_core_sweep(&pool->core, any, abandon_idle, pool);
 	for (uint32_t i = 1; i <= pool->n_conns; i++)
 		forget(&pool->conns[i]);
+	wi_core_sums(&pool->core, &pool->lent_before, &returned);
+	wi_store_rlx(&pool->unfit, 0);
 	pool->census = (struct wi_census){.n[WI_EMPTY] = pool->n_conns};
 	pool->in_hand = NULL;
 	pool->retiring = NULL;

@@ -40,13 +40,13 @@
 
 #define HANDLE_MASK ((uintptr_t)WI_CONN_BYTES - 1)
 
-static struct weir_conn *handle_of(struct weir_conn *c, uint32_t lend)
+WI_INLINE struct weir_conn *handle_of(struct weir_conn *c, uint64_t lend)
 {
 	return (struct weir_conn *)(void *)((char *)c + ((lend >> 1) & HANDLE_MASK));
 }
 
 /* The slot behind a handle, and the count it is held with; NULL: the handle is stale. */
-static struct weir_conn *find(const struct weir_conn *handle, uint32_t *count)
+WI_INLINE struct weir_conn *find(const struct weir_conn *handle, uint64_t *count)
 {
 	uintptr_t at = (uintptr_t)handle;
 	struct weir_conn *c = (struct weir_conn *)(at & ~HANDLE_MASK);
@@ -61,25 +61,16 @@ static struct weir_conn *find(const struct weir_conn *handle, uint32_t *count)
 
 struct weir_conn *wi_conn_of(const struct weir_conn *handle)
 {
-	uint32_t count;
+	uint64_t count;
 
 	return find(handle, &count);
-}
-
-/* From here on the slot is in this thread's hands, as everybody can see. */
-static void take_hold(struct weir_conn *c)
-{
-	uint32_t count = wi_load_rlx(&c->slot.lend) + 1;
-
-	wi_check(count & 1); /* in two hands */
-	wi_store_rlx(&c->slot.lend, count);
 }
 
 /*
  * Lets go of a slot that is held with this count. false: somebody else let go of it before, with a
  * copy of the same handle; of two that race, one wins.
  */
-static bool let_go(struct weir_conn *c, uint32_t count)
+static bool let_go(struct weir_conn *c, uint64_t count)
 {
 	/*
 	 * Sequentially consistent: the keeper notes a cut and then looks here; we let go and then
@@ -88,31 +79,33 @@ static bool let_go(struct weir_conn *c, uint32_t count)
 	return wi_cas_seq(&c->slot.lend, &count, count + 1);
 }
 
-/* What a checkout without a router says. */
-static const struct wi_mark unmarked = {.role = WEIR_ROLE_UNKNOWN, .reason = WEIR_REASON_NONE};
-
-static void set_mark(struct weir_conn *c, const struct wi_mark *mark)
+/* What a checkout was for. A pool is the router's or it is not: without one, nobody ever says. */
+WI_INLINE void set_mark(struct weir_conn *c, const struct wi_mark *mark)
 {
 	c->role = (uint8_t)mark->role;
 	c->reason = (uint8_t)mark->reason;
-	c->load = mark->load;
 	wi_store_rlx(&c->tag, mark->tag);
+	if (wi_likely(!mark->load))
+		return;
+	c->load = mark->load;
+	wi_or_rlx(&c->notes, WI_NOTE_LOAD);
 }
 
-/* A slot that is held becomes its user's. */
-static inline struct weir_conn *lend(struct weir_conn *c, struct wi_seat *seat,
-                                     const struct wi_mark *mark)
+/* A taken slot becomes its user's: from here on it is in this thread's hands, as all can see. */
+WI_INLINE struct weir_conn *lend(struct weir_conn *c, struct wi_seat *seat)
 {
+	uint64_t count = wi_load_rlx(&c->slot.lend) + 1;
+
+	wi_assert(count & 1); /* in two hands */
+	wi_store_rlx(&c->slot.lend, count);
 	wi_store_rlx(&c->lender, seat);
-	set_mark(c, mark);
-	wi_core_count_lent(seat);
-	return handle_of(c, wi_load_rlx(&c->slot.lend));
+	return handle_of(c, count);
 }
 
 void wi_inbox_push(struct weir_conn *c)
 {
 	struct weir_pool *pool = c->pool;
-	uint32_t n = wi_conn_number(c), top = wi_load_rlx(&pool->inbox);
+	uint32_t n = c->number, top = wi_load_rlx(&pool->inbox);
 
 	do {
 		wi_store_rlx(&c->inbox_next, top);
@@ -143,28 +136,43 @@ static bool is_unusable(uint32_t notes)
 }
 
 /* Nothing on it that a taker has to see to. */
-static bool is_plain(uint32_t notes)
+WI_INLINE bool is_plain(uint32_t notes)
 {
 	return wi_likely(!(notes & ~(uint32_t)(WI_NOTE_OVERFLOW | WI_NOTE_PING)));
 }
 
-static struct weir_conn *conn_at(const struct weir_pool *pool, uint32_t slot)
+WI_INLINE struct weir_conn *conn_at(const struct weir_pool *pool, uint32_t slot)
 {
 	return (struct weir_conn *)(void *)(pool->core.table.base + (size_t)slot * WI_CONN_BYTES);
 }
 
+/*
+ * The warm path: what this thread keeps. NULL: nothing, or *slot was taken but wants a check. *seat
+ * is the thread's, if it is known; if it is and *slot is NONE, the pin says TAKING, and what
+ * follows has to pin.
+ */
+WI_INLINE struct weir_conn *take_kept(struct weir_pool *pool, struct wi_seat **seat, uint32_t *slot)
+{
+	struct weir_conn *c;
+
+	*slot = WI_SLOT_NONE;
+	*seat = wi_desk_hinted(&pool->core);
+	if (wi_unlikely(!*seat))
+		return NULL;
+	*slot = wi_cache_take(&pool->core.bias, *seat);
+	c = conn_at(pool, *slot);
+	return wi_likely(*slot) && is_plain(wi_load_rlx(&c->notes)) ? c : NULL;
+}
+
 /* Pinned: `slot`, or any other idle one, if it needs no check. */
-static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot,
-                                    const struct wi_mark *mark)
+static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot)
 {
 	while (slot || (slot = wi_core_take_pinned(&pool->core, seat))) {
 		struct weir_conn *c = conn_at(pool, slot);
 		uint32_t notes = wi_load_acq(&c->notes);
 
-		if (is_plain(notes)) {
-			take_hold(c);
-			return lend(c, seat, mark);
-		}
+		if (is_plain(notes))
+			return lend(c, seat);
 		if (!is_unusable(notes)) {
 			wi_core_give(&pool->core, slot); /* wants a check: the slow path makes it */
 			return NULL;
@@ -175,32 +183,11 @@ static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat
 	return NULL;
 }
 
-/*
- * The warm path. NULL: *seat is the thread's, if it has one, and *slot was taken but has a note;
- * with NONE the pin says TAKING, and what follows has to pin.
- */
-static inline struct weir_conn *try_warm(struct weir_pool *pool, struct wi_seat **seat,
-                                         uint32_t *slot, const struct wi_mark *mark)
-{
-	struct weir_conn *c;
-
-	*slot = WI_SLOT_NONE;
-	*seat = wi_desk_find(&pool->core);
-	if (wi_unlikely(!*seat))
-		return NULL;
-	*slot = wi_cache_take(&pool->core.bias, *seat);
-	if (wi_unlikely(!*slot))
-		return NULL;
-	c = conn_at(pool, *slot);
-	if (!is_plain(wi_load_rlx(&c->notes)))
-		return NULL;
-	take_hold(c);
-	return lend(c, *seat, mark);
-}
-
 /* Pins the calling thread, which sits down if it has no seat yet. NULL: no memory for that. */
 static struct wi_seat *come_in(struct weir_pool *pool, struct wi_seat *seat, bool *open)
 {
+	if (!seat)
+		seat = wi_desk_search(&pool->core);
 	if (!seat) {
 		wi_rcu_enter(); /* the pool stays until the pin is set */
 		seat = wi_desk_sit(&pool->core);
@@ -212,23 +199,33 @@ static struct wi_seat *come_in(struct weir_pool *pool, struct wi_seat *seat, boo
 	return seat;
 }
 
-struct weir_conn *wi_pool_try(struct weir_pool *pool, const struct wi_mark *mark)
+static WI_NOINLINE struct weir_conn *try_cold(struct weir_pool *pool, struct wi_seat *seat,
+                                              uint32_t slot, const struct wi_mark *mark)
 {
-	struct wi_seat *seat;
-	struct weir_conn *c;
-	uint32_t slot;
+	struct weir_conn *handle = NULL;
 	bool open;
 
-	c = try_warm(pool, &seat, &slot, mark);
-	if (wi_likely(c))
-		return c;
 	seat = come_in(pool, seat, &open);
 	if (!seat)
 		return NULL;
 	if (open || slot)
-		c = try_pinned(pool, seat, slot, mark);
+		handle = try_pinned(pool, seat, slot);
 	wi_unpin(seat);
-	return c;
+	if (handle)
+		set_mark(wi_conn_of(handle), mark);
+	return handle;
+}
+
+struct weir_conn *wi_pool_try(struct weir_pool *pool, const struct wi_mark *mark)
+{
+	struct wi_seat *seat;
+	uint32_t slot;
+	struct weir_conn *c = take_kept(pool, &seat, &slot);
+
+	if (wi_unlikely(!c))
+		return try_cold(pool, seat, slot, mark);
+	set_mark(c, mark);
+	return lend(c, seat);
 }
 
 void wi_pool_enter(struct weir_pool *pool)
@@ -281,11 +278,12 @@ static void check(struct weir_conn *c, int64_t deadline_ns)
 /*
  * Takes hold of a taken slot and sees whether it may be handed out; if not, it goes to the keeper.
  */
-static bool is_fit(struct weir_conn *c, int64_t deadline_ns)
+static bool is_fit(struct weir_conn *c, struct wi_seat *seat, int64_t deadline_ns,
+                   struct weir_conn **handle)
 {
 	uint32_t notes = wi_load_acq(&c->notes);
 
-	take_hold(c);
+	*handle = lend(c, seat);
 	if (is_plain(notes))
 		return true;
 	if (!is_unusable(notes)) {
@@ -293,6 +291,7 @@ static bool is_fit(struct weir_conn *c, int64_t deadline_ns)
 		if (!is_unusable(wi_load_rlx(&c->notes)))
 			return true;
 	}
+	wi_add_rlx(&c->pool->unfit, 1);
 	(void)let_go(c, wi_load_rlx(&c->slot.lend));
 	wi_inbox_push(c);
 	return false;
@@ -375,10 +374,8 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, struct wei
 			if (st != WEIR_OK)
 				return st;
 		}
-		if (is_fit(&pool->conns[slot], deadline_ns)) {
-			*conn = lend(&pool->conns[slot], seat, &unmarked);
+		if (is_fit(&pool->conns[slot], seat, deadline_ns, conn))
 			return WEIR_OK;
-		}
 	}
 }
 
@@ -388,7 +385,7 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, struct wei
 static void take_or_enter(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot,
                           struct weir_conn **conn)
 {
-	*conn = try_pinned(pool, seat, slot, &unmarked);
+	*conn = try_pinned(pool, seat, slot);
 	if (!*conn)
 		wi_pool_enter(pool);
 }
@@ -414,6 +411,7 @@ static WI_NOINLINE weir_status checkout_slow(struct weir_pool *pool, struct wi_s
 	weir_status st = WEIR_OK;
 	bool open;
 
+	*conn = NULL;
 	while ((seat = come_in(pool, seat, &open))) {
 		if (wi_likely(open || slot)) {
 			take_or_enter(pool, seat, slot, conn);
@@ -430,19 +428,26 @@ static WI_NOINLINE weir_status checkout_slow(struct weir_pool *pool, struct wi_s
 	return wi_fail(error, WEIR_NO_MEMORY, "no memory for a seat of this thread");
 }
 
+static WI_COLD weir_status refuse_null(const struct weir_pool *pool, weir_error *error)
+{
+	return wi_fail(error, WEIR_INVALID, "weir_pool_checkout: %s is NULL",
+	               pool ? "conn" : "pool");
+}
+
 weir_status weir_pool_checkout(weir_pool *pool, int64_t timeout_ms, weir_conn **conn,
                                weir_error *error)
 {
 	struct wi_seat *seat;
+	struct weir_conn *c;
 	uint32_t slot;
 
 	if (wi_unlikely(!pool || !conn))
-		return wi_fail(error, WEIR_INVALID, "weir_pool_checkout: %s is NULL",
-		               pool ? "conn" : "pool");
-	*conn = try_warm(pool, &seat, &slot, &unmarked);
-	if (wi_likely(*conn))
-		return WEIR_OK;
-	return checkout_slow(pool, seat, slot, timeout_ms, conn, error);
+		return refuse_null(pool, error);
+	c = take_kept(pool, &seat, &slot);
+	if (wi_unlikely(!c))
+		return checkout_slow(pool, seat, slot, timeout_ms, conn, error);
+	*conn = lend(c, seat);
+	return WEIR_OK;
 }
 
 void wi_conn_mark(struct weir_conn *handle, const struct wi_mark *mark)
@@ -455,16 +460,15 @@ void wi_conn_mark(struct weir_conn *handle, const struct wi_mark *mark)
 
 static bool is_clean(struct weir_conn *c)
 {
-	const struct wi_driver *d = c->pool->driver;
 	uint32_t notes = wi_load_seq(&c->notes);
 
 	/* Being used was proof enough of life. */
 	if (notes & (WI_NOTE_CHECK | WI_NOTE_PING))
 		notes = wi_and_rlx(&c->notes, ~(uint32_t)(WI_NOTE_CHECK | WI_NOTE_PING)) &
 		        ~(uint32_t)(WI_NOTE_CHECK | WI_NOTE_PING);
-	if (notes || c->pool->reset_always || wi_load_acq(&c->pool->closed))
+	if (notes || wi_load_acq(&c->pool->closed))
 		return false;
-	return d->tidy_and_look(c->link) == WI_LOOK_CLEAN;
+	return c->pool->look(c->link) == WI_LOOK_CLEAN;
 }
 
 /* The slot is nobody's any more, and this thread's to pass on. Pinned, if there is a seat. */
@@ -472,54 +476,63 @@ static void give_back(struct weir_conn *c, struct wi_seat *seat, uint32_t note)
 {
 	struct weir_pool *pool = c->pool;
 
-	if (wi_unlikely(c->load))
+	if (wi_load_rlx(&c->notes) & WI_NOTE_LOAD) {
+		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_LOAD);
 		wi_sub_rlx(c->load, 1);
-	c->load = NULL;
+	}
 	if (note)
 		wi_or_acq_rel(&c->notes, note);
-	if (seat)
-		wi_core_count_returned(seat);
-	else
-		wi_add_rlx(&pool->returned_unseated, 1);
 	if (!is_clean(c))
 		wi_inbox_push(c);
 	else if (seat)
-		wi_core_put_pinned(&pool->core, seat, wi_conn_number(c));
+		wi_core_put_pinned(&pool->core, seat, c->number);
 	else
-		wi_core_give(&pool->core, wi_conn_number(c));
+		wi_core_give(&pool->core, c->number);
 }
 
 /*
- * Lent to this very thread, nothing said against it, and the caches are biased: plain loads and
- * stores. false: nothing was done.
+ * Whether a handle is of this very thread's own, with nothing left to put right, and the caches are
+ * biased.
  */
-static inline bool give_back_warm(struct weir_conn *c, struct wi_seat *seat, uint32_t count)
+WI_INLINE bool is_warm(struct weir_conn *c)
 {
+	struct wi_seat *seat = wi_load_rlx(&c->lender);
 	struct weir_pool *pool = c->pool;
 
-	if (wi_unlikely(!seat || seat != wi_load_rlx(&c->lender) ||
-	                !wi_cache_may_put(&pool->core.bias, seat)))
-		return false;
-	(void)wi_pin(&pool->core.bias, seat);
-#ifdef WI_TESTING
-	if (!let_go(c, count)) {
-		wi_unpin(seat);
-		return false; /* the slow path will say so */
-	}
-#else
-	wi_store_rlx(&c->slot.lend, count + 1);
-#endif
-	wi_fence_light();
-	if (wi_unlikely(wi_load_rlx(&c->notes) || c->load || pool->reset_always ||
-	                pool->driver->tidy_and_look(c->link) != WI_LOOK_CLEAN)) {
-		give_back(c, seat, 0);
-	} else {
-		wi_core_count_returned(seat);
-		if (wi_unlikely(!wi_cache_put(&pool->core.bias, seat, wi_conn_number(c))))
-			wi_core_put_again(&pool->core, seat);
-	}
+	return wi_likely(wi_load_rlx(&seat->owner) == wi_thread_self()) &&
+	       wi_cache_may_put(&pool->core.bias, seat) &&
+	       wi_likely(pool->look(c->link) == WI_LOOK_CLEAN);
+}
+
+/* The ends of a warm checkin that is none after all: something is noted, or the bias has gone. */
+static WI_COLD void give_back_noted(struct weir_conn *c, struct wi_seat *seat)
+{
+	give_back(c, seat, 0);
 	wi_unpin(seat);
-	return true;
+}
+
+static WI_COLD void put_again(struct weir_pool *pool, struct wi_seat *seat)
+{
+	wi_core_put_again(&pool->core, seat);
+	wi_unpin(seat);
+}
+
+/* Lets go by plain stores, as the lender may. */
+WI_INLINE void give_back_warm(struct weir_conn *c)
+{
+	struct wi_seat *seat = wi_load_rlx(&c->lender);
+	struct weir_pool *pool = c->pool;
+	uint32_t pin = wi_pin_biased(seat);
+
+	wi_store_rlx(&c->slot.lend, wi_load_rlx(&c->slot.lend) + 1);
+	wi_fence_light();
+	WI_YIELD("lease.let_go.done");
+	if (wi_unlikely(wi_load_rlx(&c->notes)))
+		give_back_noted(c, seat);
+	else if (wi_unlikely(!wi_cache_put(&pool->core.bias, seat, c->number)))
+		put_again(pool, seat);
+	else
+		wi_unpin_from(seat, pin);
 }
 
 /* What is told about a misuse, copied out of the pool, which may be gone when it is told. */
@@ -586,7 +599,7 @@ static WI_NOINLINE void hand_in_slowly(const struct weir_conn *handle, uint32_t 
 {
 	struct misuse misuse = {.sink = NULL};
 	struct weir_conn *c;
-	uint32_t count;
+	uint64_t count;
 
 	c = find(handle, &count);
 	if (wi_likely(c) && wi_pool_is_parents(c->pool))
@@ -602,17 +615,19 @@ static WI_NOINLINE void hand_in_slowly(const struct weir_conn *handle, uint32_t 
 		tell_misuse(&misuse);
 }
 
-static inline void hand_in(struct weir_conn **handle, uint32_t note)
+WI_INLINE void hand_in(struct weir_conn **handle, uint32_t note)
 {
 	struct weir_conn *h, *c;
-	uint32_t count;
+	uint64_t count;
 
 	if (!handle || !*handle)
 		return;
 	h = *handle;
 	*handle = NULL;
 	c = find(h, &count);
-	if (wi_unlikely(!c || note || !give_back_warm(c, wi_desk_find(&c->pool->core), count)))
+	if (wi_likely(c && !note && is_warm(c)))
+		give_back_warm(c);
+	else
 		hand_in_slowly(h, note);
 }
 

@@ -52,8 +52,10 @@ static weir_status make_conns(struct weir_pool *pool, weir_error *error)
 	if (!pool->conns)
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for %u connections",
 		               pool->n_conns);
-	for (uint32_t i = 0; i <= pool->n_conns; i++)
+	for (uint32_t i = 0; i <= pool->n_conns; i++) {
 		pool->conns[i].pool = pool;
+		pool->conns[i].number = i;
+	}
 	pool->census.n[WI_EMPTY] = pool->n_conns;
 	table = (struct wi_table){(char *)pool->conns, sizeof(struct weir_conn), pool->n_conns};
 	if (!wi_core_init(&pool->core, table, pool->core.world)) {
@@ -66,6 +68,13 @@ static weir_status make_conns(struct weir_pool *pool, weir_error *error)
 	return WEIR_OK;
 }
 
+/* For pools that reset whatever comes back. */
+static enum wi_look always_changed(void *conn)
+{
+	(void)conn;
+	return WI_LOOK_CHANGED;
+}
+
 static weir_status configure(struct weir_pool *pool, const struct wi_pool_config *config,
                              weir_error *error)
 {
@@ -74,6 +83,7 @@ static weir_status configure(struct weir_pool *pool, const struct wi_pool_config
 
 	pool->max = (uint32_t)wi_options_pool_max(o);
 	pool->reset_always = strcmp(o->reset, "tracked") != 0 && strcmp(o->reset, "none") != 0;
+	pool->look = pool->reset_always ? always_changed : pool->driver->tidy_and_look;
 	st = wi_settings_build(&pool->settings, o, wi_dsn_param(config->dsn, "options"), error);
 	if (st == WEIR_OK)
 		st = wi_target_build(&pool->target, config->dsn, o, pool->endpoint, NULL,
@@ -227,8 +237,7 @@ uint32_t wi_pool_out(struct weir_pool *pool)
 	uint64_t lent, returned;
 
 	wi_core_sums(&pool->core, &lent, &returned);
-	returned += wi_load_rlx(&pool->returned_unseated);
-	return lent > returned ? (uint32_t)(lent - returned) : 0; /* a torn sum may say less */
+	return (uint32_t)(lent - returned); /* each slot counts 0 or 1 */
 }
 
 bool wi_pool_is_held(struct weir_pool *pool)

@@ -54,6 +54,7 @@ enum {
 	/* a round trip was begun by a caller whose time ran out: await its answer */
 	WI_NOTE_ASKED = 1 << 7,
 	WI_NOTE_PING = 1 << 6, /* the keeper wants it for a round trip */
+	WI_NOTE_LOAD = 1 << 8, /* it is out, and its host's load is to be lowered when it is back */
 };
 
 /*
@@ -92,16 +93,19 @@ struct wi_mark {
 struct weir_conn {
 	_Alignas(WI_CONN_BYTES) struct wi_slot slot; /* core's */
 	_Atomic uint32_t notes;                      /* (a) WI_NOTE_ bits */
-	_Atomic uint32_t inbox_next; /* (a) the slot below it in the keeper's inbox */
-	struct weir_pool *pool;      /* (c) */
-	void *link;                  /* (h) the driver's connection */
-	struct pg_conn *pg;          /* (h) libpq's, the same for the life of link */
+	uint32_t number;                             /* (c) of the slot */
+	struct weir_pool *pool;                      /* (c) */
+	void *link;                                  /* (h) the driver's connection */
 	/* (h) writes, keeper reads: of the thread it was lent to */
 	_Atomic(struct wi_seat *) lender;
 	_Atomic(const char *) tag; /* (h) writes, keeper reads: the request's tag */
 	uint8_t role;              /* (h) weir_role at checkout */
 	uint8_t reason;            /* (h) weir_reason */
-	_Atomic uint32_t *load;    /* (h) lowered when it comes back, or NULL */
+
+	WI_ON_NEW_LINE struct pg_conn *pg; /* (h) libpq's, the same for the life of link */
+	_Atomic uint32_t *load;            /* (h) lowered when it comes back, if noted */
+	_Atomic uint32_t inbox_next;       /* (a) the slot below it in the keeper's inbox */
+	uint64_t seen_lend;                /* (k) `lend` at the last look */
 
 	WI_ON_NEW_LINE enum wi_life life; /* (k) */
 	enum wi_errand errand;            /* (k) */
@@ -110,7 +114,6 @@ struct weir_conn {
 	bool leak_told;      /* (k) */
 	bool fresh;          /* (k) being opened, not yet counted as opened */
 	bool cut_counted;    /* (k) census.cut has it */
-	uint32_t seen_lend;  /* (k) `lend` at the last look */
 	int64_t seen_ns;     /* (k) since when it has been so */
 	int64_t checked_ns;  /* (k) last proof of life by the keeper */
 	int64_t born_ns;     /* (k) when it was begun to be opened */
@@ -172,9 +175,11 @@ struct weir_pool {
 	struct weir_conn *conns;        /* (c) slot n is conns[n]; conns[0] is unused */
 	uint32_t n_conns;               /* (c) slots, beyond max + overflow for reclaimed ones */
 	const struct wi_driver *driver; /* (c) */
-	struct wi_keeper *keeper;       /* (c) */
-	weir_options options;           /* (c) */
-	uint32_t max;                   /* (c) */
+	/* (c) what a checkin asks: CLEAN, or the keeper sees to it */
+	enum wi_look (*look)(void *conn);
+	struct wi_keeper *keeper;           /* (c) */
+	weir_options options;               /* (c) */
+	uint32_t max;                       /* (c) */
 	const struct wi_endpoint *endpoint; /* (c) */
 	struct wi_target target;            /* (c) but startup_options: (k) */
 	struct wi_settings settings;        /* (c) */
@@ -189,8 +194,9 @@ struct weir_pool {
 	/* (a) connections ready or being settled, as the keeper last saw */
 	_Atomic uint32_t alive;
 	_Atomic uint64_t waits, timeouts, refused, misuse;
-	_Atomic uint64_t returned_unseated; /* (a) brought back by threads without a seat */
-	struct wi_hist wait_hist;           /* (a) */
+	_Atomic uint64_t unfit;   /* (a) taken, and not handed out after all */
+	uint64_t lent_before;     /* (c) counted by slots before a child made the pool anew */
+	struct wi_hist wait_hist; /* (a) */
 
 	/* the keeper's */
 	WI_ON_NEW_LINE struct wi_job job; /* (k) */
@@ -294,11 +300,6 @@ static inline bool wi_pool_is_parents(const struct weir_pool *pool)
 #define wi_pool_tell(pool, kind, ...)                                                              \
 	wi_event_tell(&(pool)->options, (pool)->core.world->now(), (kind), (pool)->endpoint->name, \
 	              __VA_ARGS__)
-
-static inline uint32_t wi_conn_number(const struct weir_conn *c)
-{
-	return (uint32_t)(c - c->pool->conns);
-}
 
 /* ---- What the router asks of a pool ---- */
 

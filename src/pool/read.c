@@ -11,15 +11,13 @@ static void read_census(struct weir_pool *pool, weir_pool_stats *s)
 	uint32_t ready = wi_load_rlx(&pool->shown[WI_READY]);
 	uint32_t settling = wi_load_rlx(&pool->shown[WI_SETTLING]);
 	uint32_t fresh = wi_load_rlx(&pool->shown_fresh);
-	uint64_t out;
+	uint64_t out, unfit;
 
-	/*
-	 * Read in this order, so that what moves from lent to returned meanwhile makes busy too
-	 * large, never negative.
-	 */
 	wi_core_sums(&pool->core, &s->checkouts, &s->checkins);
-	s->checkins += wi_load_rlx(&pool->returned_unseated);
-	out = s->checkouts > s->checkins ? s->checkouts - s->checkins : 0;
+	out = s->checkouts - s->checkins; /* each slot counts 0 or 1 */
+	unfit = wi_load_rlx(&pool->unfit) + pool->lent_before;
+	s->checkouts -= unfit < s->checkins ? unfit : s->checkins;
+	s->checkins -= unfit < s->checkins ? unfit : s->checkins;
 	s->max = pool->max;
 	s->busy = (uint32_t)out;
 	s->idle = ready > s->busy ? ready - s->busy : 0;

@@ -148,7 +148,7 @@ static void ready(struct weir_conn *c)
 	 * wake the keeper.
 	 */
 	wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), EPOLLRDHUP | EPOLLET);
-	wi_core_give(&pool->core, wi_conn_number(c));
+	wi_core_give(&pool->core, c->number);
 }
 
 static void verified(struct weir_conn *c)

@@ -27,7 +27,7 @@ int64_t wi_tend_interval(const weir_options *o)
 
 void wi_tend_first(struct weir_conn *c, int64_t now_ns, bool fresh)
 {
-	uint32_t lend = wi_load_rlx(&c->slot.lend);
+	uint64_t lend = wi_load_rlx(&c->slot.lend);
 
 	/* A check by the keeper is no use: through one, the idle time goes on. */
 	if (fresh || lend != c->seen_lend)
@@ -134,7 +134,7 @@ static bool would_be_missed(const struct weir_pool *pool)
 	uint64_t lent, returned;
 	uint32_t ready = pool->census.n[WI_READY];
 
-	wi_core_sums(&((struct weir_pool *)(uintptr_t)pool)->core, &lent, &returned);
+	wi_core_sums(&pool->core, &lent, &returned);
 	return ready <= (uint32_t)pool->options.pool_min || ready <= lent - returned;
 }
 
@@ -174,7 +174,7 @@ void wi_tend(struct weir_pool *pool, int64_t now_ns)
 
 	for (uint32_t i = 1; i <= pool->n_conns; i++) {
 		struct weir_conn *c = &pool->conns[i];
-		uint32_t lend;
+		uint64_t lend;
 
 		if (c->life != WI_READY || c->in_hand)
 			continue;

@@ -53,17 +53,17 @@ static void everybody_gets_a_seat_of_its_own(void **state)
 	assert_null(wi_segment_at(&seats, WI_SEGMENTS_MAX));
 }
 
-static void a_seat_that_was_left_is_taken_again_with_its_counters(void **state)
+static void a_seat_that_was_left_is_taken_again_and_belonged_to_nobody(void **state)
 {
 	struct wi_seat *first = wi_seats_take(&seats), *second = wi_seats_take(&seats);
 
 	(void)state;
-	wi_store_rlx(&first->lent, 7);
-	wi_store_rlx(&first->returned, 6);
+	first->turn = 7;
+	wi_store_rlx(&first->owner, wi_thread_self());
 	wi_seats_leave(&seats, first);
+	assert_int_equal(wi_load_rlx(&first->owner), 0);
 	assert_ptr_equal(wi_seats_take(&seats), first);
-	assert_int_equal(wi_load_rlx(&first->lent), 7);
-	assert_int_equal(wi_load_rlx(&first->returned), 6);
+	assert_int_equal(first->turn, 7);
 	assert_ptr_not_equal(first, second);
 }
 
@@ -121,7 +121,7 @@ static void sit_and_leave(struct test_thread *self)
 		for (int i = 0; i < 3; i++) {
 			if (wi_swap_acq_rel(&seat[i]->word, 0) != me)
 				test_wrong(self, "somebody sat down in a taken seat");
-			wi_store_rlx(&seat[i]->lent, wi_load_rlx(&seat[i]->lent) + 1);
+			seat[i]->turn++;
 			wi_seats_leave(&seats, seat[i]);
 			self->count[0]++;
 		}
@@ -141,7 +141,7 @@ static void threads_come_and_go_without_sharing(void **state)
 	for (uint32_t i = 0; (g = wi_segment_at(&seats, i)); i++) {
 		assert_int_equal(wi_load_rlx(&g->taken), 0);
 		for (int b = 0; b < WI_SEATS_A_SEGMENT; b++)
-			counted += wi_load_rlx(&g->seat[b].lent);
+			counted += g->seat[b].turn;
 	}
 	/* Written without a locked instruction, by one thread after the other. */
 	assert_int_equal(counted, test_sum(reports, THREADS, 0));
@@ -154,7 +154,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(everybody_gets_a_seat_of_its_own, set_up,
 	                                        tear_down),
 		cmocka_unit_test_setup_teardown(
-			a_seat_that_was_left_is_taken_again_with_its_counters, set_up, tear_down),
+			a_seat_that_was_left_is_taken_again_and_belonged_to_nobody, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(every_seat_knows_its_place, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(there_is_an_end_to_seats, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(want_of_memory_is_no_seat_and_no_harm, set_up,

@@ -96,3 +96,14 @@ void wi_seats_leave(struct wi_seats *seats, struct wi_seat *seat)
 	/* [seat:R2] leaves rng, pin and word to the next thread; pairs with A2. */
 	wi_and_acq_rel(&g->taken, ~bit);
 }
+
+uint64_t wi_seats_sum(const struct wi_seats *seats, uint32_t which)
+{
+	struct wi_segment *g;
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; (g = wi_segment_at(seats, i)); i++)
+		for (uint32_t b = 0; b < WI_SEATS_A_SEGMENT; b++)
+			sum += wi_load_rlx(&g->seat[b].count[which]);
+	return sum;
+}

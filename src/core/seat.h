@@ -4,7 +4,7 @@
  *
  * Seats come in segments of 64, allocated when needed, found by index, and never freed while the
  * core lives: who looks at another thread's seat never looks at freed memory. A seat that its
- * thread has left goes to the next thread that comes.
+ * thread has left goes to the next thread that comes; its counts go on, so that sums stay exact.
  */
 #ifndef WI_CORE_SEAT_H
 #define WI_CORE_SEAT_H
@@ -25,6 +25,8 @@
 #ifndef WI_SEGMENTS_MAX
 #define WI_SEGMENTS_MAX 512
 #endif
+#define WI_SEATS_MAX (WI_SEATS_A_SEGMENT * WI_SEGMENTS_MAX)
+
 /*
  * What tells the threads that live now apart, in one instruction where there is a thread pointer.
  */
@@ -33,7 +35,8 @@ static inline uintptr_t wi_thread_self(void)
 	return (uintptr_t)__builtin_thread_pointer();
 }
 
-#define WI_SEATS_MAX (WI_SEATS_A_SEGMENT * WI_SEGMENTS_MAX)
+/* As many as fill the owner's line. */
+#define WI_SEAT_COUNTS 3
 
 /*
  * Access key: (c) constant; (o) its thread only; (w) its thread writes, any reads; (a) atomic, any
@@ -42,14 +45,16 @@ static inline uintptr_t wi_thread_self(void)
 struct wi_seat {
 	/* (a) the slot kept for this thread, or NONE: see cache.h */
 	WI_ON_NEW_LINE _Atomic uint32_t cached;
-	_Atomic uint32_t pin;                 /* (w) what the thread does just now: see pin.h */
-	uint32_t number;                      /* (c) */
-	_Atomic int32_t thread;               /* (w) the kernel's number of its last thread */
-	_Atomic uintptr_t owner;              /* (w) wi_thread_self() of its thread; 0: none */
-	struct wi_rng rng;                    /* (o) */
-	uint64_t turn;                        /* (o) for round robin and the like */
-	WI_ON_NEW_LINE _Atomic uint32_t word; /* (a) where it sleeps: see waitq.c */
+	_Atomic uint32_t pin;                   /* (w) what the thread does just now: see pin.h */
+	uint32_t number;                        /* (c) */
+	_Atomic int32_t thread;                 /* (w) the kernel's number of its last thread */
+	_Atomic uintptr_t owner;                /* (w) wi_thread_self() of its thread; 0: none */
+	struct wi_rng rng;                      /* (o) */
+	uint64_t turn;                          /* (o) for round robin and the like */
+	_Atomic uint64_t count[WI_SEAT_COUNTS]; /* (w) whatever the core's user counts by thread */
+	WI_ON_NEW_LINE _Atomic uint32_t word;   /* (a) where it sleeps: see waitq.c */
 };
+WI_ASSERT_SAME_LINE(struct wi_seat, cached, count[WI_SEAT_COUNTS - 1]);
 WI_ASSERT_NEW_LINE(struct wi_seat, word); /* a granter's write stays off the owner's line */
 
 struct wi_segment {
@@ -73,8 +78,17 @@ void wi_seats_leave(struct wi_seats *seats, struct wi_seat *seat);
 void wi_seats_init(struct wi_seats *seats);
 void wi_seats_fini(struct wi_seats *seats);
 
+/* The sum of a count over all seats, also of threads that are gone. Any thread. */
+uint64_t wi_seats_sum(const struct wi_seats *seats, uint32_t which);
+
+/* The seat's thread counts one. */
+WI_INLINE void wi_seat_count(struct wi_seat *mine, uint32_t which)
+{
+	wi_store_rlx(&mine->count[which], wi_load_rlx(&mine->count[which]) + 1);
+}
+
 /* The i-th segment, or NULL beyond the last. */
-static inline struct wi_segment *wi_segment_at(struct wi_seats *seats, uint32_t i)
+static inline struct wi_segment *wi_segment_at(const struct wi_seats *seats, uint32_t i)
 {
 	/*
 	 * [seat:A1] sees the segment as its maker left it; pairs with R1. Sequentially consistent,

@@ -32,31 +32,25 @@
 #include "base/text.h"
 #include "core/desk.h"
 #include "pool/pool.h"
+#include "pool/warm.h"
 
 /* A check at checkout is given up after this, and the connection with it. */
 #define CHECK_MS 5000
 /* A caller with less time than this makes no check. */
 #define CHECK_LEAST_MS 100
 
-#define HANDLE_MASK ((uintptr_t)WI_CONN_BYTES - 1)
-
-WI_INLINE struct weir_conn *handle_of(struct weir_conn *c, uint64_t lend)
-{
-	return (struct weir_conn *)(void *)((char *)c + ((lend >> 1) & HANDLE_MASK));
-}
-
 /* The slot behind a handle, and the count it is held with; NULL: the handle is stale. */
 WI_INLINE struct weir_conn *find(const struct weir_conn *handle, uint64_t *count)
 {
 	uintptr_t at = (uintptr_t)handle;
-	struct weir_conn *c = (struct weir_conn *)(at & ~HANDLE_MASK);
+	struct weir_conn *c = (struct weir_conn *)(at & ~WI_HANDLE_MASK);
 
 #if defined(WI_TESTING) || !defined(NDEBUG)
 	if (!wi_desk_knows(c))
 		return NULL; /* a foreign pointer, or of a pool that is gone */
 #endif
 	*count = wi_load_rlx(&c->slot.lend);
-	return (*count & 1) && ((*count >> 1) & HANDLE_MASK) == (at & HANDLE_MASK) ? c : NULL;
+	return (*count & 1) && ((*count >> 1) & WI_HANDLE_MASK) == (at & WI_HANDLE_MASK) ? c : NULL;
 }
 
 struct weir_conn *wi_conn_of(const struct weir_conn *handle)
@@ -77,29 +71,6 @@ static bool let_go(struct weir_conn *c, uint64_t count)
 	 * look at the notes.
 	 */
 	return wi_cas_seq(&c->slot.lend, &count, count + 1);
-}
-
-/* What a checkout was for. A pool is the router's or it is not: without one, nobody ever says. */
-WI_INLINE void set_mark(struct weir_conn *c, const struct wi_mark *mark)
-{
-	c->role = (uint8_t)mark->role;
-	c->reason = (uint8_t)mark->reason;
-	wi_store_rlx(&c->tag, mark->tag);
-	if (wi_likely(!mark->load))
-		return;
-	c->load = mark->load;
-	wi_or_rlx(&c->notes, WI_NOTE_LOAD);
-}
-
-/* A taken slot becomes its user's: from here on it is in this thread's hands, as all can see. */
-WI_INLINE struct weir_conn *lend(struct weir_conn *c, struct wi_seat *seat)
-{
-	uint64_t count = wi_load_rlx(&c->slot.lend) + 1;
-
-	wi_assert(count & 1); /* in two hands */
-	wi_store_rlx(&c->slot.lend, count);
-	wi_store_rlx(&c->lender, seat);
-	return handle_of(c, count);
 }
 
 void wi_inbox_push(struct weir_conn *c)
@@ -135,44 +106,15 @@ static bool is_unusable(uint32_t notes)
 	       (WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_CUT | WI_NOTE_ASKED);
 }
 
-/* Nothing on it that a taker has to see to. */
-WI_INLINE bool is_plain(uint32_t notes)
-{
-	return wi_likely(!(notes & ~(uint32_t)(WI_NOTE_OVERFLOW | WI_NOTE_PING)));
-}
-
-WI_INLINE struct weir_conn *conn_at(const struct weir_pool *pool, uint32_t slot)
-{
-	return (struct weir_conn *)(void *)(pool->core.table.base + (size_t)slot * WI_CONN_BYTES);
-}
-
-/*
- * The warm path: what this thread keeps. NULL: nothing, or *slot was taken but wants a check. *seat
- * is the thread's, if it is known; if it is and *slot is NONE, the pin says TAKING, and what
- * follows has to pin.
- */
-WI_INLINE struct weir_conn *take_kept(struct weir_pool *pool, struct wi_seat **seat, uint32_t *slot)
-{
-	struct weir_conn *c;
-
-	*slot = WI_SLOT_NONE;
-	*seat = wi_desk_hinted(&pool->core);
-	if (wi_unlikely(!*seat))
-		return NULL;
-	*slot = wi_cache_take(&pool->core.bias, *seat);
-	c = conn_at(pool, *slot);
-	return wi_likely(*slot) && is_plain(wi_load_rlx(&c->notes)) ? c : NULL;
-}
-
 /* Pinned: `slot`, or any other idle one, if it needs no check. */
 static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot)
 {
 	while (slot || (slot = wi_core_take_pinned(&pool->core, seat))) {
-		struct weir_conn *c = conn_at(pool, slot);
+		struct weir_conn *c = wi_warm_conn_at(pool, slot);
 		uint32_t notes = wi_load_acq(&c->notes);
 
-		if (is_plain(notes))
-			return lend(c, seat);
+		if (wi_warm_is_plain(notes))
+			return wi_warm_lend(c, seat);
 		if (!is_unusable(notes)) {
 			wi_core_give(&pool->core, slot); /* wants a check: the slow path makes it */
 			return NULL;
@@ -199,8 +141,8 @@ static struct wi_seat *come_in(struct weir_pool *pool, struct wi_seat *seat, boo
 	return seat;
 }
 
-static WI_NOINLINE struct weir_conn *try_cold(struct weir_pool *pool, struct wi_seat *seat,
-                                              uint32_t slot, const struct wi_mark *mark)
+struct weir_conn *wi_pool_try_cold(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot,
+                                   const struct wi_mark *mark)
 {
 	struct weir_conn *handle = NULL;
 	bool open;
@@ -212,7 +154,7 @@ static WI_NOINLINE struct weir_conn *try_cold(struct weir_pool *pool, struct wi_
 		handle = try_pinned(pool, seat, slot);
 	wi_unpin(seat);
 	if (handle)
-		set_mark(wi_conn_of(handle), mark);
+		wi_warm_set_mark(wi_conn_of(handle), mark);
 	return handle;
 }
 
@@ -220,12 +162,12 @@ struct weir_conn *wi_pool_try(struct weir_pool *pool, const struct wi_mark *mark
 {
 	struct wi_seat *seat;
 	uint32_t slot;
-	struct weir_conn *c = take_kept(pool, &seat, &slot);
+	struct weir_conn *c = wi_warm_take_kept(pool, &seat, &slot);
 
 	if (wi_unlikely(!c))
-		return try_cold(pool, seat, slot, mark);
-	set_mark(c, mark);
-	return lend(c, seat);
+		return wi_pool_try_cold(pool, seat, slot, mark);
+	wi_warm_set_mark(c, mark);
+	return wi_warm_lend(c, seat);
 }
 
 void wi_pool_enter(struct weir_pool *pool)
@@ -283,8 +225,8 @@ static bool is_fit(struct weir_conn *c, struct wi_seat *seat, int64_t deadline_n
 {
 	uint32_t notes = wi_load_acq(&c->notes);
 
-	*handle = lend(c, seat);
-	if (is_plain(notes))
+	*handle = wi_warm_lend(c, seat);
+	if (wi_warm_is_plain(notes))
 		return true;
 	if (!is_unusable(notes)) {
 		check(c, deadline_ns);
@@ -443,10 +385,10 @@ weir_status weir_pool_checkout(weir_pool *pool, int64_t timeout_ms, weir_conn **
 
 	if (wi_unlikely(!pool || !conn))
 		return refuse_null(pool, error);
-	c = take_kept(pool, &seat, &slot);
+	c = wi_warm_take_kept(pool, &seat, &slot);
 	if (wi_unlikely(!c))
 		return checkout_slow(pool, seat, slot, timeout_ms, conn, error);
-	*conn = lend(c, seat);
+	*conn = wi_warm_lend(c, seat);
 	return WEIR_OK;
 }
 
@@ -455,7 +397,7 @@ void wi_conn_mark(struct weir_conn *handle, const struct wi_mark *mark)
 	struct weir_conn *c = wi_conn_of(handle);
 
 	wi_assert(c);
-	set_mark(c, mark);
+	wi_warm_set_mark(c, mark);
 }
 
 static bool is_clean(struct weir_conn *c)
@@ -549,7 +491,7 @@ struct misuse {
  */
 static void count_misuse(const struct weir_conn *handle, struct misuse *m)
 {
-	struct weir_conn *c = (struct weir_conn *)((uintptr_t)handle & ~HANDLE_MASK);
+	struct weir_conn *c = (struct weir_conn *)((uintptr_t)handle & ~WI_HANDLE_MASK);
 	struct weir_pool *pool;
 
 #if defined(WI_TESTING) || !defined(NDEBUG)

@@ -103,6 +103,12 @@ uint32_t wi_balance_pick(weir_balance how, struct wi_host *const *hosts, uint32_
 	return n == 1 ? 0 : policies[how](hosts, n, seat);
 }
 
+void wi_balance_wake(weir_router *r)
+{
+	wi_store_rlx(&r->dozing, 0);
+	wi_keeper_ring(r->keeper);
+}
+
 int64_t wi_balance_count(weir_router *r, int64_t now_ns)
 {
 	bool moved = false;

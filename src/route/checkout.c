@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The life of a router's checkout. The warm path is checkout -> wi_choose: nothing there is written
- * but what the pool's own checkout writes, a counter of one's own and, where the policy weighs, a
- * load.
+ * The life of a router's checkout. The warm path is weir_checkout itself: pinned, it reads the
+ * topology, and takes what this thread keeps of the chosen host: nothing is written but what the
+ * pool's own checkout writes, the pin, and a counter of one's own. Where there is more to it (a
+ * request, a host without a kept connection, loads that each read raises) wi_choose does the same
+ * with every wish in mind.
  *
  * The slow path is a loop: choose; where nobody has an idle connection, wait at the chosen host;
  * where nobody is able, sleep at the gate until something about the hosts has changed. One deadline
@@ -17,6 +19,8 @@
 #include "base/rcu.h"
 #include "base/text.h"
 #include "core/desk.h"
+#include "pool/warm.h"
+#include "route/balance.h"
 #include "route/router.h"
 
 #define SLICE_NS (25 * WI_MS)  /* of a wait at one of several hosts, the first time */
@@ -147,7 +151,7 @@ static weir_status wait_there(struct visit *v)
 		holds = wi_choice_holds(v->router, &v->wish, &v->choice);
 		wi_unpin(v->seat);
 		if (holds) {
-			wi_choice_made(v->router, &v->wish, &v->choice, v->seat, v->conn);
+			wi_choice_made(v->router, &v->wish, &v->choice, v->conn);
 			return WEIR_OK;
 		}
 		weir_checkin(&v->conn);
@@ -329,22 +333,72 @@ static WI_COLD weir_status checkout_cold(weir_router *r, const struct wi_wish *w
 
 /* ---- the warm path ---- */
 
-static inline weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t timeout_ms,
-                                   weir_conn **conn, weir_error *error)
+static weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t timeout_ms,
+                            weir_conn **conn, weir_error *error)
 {
 	struct wi_seat *seat = wi_desk_find(&r->desk);
 	struct wi_choice choice;
 	bool open = seat && wi_pin(&r->desk.bias, seat);
 
-	*conn = wi_likely(open) ? wi_choose(r, wish, seat, &choice) : NULL;
-	if (wi_unlikely(open && !*conn))
+	*conn = open ? wi_choose(r, wish, seat, &choice) : NULL;
+	if (open && !*conn)
 		wi_add_seq(&r->inside, 1);
-	if (wi_likely(seat))
+	if (seat)
 		wi_unpin(seat);
-	if (wi_likely(*conn))
+	if (*conn)
 		return WEIR_OK;
 	return open ? checkout_slow(r, wish, timeout_ms, conn, error)
 	            : checkout_cold(r, wish, timeout_ms, conn, error);
+}
+
+/*
+ * A thread stays for so many reads with the replica it drew, as long as a connection of its own is
+ * idle there. Drawing for each costs as much as the rest of a checkout again: the next seat and
+ * slot are known late, and never where the processor expects them.
+ */
+#define READS_A_DRAW 8
+
+/*
+ * What a read's seat remembers of its last draw, in `turn`: the place, and how many reads are left.
+ */
+WI_INLINE struct wi_host *reader_for(weir_router *r, const struct wi_topology *t,
+                                     struct wi_seat *seat)
+{
+	uint32_t n = t->n_near ? t->n_near : t->n_readers, left = seat->turn % READS_A_DRAW;
+	uint64_t at = seat->turn / READS_A_DRAW;
+
+	if (wi_unlikely(!n || !r->plain_reads || wi_load_rlx(&r->dozing)))
+		return NULL;
+	if (r->draws && wi_likely(left && at < n)) {
+		seat->turn--;
+		return t->reader[at];
+	}
+	at = wi_balance_pick(r->balance, t->reader, n, seat);
+	if (r->draws)
+		seat->turn = at * READS_A_DRAW + READS_A_DRAW - 1;
+	return t->reader[at];
+}
+
+/* Pinned: what this thread keeps of that host, or NULL; then wi_choose begins anew. */
+WI_INLINE struct weir_conn *take_kept(struct wi_host *h, weir_intent intent)
+{
+	const struct wi_mark mark = {
+		.role = intent == WEIR_WRITE ? WEIR_ROLE_PRIMARY : WEIR_ROLE_REPLICA,
+		.reason = intent == WEIR_WRITE ? WEIR_REASON_WRITE : WEIR_REASON_BALANCED};
+	struct wi_seat *seat;
+	uint32_t slot;
+	struct weir_conn *c = wi_warm_take_kept(h->pool, &seat, &slot), *handle;
+
+	if (wi_likely(c)) {
+		wi_warm_set_mark(c, &mark);
+		handle = wi_warm_lend(c, seat);
+	} else {
+		handle = wi_pool_try_cold(h->pool, seat, slot, &mark);
+		seat = wi_desk_hinted(&h->pool->core);
+	}
+	if (wi_likely(handle))
+		wi_seat_count(seat, intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ);
+	return handle;
 }
 
 static WI_COLD weir_status refuse_null(const weir_router *r, weir_error *error)
@@ -354,11 +408,27 @@ static WI_COLD weir_status refuse_null(const weir_router *r, weir_error *error)
 
 weir_status weir_checkout(weir_router *r, weir_intent intent, weir_conn **conn, weir_error *error)
 {
+	struct wi_seat *seat;
+	const struct wi_topology *t;
+	struct wi_host *h;
+	uint32_t pin;
+
 	if (wi_unlikely(!r || !conn))
 		return refuse_null(r, error);
 	*conn = NULL;
 	if (wi_unlikely((unsigned)intent > WEIR_READ))
 		return wi_fail(error, WEIR_INVALID, "unknown intent %d", (int)intent);
+	seat = wi_desk_hinted(&r->desk);
+	if (wi_likely(seat && wi_bias_is_whole(&r->desk.bias))) {
+		pin = wi_pin_biased(seat);
+		t = wi_topology_of(r);
+		h = intent == WEIR_WRITE ? t->primary : reader_for(r, t, seat);
+		if (wi_likely(h && wi_bias_is_whole(&r->desk.bias)))
+			*conn = take_kept(h, intent);
+		wi_unpin_from(seat, pin);
+		if (wi_likely(*conn))
+			return WEIR_OK;
+	}
 	return checkout(r, &r->plain[intent], r->options.checkout_timeout_ms, conn, error);
 }
 

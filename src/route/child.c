@@ -58,7 +58,6 @@ static void renew_monitor(weir_router *r)
 	wi_store_rlx(&r->dozing, 0);
 	r->grace_owed = r->settled = r->split_told = false;
 	r->split_since_ns = 0;
-	wi_tallies_clear(&r->tallies);
 	wi_monitor_add(r);
 }
 

@@ -18,14 +18,9 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "core/desk.h"
 #include "route/balance.h"
 #include "route/router.h"
-
-static const struct wi_topology *topology_of(weir_router *r)
-{
-	/* [route:A1] sees the topology as the monitor wrote it; pairs with R1. */
-	return wi_load_acq(&r->topology);
-}
 
 /* ---- able hosts ---- */
 
@@ -156,30 +151,30 @@ static struct wi_mark mark_of(const weir_router *r, const struct wi_wish *wish,
 	                        .load = load_of(r, choice)};
 }
 
-static void count(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
-                  struct wi_seat *seat)
+/* In the thread's seat of that pool: it has one, as it has got a connection. */
+static void count(const struct wi_wish *wish, const struct wi_choice *choice)
 {
 	enum wi_tally what = wish->intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ;
 
 	if (what == WI_TALLY_READ && choice->role == WEIR_ROLE_PRIMARY)
 		what = WI_TALLY_FALLBACK;
-	wi_tally_add(&r->tallies, seat, choice->host->number, what);
+	wi_seat_count(wi_desk_find(&choice->host->pool->core), what);
 }
 
 void wi_choice_made(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
-                    struct wi_seat *seat, struct weir_conn *handle)
+                    struct weir_conn *handle)
 {
 	const struct wi_mark mark = mark_of(r, wish, choice);
 
 	if (mark.load)
 		wi_add_rlx(mark.load, 1);
 	wi_conn_mark(handle, &mark);
-	count(r, wish, choice, seat);
+	count(wish, choice);
 }
 
 /* An idle connection of the chosen host, or NULL. */
 static struct weir_conn *take(weir_router *r, const struct wi_wish *wish,
-                              const struct wi_choice *choice, struct wi_seat *seat)
+                              const struct wi_choice *choice)
 {
 	const struct wi_mark mark = mark_of(r, wish, choice);
 	struct weir_conn *c = wi_pool_try(choice->host->pool, &mark);
@@ -188,7 +183,7 @@ static struct weir_conn *take(weir_router *r, const struct wi_wish *wish,
 		return NULL;
 	if (mark.load)
 		wi_add_rlx(mark.load, 1);
-	count(r, wish, choice, seat);
+	count(wish, choice);
 	return c;
 }
 
@@ -204,7 +199,7 @@ static struct weir_conn *take_other(weir_router *r, const struct wi_wish *wish,
 		struct weir_conn *c;
 
 		choice->host = f->host[from + (start + i) % n];
-		if (choice->host != chosen && (c = take(r, wish, choice, seat)))
+		if (choice->host != chosen && (c = take(r, wish, choice)))
 			return c;
 	}
 	return NULL;
@@ -226,13 +221,6 @@ static struct weir_conn *spill(weir_router *r, const struct wi_wish *wish, struc
 	return c;
 }
 
-/* The keeper counts loads only while anything moves. */
-static WI_COLD void wake_counting(weir_router *r)
-{
-	wi_store_rlx(&r->dozing, 0);
-	wi_keeper_ring(r->keeper);
-}
-
 static struct weir_conn *from_readers(weir_router *r, const struct wi_wish *wish,
                                       struct wi_seat *seat, const struct field *f,
                                       struct wi_choice *choice)
@@ -241,19 +229,19 @@ static struct weir_conn *from_readers(weir_router *r, const struct wi_wish *wish
 	struct weir_conn *c;
 
 	if (wi_unlikely(wi_load_rlx(&r->dozing)))
-		wake_counting(r);
+		wi_balance_wake(r);
 	at = wi_balance_pick(r->balance, f->host, f->near ? f->near : f->n, seat);
 	choice->host = f->host[at];
 	choice->role = WEIR_ROLE_REPLICA;
 	choice->reason = WEIR_REASON_BALANCED;
 	choice->others = f->n > 1;
-	c = take(r, wish, choice, seat);
+	c = take(r, wish, choice);
 	return c || f->n == 1 ? c : spill(r, wish, choice, seat, f);
 }
 
 static struct weir_conn *from_primary(weir_router *r, const struct wi_topology *t,
-                                      const struct wi_wish *wish, struct wi_seat *seat,
-                                      weir_reason reason, struct wi_choice *choice)
+                                      const struct wi_wish *wish, weir_reason reason,
+                                      struct wi_choice *choice)
 {
 	if (!t->primary || (wish->sick | wish->busy) >> t->primary->number & 1 ||
 	    !primary_has(t, wish))
@@ -261,18 +249,18 @@ static struct weir_conn *from_primary(weir_router *r, const struct wi_topology *
 	choice->host = t->primary;
 	choice->role = WEIR_ROLE_PRIMARY;
 	choice->reason = reason;
-	return take(r, wish, choice, seat);
+	return take(r, wish, choice);
 }
 
 struct weir_conn *wi_choose(weir_router *r, const struct wi_wish *wish, struct wi_seat *seat,
                             struct wi_choice *choice)
 {
-	const struct wi_topology *t = topology_of(r);
+	const struct wi_topology *t = wi_topology_of(r);
 	struct field f;
 
 	*choice = (struct wi_choice){.pending = !t->settled};
 	if (wish->intent == WEIR_WRITE)
-		return from_primary(r, t, wish, seat, WEIR_REASON_WRITE, choice);
+		return from_primary(r, t, wish, WEIR_REASON_WRITE, choice);
 	if (wi_unlikely(wish->bounded || wish->sick | wish->busy || wish->zone)) {
 		gather(r, t, wish, &f);
 	} else {
@@ -287,13 +275,13 @@ struct weir_conn *wi_choose(weir_router *r, const struct wi_wish *wish, struct w
 	/* Busy replicas are no reason to load the primary. */
 	if (wish->busy || wish->fallback != WEIR_FALLBACK_PRIMARY)
 		return NULL;
-	return from_primary(r, t, wish, seat,
-	                    f.stale ? WEIR_REASON_TOO_STALE : WEIR_REASON_NO_REPLICA, choice);
+	return from_primary(r, t, wish, f.stale ? WEIR_REASON_TOO_STALE : WEIR_REASON_NO_REPLICA,
+	                    choice);
 }
 
 bool wi_choice_holds(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice)
 {
-	const struct wi_topology *t = topology_of(r);
+	const struct wi_topology *t = wi_topology_of(r);
 
 	if (choice->role == WEIR_ROLE_PRIMARY)
 		return t->primary == choice->host && primary_has(t, wish);

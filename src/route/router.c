@@ -175,7 +175,7 @@ static weir_status make_hosts(weir_router *r, const struct wi_router_config *con
 	weir_status st;
 
 	r->hosts = wi_alloc_aligned(r->n_hosts * sizeof(*r->hosts), WI_LINE);
-	if (!r->hosts || !wi_tallies_init(&r->tallies, r->n_hosts))
+	if (!r->hosts)
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for %u hosts", r->n_hosts);
 	for (uint32_t i = 0; i < r->n_hosts; i++) {
 		struct wi_host *h = &r->hosts[i];
@@ -225,6 +225,8 @@ static void start_values(weir_router *r)
 		.max_lag_ms = o->max_lag_ms,
 		.max_lag_bytes = o->max_lag_bytes,
 	};
+	r->draws = r->balance == WEIR_BALANCE_P2C || r->balance == WEIR_BALANCE_RANDOM;
+	r->plain_reads = !r->plain[WEIR_READ].bounded && !r->weighs_each;
 	wi_rng_seed(&r->rng, (uint64_t)r->world->now() ^ (uintptr_t)r);
 }
 
@@ -244,8 +246,6 @@ static void destroy(weir_router *r, bool in_child)
 		wi_pool_free(r->hosts[i].pool);
 		wi_probe_fini(&r->hosts[i].probe);
 	}
-	if (r->tallies.rest)
-		wi_tallies_fini(&r->tallies);
 	wi_free(r->hosts, r->n_hosts * sizeof(*r->hosts));
 	wi_keeper_free(r->keeper);
 	wi_free(r->named, r->n_named * sizeof(*r->named));

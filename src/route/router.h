@@ -29,7 +29,6 @@
 #include "route/lag.h"
 #include "route/probe.h"
 #include "route/roles.h"
-#include "route/tally.h"
 
 #define WI_HOSTS_MAX 64 /* sets of hosts are words */
 
@@ -106,6 +105,9 @@ struct wi_topology {
 	struct wi_host *reader[WI_HOSTS_MAX];
 };
 
+/* What each thread counts in its seat of a host's pool: checkouts by what they were for. */
+enum wi_tally { WI_TALLY_READ, WI_TALLY_WRITE, WI_TALLY_FALLBACK };
+
 /* What a checkout asks for. */
 struct wi_wish {
 	weir_intent intent;
@@ -132,7 +134,10 @@ struct weir_router {
 	weir_balance balance; /* (c) */
 	bool weighs;          /* (c) the keeper counts what is out */
 	bool weighs_each;     /* (c) each read raises its host's load */
+	/* (c) a read is asked nothing more than a policy's choice */
+	bool plain_reads;
 	/* (a) nothing has moved for a while, so loads are not counted: who chooses rings */
+	bool draws; /* (c) reads are drawn by lot, some at a time */
 	_Atomic uint32_t dozing;
 	int64_t bytes_good_ns;          /* (c) how long a number of bytes is worth something */
 	struct wi_wish plain[2];        /* (c) what weir_checkout asks for, by intent */
@@ -145,7 +150,6 @@ struct weir_router {
 	struct wi_dsn dsn;              /* (c) */
 	struct wi_endpoint *named;      /* (c) endpoints named by hand, or NULL: then dsn.hosts */
 	size_t n_named;                 /* (c) */
-	struct wi_tallies tallies;      /* (a) */
 	/* (a) without slots: its seats are this router's threads, whose pins keep what they read */
 	struct wi_core desk;
 
@@ -253,6 +257,9 @@ int64_t wi_pace_due(const struct wi_host *host, int64_t now_ns);
  */
 int64_t wi_balance_count(weir_router *router, int64_t now_ns);
 
+/* It had stopped, as nothing moved: it begins again. Any thread, pinned. */
+void wi_balance_wake(weir_router *router);
+
 /* ---- topology.c ---- */
 
 /*
@@ -266,6 +273,13 @@ bool wi_topology_publish(weir_router *router, const struct wi_judgement *judgeme
 
 /* Publishes a host's report; *old is the role it was published with before. The keeper's thread. */
 bool wi_report_publish(struct wi_host *host, weir_role *old);
+
+/* Pinned: what is published now. */
+WI_INLINE const struct wi_topology *wi_topology_of(const weir_router *router)
+{
+	/* [route:A1] sees the topology as the monitor wrote it; pairs with R1. */
+	return wi_load_acq(&router->topology);
+}
 
 /* ---- choose.c: see there ---- */
 
@@ -294,7 +308,7 @@ bool wi_choice_weighs(const weir_router *router, const struct wi_choice *choice)
 
 /* Marks and counts a connection that was waited for. */
 void wi_choice_made(weir_router *router, const struct wi_wish *wish, const struct wi_choice *choice,
-                    struct wi_seat *seat, struct weir_conn *handle);
+                    struct weir_conn *handle);
 
 /* ---- explain.c ---- */
 

@@ -55,15 +55,17 @@ static void read_timeouts(const struct wi_host *h, weir_host_stats *s)
 
 static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *s)
 {
+	const struct wi_seats *threads = &h->pool->core.seats;
+
 	memset(s, 0, sizeof(*s));
 	wi_copy(s->host, sizeof(s->host), h->endpoint->name);
 	wi_copy(s->zone, sizeof(s->zone), h->zone);
 	read_report(h, s);
 	read_position(h, s, r->world->now());
 	read_timeouts(h, s);
-	s->fallback_reads = wi_tally_sum(&r->tallies, h->number, WI_TALLY_FALLBACK);
-	s->reads = wi_tally_sum(&r->tallies, h->number, WI_TALLY_READ) + s->fallback_reads;
-	s->writes = wi_tally_sum(&r->tallies, h->number, WI_TALLY_WRITE);
+	s->fallback_reads = wi_seats_sum(threads, WI_TALLY_FALLBACK);
+	s->reads = wi_seats_sum(threads, WI_TALLY_READ) + s->fallback_reads;
+	s->writes = wi_seats_sum(threads, WI_TALLY_WRITE);
 	wi_pool_read(h->pool, &s->pool);
 }
 

@@ -67,6 +67,23 @@ static void a_seat_that_was_left_is_taken_again_and_belonged_to_nobody(void **st
 	assert_ptr_not_equal(first, second);
 }
 
+static void counts_are_summed_over_all_seats_and_threads(void **state)
+{
+	struct wi_seat *seat[3] = {0};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		seat[i] = wi_seats_take(&seats);
+		wi_seat_count(seat[i], 1);
+	}
+	wi_seats_leave(&seats, seat[1]);
+	wi_seat_count(wi_seats_take(&seats), 1);
+	wi_seat_count(seat[0], 2);
+	assert_int_equal(wi_seats_sum(&seats, 0), 0);
+	assert_int_equal(wi_seats_sum(&seats, 1), 4);
+	assert_int_equal(wi_seats_sum(&seats, 2), 1);
+}
+
 static void every_seat_knows_its_place(void **state)
 {
 	(void)state;
@@ -156,6 +173,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_seat_that_was_left_is_taken_again_and_belonged_to_nobody, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(counts_are_summed_over_all_seats_and_threads,
+	                                        set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_seat_knows_its_place, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(there_is_an_end_to_seats, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(want_of_memory_is_no_seat_and_no_harm, set_up,

@@ -15,18 +15,18 @@ void wi_bias_init(struct wi_bias *bias, const struct wi_world *world)
 
 /*
  * The heavy fence was there when the core was made, and is gone: a filter on system calls was put
- * up since. From now on owners fence fully, with every operation that they begin. Those that they
- * had begun are given the time to become visible; this is the one place where weir trusts a time.
+ * up since. As the bias is held, owners exchange in every operation that they begin from now on.
+ * What they had begun before is given the time to become visible, and only then others are told to
+ * rely on it. This is the one place where weir trusts a time.
  */
 static WI_COLD void lose_bias(struct wi_bias *bias)
 {
 	_Atomic uint32_t nothing = 0;
-	int64_t until_ns;
+	int64_t until_ns = bias->world->now() + SETTLE_NS;
 
-	wi_or_seq(&bias->word, WI_BIAS_NEVER);
-	until_ns = bias->world->now() + SETTLE_NS;
 	while (bias->world->now() < until_ns)
 		bias->world->park(&nothing, 0, until_ns);
+	wi_or_seq(&bias->word, WI_BIAS_NEVER);
 }
 
 void wi_bias_revoke(struct wi_bias *bias)

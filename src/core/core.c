@@ -26,10 +26,10 @@
  * giver and a waiter that race at least one sees the other. A waiter that finds a slot in the third
  * phase withdraws its own word, and if it was granted another meanwhile gives one of them on.
  *
- * Progress. take, put, give: lock-free. A thread stopped anywhere keeps at most the one slot in its
- * hands, and delays those who wait by their patience at most (it may have the token); a giver
- * stopped between its push and its look may besides leave waiters who are overdue asleep beside an
- * idle slot, until it goes on or another slot is given.
+ * Progress. take, put, give: lock-free. A thread stopped anywhere keeps the slot in its hands, and
+ * at most one more that it was passing on. It delays those who wait by their patience at most (it
+ * may have the token); a giver stopped between its push and its looks, by as long as they have
+ * waited so far, when they look again by themselves.
  */
 #include "core/core.h"
 
@@ -39,6 +39,8 @@
 
 /* Between the looks of one who was nudged and found others faster: first, and twice each time. */
 #define LOOK_AGAIN_NS INT64_C(32000)
+/* However long it has waited, it looks about so often by itself. */
+#define LOOK_AT_LEAST_NS INT64_C(500000000)
 
 bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_world *world)
 {
@@ -259,16 +261,39 @@ static void join_line(struct wi_core *core, struct wi_seat *mine, int64_t now_ns
 	revoke(core);
 }
 
-/* Whoever gives the token up looks whether something lies idle: others were not nudged for it. */
-static void leave_line(struct wi_core *core, struct wi_seat *mine)
+static bool is_something_listed(const struct wi_core *core)
+{
+	return !wi_freelist_is_empty(&core->list[0]) || !wi_freelist_is_empty(&core->list[1]);
+}
+
+/*
+ * While somebody had the token, others were not nudged for what came back: now it is their turn. It
+ * may be called with a slot in hand, and takes another one out only where a nudge cannot help.
+ */
+static void pass_on(struct wi_core *core)
 {
 	uint32_t slot;
 
-	if (wi_waitq_leave(&core->waitq, mine)) {
-		WI_YIELD("core.leave.yielded");
-		if (wi_waitq_has_waiter(&core->waitq) && (slot = pop(core)))
+	while (is_something_listed(core) && wi_waitq_has_waiter(&core->waitq)) {
+		enum wi_nudge nudge = wi_waitq_nudge(&core->waitq);
+
+		if (nudge == WI_NUDGE_NOBODY)
+			continue; /* who waited has left, or another has come */
+		if (nudge == WI_NUDGE_HELD && wi_waitq_has_overdue(&core->waitq) &&
+		    (slot = pop(core)))
 			wi_core_give(core, slot);
+		return;
 	}
+}
+
+/* had_token: at any time of this wait. */
+static void leave_line(struct wi_core *core, struct wi_seat *mine, bool had_token)
+{
+	bool yielded = wi_waitq_leave(&core->waitq, mine);
+
+	WI_YIELD("core.leave.left");
+	if (yielded || had_token)
+		pass_on(core);
 	wi_bias_release(&core->bias);
 }
 
@@ -291,63 +316,78 @@ struct vigil {
 	int64_t deadline_ns;
 	int64_t patience_ns; /* when it may say that it is overdue */
 	int64_t until_ns;    /* to sleep, if nothing comes */
-	int64_t nap_ns;      /* between looks, while it has the token */
+	int64_t nap_ns;      /* between looks of its own; doubles with each */
 	bool overdue;        /* it has said so */
+	bool had_token;      /* at any time of this wait */
 };
+
+static uint32_t nap_and_look(struct wi_core *core, struct wi_seat *mine, int64_t now_ns,
+                             struct vigil *v)
+{
+	v->until_ns = now_ns + v->nap_ns;
+	if (v->nap_ns < LOOK_AT_LEAST_NS)
+		v->nap_ns *= 2;
+	return look(core, mine);
+}
+
+/*
+ * Its patience has ended: from here on slots are handed to it. It goes on looking now and then
+ * nevertheless, as a giver may have been stopped before it could hand over what it pushed.
+ */
+static uint32_t turn_overdue(struct wi_core *core, struct wi_seat *mine, int64_t now_ns,
+                             struct vigil *v)
+{
+	if (!v->overdue)
+		wi_waitq_say_overdue(&core->waitq, mine);
+	v->overdue = true;
+	WI_YIELD("core.wait.overdue");
+	(void)wi_waitq_yield_token(&core->waitq, mine);
+	if (v->nap_ns < WI_PATIENCE_NS)
+		v->nap_ns = WI_PATIENCE_NS;
+	return nap_and_look(core, mine, now_ns, v);
+}
 
 /*
  * One turn of one who waits: looks if it is its turn to look, and says until when to sleep. A slot:
  * found it.
  */
-static uint32_t take_turn(struct wi_core *core, struct wi_seat *mine, int64_t now_ns,
-                          struct vigil *v)
+static uint32_t take_turn(struct wi_core *core, struct wi_seat *mine, bool has_token,
+                          int64_t now_ns, struct vigil *v)
 {
-	struct wi_waitq *q = &core->waitq;
+	uint32_t slot = WI_SLOT_NONE;
 
-	if (!v->overdue && now_ns >= v->patience_ns) {
-		v->overdue = true;
-		wi_waitq_say_overdue(q, mine);
-		WI_YIELD("core.wait.overdue");
-		(void)wi_waitq_yield_token(q, mine);
-		v->until_ns = v->deadline_ns;
-		return look(core, mine);
+	v->had_token = v->had_token || has_token;
+	if (now_ns >= v->patience_ns)
+		return now_ns >= v->until_ns || has_token ? turn_overdue(core, mine, now_ns, v)
+		                                          : WI_SLOT_NONE;
+	if (has_token) {
+		slot = nap_and_look(core, mine, now_ns, v);
+		if (!slot && core->on_short)
+			core->on_short(core->on_short_arg); /* others were faster */
 	}
-	if (!wi_waitq_has_token(mine))
-		return WI_SLOT_NONE;
-	if (v->overdue) {
-		(void)wi_waitq_yield_token(q, mine); /* the next slot is handed over */
-	} else {
-		v->until_ns = now_ns + v->nap_ns;
-		v->nap_ns *= 2;
-		if (v->until_ns > v->patience_ns)
-			v->until_ns = v->patience_ns;
-	}
-	return look(core, mine);
+	if (v->until_ns > v->patience_ns)
+		v->until_ns = v->patience_ns;
+	return slot;
 }
 
 /* Sleeps and looks until served, refused, or out of time (PENDING). */
-static struct wi_outcome keep_vigil(struct wi_core *core, struct wi_seat *mine, int64_t since_ns,
-                                    int64_t deadline_ns)
+static struct wi_outcome keep_vigil(struct wi_core *core, struct wi_seat *mine, struct vigil *v)
 {
-	struct vigil v = {.deadline_ns = deadline_ns,
-	                  .patience_ns = since_ns + WI_PATIENCE_NS,
-	                  .until_ns = since_ns + WI_PATIENCE_NS,
-	                  .nap_ns = LOOK_AGAIN_NS};
-
 	for (;;) {
 		struct wi_outcome o = wi_waitq_outcome(mine);
+		/*
+		 * What comes after this look wakes: a token that it does not see is not slept on.
+		 */
+		uint32_t word = wi_waitq_word(mine), found;
 		int64_t now_ns;
-		uint32_t found;
 
-		if (o.verdict != WI_PENDING || (now_ns = core->world->now()) >= deadline_ns)
+		if (o.verdict != WI_PENDING || (now_ns = core->world->now()) >= v->deadline_ns)
 			return o;
-		found = take_turn(core, mine, now_ns, &v);
+		found = take_turn(core, mine, wi_waitq_word_has_token(word), now_ns, v);
 		if (found)
 			return settle(core, mine, found);
-		if (core->on_short && wi_waitq_has_token(mine))
-			core->on_short(core->on_short_arg); /* there was one, and others had it */
-		wi_waitq_park(&core->waitq, mine,
-		              v.until_ns < deadline_ns ? v.until_ns : deadline_ns);
+		wi_waitq_park(&core->waitq, mine, word,
+		              v->until_ns < v->deadline_ns ? v->until_ns : v->deadline_ns);
 	}
 }
 
@@ -365,6 +405,10 @@ static bool refused_by_shut(struct wi_core *core, struct wi_seat *mine, struct w
 struct wi_outcome wi_core_wait(struct wi_core *core, struct wi_seat *mine, int64_t deadline_ns)
 {
 	int64_t since_ns = core->world->now();
+	struct vigil v = {.deadline_ns = deadline_ns,
+	                  .patience_ns = since_ns + WI_PATIENCE_NS,
+	                  .until_ns = since_ns + WI_PATIENCE_NS,
+	                  .nap_ns = LOOK_AGAIN_NS};
 	struct wi_outcome o;
 	uint32_t found;
 
@@ -375,11 +419,11 @@ struct wi_outcome wi_core_wait(struct wi_core *core, struct wi_seat *mine, int64
 	} else if (!refused_by_shut(core, mine, &o)) {
 		if (core->on_short)
 			core->on_short(core->on_short_arg);
-		o = keep_vigil(core, mine, since_ns, deadline_ns);
+		o = keep_vigil(core, mine, &v);
 		if (o.verdict == WI_PENDING && !wi_waitq_cancel(mine))
 			o = wi_waitq_outcome(mine); /* granted or refused at the last moment */
 	}
-	leave_line(core, mine);
+	leave_line(core, mine, v.had_token);
 	if (o.verdict == WI_PENDING && (found = wi_core_take(core, mine)))
 		return (struct wi_outcome){WI_GRANTED, found}; /* the last look */
 	return o;

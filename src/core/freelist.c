@@ -75,7 +75,7 @@ uint32_t wi_freelist_pop(struct wi_freelist *list, const struct wi_table *table)
 	return top;
 }
 
-bool wi_freelist_is_empty_racy(const struct wi_freelist *list)
+bool wi_freelist_is_empty(const struct wi_freelist *list)
 {
-	return head_slot(wi_load_rlx(&list->head)) == WI_SLOT_NONE;
+	return head_slot(wi_load_seq(&list->head)) == WI_SLOT_NONE;
 }

@@ -33,6 +33,7 @@ void wi_freelist_push(struct wi_freelist *list, const struct wi_table *table, ui
  */
 uint32_t wi_freelist_pop(struct wi_freelist *list, const struct wi_table *table);
 
-bool wi_freelist_is_empty_racy(const struct wi_freelist *list);
+/* Sequentially consistent, as pop. */
+bool wi_freelist_is_empty(const struct wi_freelist *list);
 
 #endif

@@ -21,7 +21,8 @@ static void await(const struct wi_bias *bias, const struct wi_seat *seat)
 
 	if (wi_pin_is(before) == WI_PIN_OUT)
 		return;
-	while (wi_load_acq(&seat->pin) == before)
+	/* Only the count tells: within one operation TAKING becomes PINNED. */
+	while ((wi_load_acq(&seat->pin) ^ before) < WI_PIN_STEP)
 		bias->world->park(&nothing, 0, bias->world->now() + LOOK_AGAIN_NS);
 }
 

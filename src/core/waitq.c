@@ -44,10 +44,14 @@
  * (its bit; token = 0; OVERDUE) and looked for a slot afterwards, all sequentially consistent: of
  * the two, one sees the other. So beside a slot that was pushed there is either nobody, or somebody
  * with the token, who looks, or nobody overdue yet; and who is not overdue will look when he is.
- * A token's owner may be stopped: then the others wait until they are overdue, and no longer.
+ * A token's owner may be stopped: then the others wait until they are overdue, and no longer. A
+ * giver may be stopped between its push and its looks: so who is overdue looks again by himself,
+ * each time after twice as long.
  *
- * Scars. Givers used to claim a waiter by clearing its bit and to decide after; one that was
- * stopped in between left a waiter that no other giver could see, asleep beside idle slots.
+ * Scars. A waiter looked at its word for a token, and again to sleep on it: a nudge in between was
+ * slept on (a scheduler found it); both are one look now. Givers used to claim a waiter by clearing
+ * its bit and to decide after; one that was stopped in between left a waiter that no other giver
+ * could see, asleep beside idle slots.
  *
  * Orderings. R1 in grant, A1 in outcome: the waiter sees what was written to the slot before. R2 in
  * announce, A2 in the scan: a giver that sees the bit sees PENDING and the time.
@@ -126,14 +130,9 @@ bool wi_waitq_cancel(struct wi_seat *seat)
 	return decide(seat, WI_CANCELLED, 0);
 }
 
-bool wi_waitq_has_token(const struct wi_seat *seat)
-{
-	return wi_load_rlx(&seat->word) & TOKEN;
-}
-
 bool wi_waitq_yield_token(struct wi_waitq *q, struct wi_seat *seat)
 {
-	if (!wi_waitq_has_token(seat))
+	if (!(wi_load_rlx(&seat->word) & TOKEN))
 		return false;
 	wi_and_seq(&seat->word, ~TOKEN);
 	WI_YIELD("waitq.yield.unsaid");
@@ -166,10 +165,18 @@ struct wi_outcome wi_waitq_outcome(const struct wi_seat *seat)
 	return (struct wi_outcome){(enum wi_verdict)(word & VERDICT), word >> VALUE_SHIFT};
 }
 
-void wi_waitq_park(struct wi_waitq *q, struct wi_seat *seat, int64_t until_ns)
+uint32_t wi_waitq_word(const struct wi_seat *seat)
 {
-	uint32_t word = wi_load_rlx(&seat->word);
+	return wi_load_rlx(&seat->word);
+}
 
+bool wi_waitq_word_has_token(uint32_t word)
+{
+	return word & TOKEN;
+}
+
+void wi_waitq_park(struct wi_waitq *q, struct wi_seat *seat, uint32_t word, int64_t until_ns)
+{
 	if (is_pending(word))
 		q->world->park(&seat->word, word, until_ns);
 }

@@ -69,11 +69,15 @@ void wi_waitq_say_overdue(struct wi_waitq *q, struct wi_seat *seat);
 /* Seat's thread: gives the token up, if it has it. A look comes after, sequentially. */
 bool wi_waitq_yield_token(struct wi_waitq *q, struct wi_seat *seat);
 
-/* Seat's thread: whether it is the one to look. */
-bool wi_waitq_has_token(const struct wi_seat *seat);
+/* Seat's thread: its word as it is now, and whether that says that it is the one to look. */
+uint32_t wi_waitq_word(const struct wi_seat *seat);
+bool wi_waitq_word_has_token(uint32_t word);
 
-/* Seat's thread: sleeps until its word changes, the time comes, or for no reason. */
-void wi_waitq_park(struct wi_waitq *q, struct wi_seat *seat, int64_t until_ns);
+/*
+ * Seat's thread: sleeps until its word is no longer what it was at the caller's last look, the time
+ * comes, or for no reason.
+ */
+void wi_waitq_park(struct wi_waitq *q, struct wi_seat *seat, uint32_t word, int64_t until_ns);
 
 /* What a waiter's word says now. */
 struct wi_outcome wi_waitq_outcome(const struct wi_seat *seat);

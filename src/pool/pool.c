@@ -284,6 +284,7 @@ weir_status weir_pool_close(weir_pool **pool, int64_t drain_ms)
 	 * After this, whoever is in the pool has seen that it is shut, or is counted, or holds a
 	 * connection.
 	 */
+	wi_core_await_pins(&p->core);
 	wi_rcu_wait();
 	if (!wi_keeper_stop(p->keeper, wi_deadline_after(p->core.world->now(), drain_ms), is_held,
 	                    free_all, p))

@@ -279,8 +279,7 @@ static weir_status check_token(struct visit *v, weir_error *error)
 	uint64_t system;
 
 	come_in(v);
-	/* [route:A6] as A1 in choose.c; pairs with R1. */
-	system = wi_load_acq(&v->router->topology)->system;
+	system = wi_topology_of(v->router)->system;
 	wi_unpin(v->seat);
 	if (token->lsn && system && token->system != system)
 		return wi_fail(

@@ -277,8 +277,12 @@ bool wi_report_publish(struct wi_host *host, weir_role *old);
 /* Pinned: what is published now. */
 WI_INLINE const struct wi_topology *wi_topology_of(const weir_router *router)
 {
-	/* [route:A1] sees the topology as the monitor wrote it; pairs with R1. */
-	return wi_load_acq(&router->topology);
+	/*
+	 * [route:A1] sees the topology as the monitor wrote it; pairs with R1. Sequentially
+	 * consistent, as where there is no heavy fence only that keeps it from being older than the
+	 * pin.
+	 */
+	return wi_load_seq(&router->topology);
 }
 
 /* ---- choose.c: see there ---- */

@@ -83,7 +83,7 @@ bool wi_topology_publish(weir_router *r, const struct wi_judgement *judgement)
 	fill(r, next, judgement);
 	if (is_same(now, next))
 		return false;
-	/* [route:R1] publishes the topology; pairs with A1 A6. */
+	/* [route:R1] publishes the topology; pairs with A1. */
 	wi_store_rel(&r->topology, next);
 	r->grace_owed = true;
 	return true;

@@ -506,7 +506,7 @@ static void a_giver_looks_again_after_it_pushed(void **state)
 {
 	(void)state;
 	run_script("core.give.pushed", give_1, announce_without_looking);
-	assert_true(wi_waitq_has_token(late)); /* it will look */
+	assert_true(wi_waitq_word_has_token(wi_waitq_word(late))); /* it will look */
 	assert_true(wi_waitq_cancel(late));
 	leave_the_line();
 	assert_int_equal(drain(), 1);

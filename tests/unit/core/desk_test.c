@@ -74,7 +74,7 @@ static void the_end_of_a_thread_returns_what_it_kept(void **state)
 	run(1, put_2, p);
 	seated = wi_load_rlx(&wi_segment_at(&p->core.seats, 0)->taken);
 	assert_int_equal(seated, 0); /* the seat is free again */
-	assert_false(wi_freelist_is_empty_racy(&p->core.list[0]));
+	assert_false(wi_freelist_is_empty(&p->core.list[0]));
 	assert_int_equal(take(p), 2);
 	close_place(p);
 }

@@ -47,13 +47,13 @@ static uint32_t pop(void)
 static void an_empty_list_gives_nothing(void **state)
 {
 	(void)state;
-	assert_true(wi_freelist_is_empty_racy(&the.free));
+	assert_true(wi_freelist_is_empty(&the.free));
 	assert_int_equal(pop(), WI_SLOT_NONE);
 	push(1);
-	assert_false(wi_freelist_is_empty_racy(&the.free));
+	assert_false(wi_freelist_is_empty(&the.free));
 	assert_int_equal(pop(), 1);
 	assert_int_equal(pop(), WI_SLOT_NONE);
-	assert_true(wi_freelist_is_empty_racy(&the.free));
+	assert_true(wi_freelist_is_empty(&the.free));
 }
 
 static void the_last_one_in_is_the_first_one_out(void **state)

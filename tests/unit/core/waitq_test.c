@@ -237,8 +237,8 @@ static void the_first_is_nudged_and_only_it(void **state)
 	announce(w[1]);
 	assert_int_equal(wi_waitq_nudge(&q), WI_NUDGE_GIVEN);
 	assert_int_equal(woken, 1);
-	assert_true(wi_waitq_has_token(w[3]));
-	assert_false(wi_waitq_has_token(w[1]));
+	assert_true(wi_waitq_word_has_token(wi_waitq_word(w[3])));
+	assert_false(wi_waitq_word_has_token(wi_waitq_word(w[1])));
 	assert_outcome(w[3], WI_PENDING, 0);
 	assert_int_equal(wi_waitq_nudge(&q), WI_NUDGE_HELD);
 	assert_int_equal(woken, 1);
@@ -248,7 +248,7 @@ static void the_first_is_nudged_and_only_it(void **state)
 	assert_true(wi_waitq_cancel(w[3]));
 	assert_true(wi_waitq_leave(&q, w[3])); /* and says that it had the token */
 	assert_int_equal(wi_waitq_nudge(&q), WI_NUDGE_GIVEN);
-	assert_true(wi_waitq_has_token(w[1]));
+	assert_true(wi_waitq_word_has_token(wi_waitq_word(w[1])));
 	assert_true(wi_waitq_cancel(w[1]));
 	assert_true(wi_waitq_leave(&q, w[1]));
 }
@@ -282,10 +282,10 @@ static void parking_on_a_word_that_is_decided_does_not_sleep(void **state)
 {
 	(void)state;
 	announce(w[0]);
-	wi_waitq_park(&q, w[0], clock_ns + 5);
+	wi_waitq_park(&q, w[0], wi_waitq_word(w[0]), clock_ns + 5);
 	assert_int_equal(parked, 1);
 	assert_true(wi_waitq_grant(&q, 2, true));
-	wi_waitq_park(&q, w[0], clock_ns + 5);
+	wi_waitq_park(&q, w[0], wi_waitq_word(w[0]), clock_ns + 5);
 	assert_int_equal(parked, 1);
 	wi_waitq_leave(&q, w[0]);
 }
@@ -471,7 +471,7 @@ static struct wi_outcome sleep_until(struct wi_seat *mine, int64_t deadline_ns)
 
 		if (o.verdict != WI_PENDING || wi_now_ns() >= deadline_ns)
 			return o;
-		wi_waitq_park(&q, mine, deadline_ns);
+		wi_waitq_park(&q, mine, wi_waitq_word(mine), deadline_ns);
 	}
 }
 

@@ -54,9 +54,9 @@ WEIR_API WEIR_CHECKED weir_status weir_pool_checkout(weir_pool *pool, int64_t ti
  * then the keeper goes on and tells events). Where nothing is out, close also waits a little for
  * servers to end their sessions, whatever drain_ms says.
  *
- * Calls may go on beginning while close waits: they end with CLOSED. None may begin after it has
- * returned, so a program whose threads do not learn of the close lets them end first. From an event
- * callback it is INVALID and does nothing: the keeper would wait for itself.
+ * Calls may go on beginning while close waits: they end with CLOSED. None may be beginning when it
+ * returns, nor begin after, so a program whose threads do not learn of the close lets them end
+ * first. From an event callback it is INVALID and does nothing: the keeper would wait for itself.
  */
 WEIR_API weir_status weir_pool_close(weir_pool **pool, int64_t drain_ms);
 

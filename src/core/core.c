@@ -319,6 +319,7 @@ struct vigil {
 	int64_t nap_ns;      /* between looks of its own; doubles with each */
 	bool overdue;        /* it has said so */
 	bool had_token;      /* at any time of this wait */
+	bool slept;
 };
 
 static uint32_t nap_and_look(struct wi_core *core, struct wi_seat *mine, int64_t now_ns,
@@ -381,11 +382,15 @@ static struct wi_outcome keep_vigil(struct wi_core *core, struct wi_seat *mine, 
 		uint32_t word = wi_waitq_word(mine), found;
 		int64_t now_ns;
 
-		if (o.verdict != WI_PENDING || (now_ns = core->world->now()) >= v->deadline_ns)
+		now_ns = core->world->now();
+		if (o.verdict == WI_GRANTED && v->slept)
+			wi_waitq_note_wake(&core->waitq, mine, now_ns);
+		if (o.verdict != WI_PENDING || now_ns >= v->deadline_ns)
 			return o;
 		found = take_turn(core, mine, wi_waitq_word_has_token(word), now_ns, v);
 		if (found)
 			return settle(core, mine, found);
+		v->slept = true;
 		wi_waitq_park(&core->waitq, mine, word,
 		              v->until_ns < v->deadline_ns ? v->until_ns : v->deadline_ns);
 	}
@@ -405,9 +410,10 @@ static bool refused_by_shut(struct wi_core *core, struct wi_seat *mine, struct w
 struct wi_outcome wi_core_wait(struct wi_core *core, struct wi_seat *mine, int64_t deadline_ns)
 {
 	int64_t since_ns = core->world->now();
+	int64_t patience_ns = since_ns + wi_waitq_patience(&core->waitq);
 	struct vigil v = {.deadline_ns = deadline_ns,
-	                  .patience_ns = since_ns + WI_PATIENCE_NS,
-	                  .until_ns = since_ns + WI_PATIENCE_NS,
+	                  .patience_ns = patience_ns,
+	                  .until_ns = patience_ns,
 	                  .nap_ns = LOOK_AGAIN_NS};
 	struct wi_outcome o;
 	uint32_t found;

@@ -6,7 +6,8 @@
  * nothing in its hands but its slot until the one CAS that decides.
  *
  * Serving goes as in the two modes of Go's sync.Mutex (D. Vyukov, R. Cox, "sync: make Mutex more
- * fair", 2016). As long as nobody has waited longer than WI_PATIENCE_NS, a slot that comes back
+ * fair", 2016). As long as nobody's patience has ended (half a millisecond, more where waking takes
+ * long), a slot that comes back
  * goes to the shared list, where any running thread may take it, and the one who has waited longest
  * is nudged: woken to look for itself. One is nudged at a time; he has the token. If others were
  * faster he keeps the token and looks again after a while, twice as long each time: so a busy pool
@@ -95,6 +96,8 @@ void wi_waitq_init(struct wi_waitq *q, struct wi_seats *seats, const struct wi_w
 	atomic_init(&q->count, 0);
 	atomic_init(&q->token, 0);
 	atomic_init(&q->overdue, 0);
+	atomic_init(&q->wake_ns, 0);
+	atomic_init(&q->members, 0);
 }
 
 /* ---- the waiter ---- */
@@ -181,6 +184,36 @@ void wi_waitq_park(struct wi_waitq *q, struct wi_seat *seat, uint32_t word, int6
 		q->world->park(&seat->word, word, until_ns);
 }
 
+/* ---- patience ---- */
+
+/*
+ * A slot that is handed to a sleeper is idle until he runs: in each period of patience that happens
+ * to every waiter once, and is shared by all slots. So the part that is lost is waiters * wake /
+ * (slots * patience).
+ */
+int64_t wi_waitq_patience(const struct wi_waitq *q)
+{
+	int64_t slots = wi_load_rlx(&q->members);
+	int64_t ns = (int64_t)wi_load_rlx(&q->wake_ns) * wi_load_rlx(&q->count) * WI_PATIENCE_PART;
+
+	if (slots > 1)
+		ns /= slots;
+	if (ns < WI_PATIENCE_NS)
+		return WI_PATIENCE_NS;
+	return ns < WI_PATIENCE_MOST_NS ? ns : WI_PATIENCE_MOST_NS;
+}
+
+/* A moving average over eight; of two threads that write at once one is not heard. */
+void wi_waitq_note_wake(struct wi_waitq *q, const struct wi_seat *seat, int64_t now_ns)
+{
+	int64_t took_ns = now_ns - wi_load_rlx(&seat->served_ns);
+	uint32_t old = wi_load_rlx(&q->wake_ns);
+
+	if (took_ns < 0 || took_ns > WI_PATIENCE_NS)
+		return; /* of another wait, or of a machine that had better things to do */
+	wi_store_rlx(&q->wake_ns, old - old / 8 + (uint32_t)took_ns / 8);
+}
+
 /* ---- the giver ---- */
 
 /* One scan's idea of who has waited longest. */
@@ -228,16 +261,24 @@ bool wi_waitq_has_overdue(struct wi_waitq *q)
 	return false;
 }
 
+static void serve(struct wi_waitq *q, struct wi_seat *seat, int64_t now_ns)
+{
+	wi_store_rlx(&seat->served_ns, now_ns);
+	q->world->wake(&seat->word);
+}
+
 bool wi_waitq_grant(struct wi_waitq *q, uint32_t slot, bool only_overdue)
 {
 	struct oldest first;
 
 	while ((first = find_oldest(q)).seat) {
+		int64_t now_ns = q->world->now();
+
 		if (only_overdue && !first.overdue &&
-		    q->world->now() - first.since_ns < WI_PATIENCE_NS)
+		    now_ns - first.since_ns < wi_waitq_patience(q))
 			return false;
 		if (decide(first.seat, WI_GRANTED, slot)) {
-			q->world->wake(&first.seat->word);
+			serve(q, first.seat, now_ns);
 			return true;
 		}
 	}

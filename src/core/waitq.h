@@ -11,10 +11,18 @@
 #include "base/world.h"
 #include "core/seat.h"
 
-/* How long a waiter may be overtaken by threads that come later and happen to run. */
+/*
+ * How long a waiter may be overtaken by threads that come later and happen to run: so long at
+ * least, and at most; in between as long as makes the time that slots lie idle while somebody who
+ * was handed one wakes up a small part (WI_PATIENCE_PART) of all. waitq.c tells how that is known.
+ */
 #ifndef WI_PATIENCE_NS
 #define WI_PATIENCE_NS INT64_C(500000)
 #endif
+#ifndef WI_PATIENCE_MOST_NS
+#define WI_PATIENCE_MOST_NS INT64_C(4000000)
+#endif
+#define WI_PATIENCE_PART 32
 
 struct wi_waitq {
 	struct wi_seats *seats;       /* (c) */
@@ -23,6 +31,8 @@ struct wi_waitq {
 	WI_ON_NEW_LINE _Atomic uint32_t count;
 	_Atomic uint32_t token;   /* (a) 1: somebody is awake, or will be, to look for a slot */
 	_Atomic uint32_t overdue; /* (a) at least the number of words that say OVERDUE */
+	_Atomic uint32_t wake_ns; /* (a) what it takes to wake somebody, of late; approximate */
+	_Atomic uint32_t members; /* (a) how many slots there are, about; 0: not known */
 };
 
 /* What a waiter's word comes to. */
@@ -47,6 +57,12 @@ void wi_waitq_init(struct wi_waitq *q, struct wi_seats *seats, const struct wi_w
  *	announce cancel leave say yield      o         -      -      -       "o": each on the caller's own seat
  *	grant nudge refuse                   -         -      -      -
  */
+
+/* How long one who begins to wait now may be overtaken. */
+int64_t wi_waitq_patience(const struct wi_waitq *q);
+
+/* Seat's thread, served after it slept: how long ago that was. */
+void wi_waitq_note_wake(struct wi_waitq *q, const struct wi_seat *seat, int64_t now_ns);
 
 /* Seat's thread: joins the queue, at this time. After it, sequentially, comes its first look. */
 void wi_waitq_announce(struct wi_waitq *q, struct wi_seat *seat, int64_t now_ns);

@@ -9,7 +9,6 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
-#include "base/rcu.h"
 #include "base/text.h"
 #include "route/router.h"
 

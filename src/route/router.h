@@ -2,8 +2,8 @@
 /*
  * What the files of this room share: the router, its hosts, and the topology that checkouts read.
  *
- * Who reads what. A checkout reads the topology (one pointer, inside an RCU read section) and the
- * live numbers of hosts; it writes nothing but a row of its own and, where the policy weighs, the
+ * Who reads what. A checkout reads the topology (one pointer, while it is pinned) and the live
+ * numbers of hosts; it writes nothing but its own seats and, where the policy wants that, the
  * chosen host's load. The monitor, on the keeper's thread, is the only one that writes topology,
  * reports and live numbers.
  */
@@ -46,7 +46,8 @@ struct wi_report {
 
 /*
  * Access key: (c) constant after open; (a) atomic, any thread; (m) written by the monitor, read by
- * any; (r) read inside RCU read sections, replaced by the monitor; (k) keeper's thread only.
+ * any; (r) read while pinned or inside RCU read sections, replaced by the monitor; (k) keeper's
+ * thread only.
  */
 struct wi_host {
 	struct weir_pool *pool;             /* (c) */

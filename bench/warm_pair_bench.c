@@ -7,7 +7,8 @@
  *	core/pair                  take and put of the core alone
  *	pool/pair                  weir_pool_checkout and weir_checkin over the fake driver
  *
- * Matrix: 1, 2 and as many threads as cores, a connection for each thread. Divide by
+ * Matrix: 1, 2, 4, 8 and 16 threads, a connection for each thread and then some; and
+ * as many threads as cores. Divide by
  * baseline.malloc of the same run.
  */
 #include <stdlib.h>
@@ -19,6 +20,10 @@
 #include "harness/mutex_pool.h"
 
 #define CONNECTIONS 64
+#define THREADS                                                                                    \
+	{                                                                                          \
+		1, 2, 4, 8, 16, BENCH_CORES                                                        \
+	}
 
 static void malloc_pair(struct bench *b)
 {
@@ -141,20 +146,20 @@ static void pool_pair(struct bench *b)
 void bench_cases(void)
 {
 	bench_register(&(struct bench_case){
-		.name = "baseline.malloc/64", .body = malloc_pair, .threads = {1, 2, BENCH_CORES}});
+		.name = "baseline.malloc/64", .body = malloc_pair, .threads = THREADS});
 	bench_register(&(struct bench_case){.name = "baseline.mutex_pool/pair",
 	                                    .body = mutex_pair,
 	                                    .before = mutex_open,
 	                                    .after = mutex_close,
-	                                    .threads = {1, 2, BENCH_CORES}});
+	                                    .threads = THREADS});
 	bench_register(&(struct bench_case){.name = "core/pair",
 	                                    .body = core_pair,
 	                                    .before = core_open,
 	                                    .after = core_close,
-	                                    .threads = {1, 2, BENCH_CORES}});
+	                                    .threads = THREADS});
 	bench_register(&(struct bench_case){.name = "pool/pair",
 	                                    .body = pool_pair,
 	                                    .before = pool_open,
 	                                    .after = pool_close,
-	                                    .threads = {1, 2, BENCH_CORES}});
+	                                    .threads = THREADS});
 }

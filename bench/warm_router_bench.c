@@ -4,9 +4,10 @@
  *
  *	baseline.malloc/64   malloc(64) and free, to divide by
  *	router/write         weir_checkout(WEIR_WRITE) and weir_checkin, three hosts
- *	router/read          weir_checkout(WEIR_READ) and weir_checkin, over 1, 3 and 7 replicas
+ *	router/read          weir_checkout(WEIR_READ) and weir_checkin, over 1, 3 and 8 hosts: one is the
+ *	                     primary, which serves reads only where it is alone
  *
- * Matrix: 1, 2 and as many threads as cores; fake servers in this process.
+ * Matrix: 1, 2, 4, 8 and 16 threads and as many as cores; fake servers in this process.
  */
 #include <stdlib.h>
 
@@ -14,6 +15,12 @@
 
 #include "harness/bench.h"
 #include "support/fake_cluster.h"
+
+#define CONNECTIONS 32 /* a host */
+#define THREADS                                                                                    \
+	{                                                                                          \
+		1, 2, 4, 8, 16, BENCH_CORES                                                        \
+	}
 
 struct cluster_bench {
 	struct fake_cluster cluster;
@@ -46,7 +53,7 @@ static bool is_warm(weir_router *router, int hosts, unsigned connections)
 static void open_router(struct bench *b)
 {
 	struct cluster_bench *c = calloc(1, sizeof(*c));
-	int hosts = (int)b->arg[0] + 1;
+	int hosts = (int)b->arg[0];
 	weir_options o;
 
 	if (!c) {
@@ -54,7 +61,7 @@ static void open_router(struct bench *b)
 		return;
 	}
 	weir_options_init(&o);
-	o.pool_min = o.pool_max = 32;
+	o.pool_min = o.pool_max = CONNECTIONS;
 	o.leak_after_ms = 0;
 	fake_cluster_init(&c->cluster, hosts);
 	if (fake_cluster_open(&c->cluster, &o, &c->router, NULL) != WEIR_OK ||
@@ -62,7 +69,7 @@ static void open_router(struct bench *b)
 		bench_skip(b, "no router");
 		return;
 	}
-	for (int i = 0; i < 1000 && !is_warm(c->router, hosts, 32); i++)
+	for (int i = 0; i < 1000 && !is_warm(c->router, hosts, CONNECTIONS); i++)
 		if (weir_router_probe(c->router, 10000) != WEIR_OK)
 			break;
 	bench_share(b, c);
@@ -105,21 +112,21 @@ static void read_pair(struct bench *b)
 void bench_cases(void)
 {
 	bench_register(&(struct bench_case){
-		.name = "baseline.malloc/64", .body = malloc_pair, .threads = {1, 2, BENCH_CORES}});
+		.name = "baseline.malloc/64", .body = malloc_pair, .threads = THREADS});
 	bench_register(&(struct bench_case){.name = "router/write",
 	                                    .body = write_pair,
 	                                    .before = open_router,
 	                                    .after = close_router,
-	                                    .threads = {1, 2, BENCH_CORES},
-	                                    .arg_name = {"replicas"},
-	                                    .row = {{2}},
+	                                    .threads = THREADS,
+	                                    .arg_name = {"hosts"},
+	                                    .row = {{3}},
 	                                    .rows = 1});
 	bench_register(&(struct bench_case){.name = "router/read",
 	                                    .body = read_pair,
 	                                    .before = open_router,
 	                                    .after = close_router,
-	                                    .threads = {1, 2, BENCH_CORES},
-	                                    .arg_name = {"replicas"},
-	                                    .row = {{1}, {3}, {7}},
+	                                    .threads = THREADS,
+	                                    .arg_name = {"hosts"},
+	                                    .row = {{1}, {3}, {8}},
 	                                    .rows = 3});
 }

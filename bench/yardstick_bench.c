@@ -4,7 +4,6 @@
  * machine has to say, so they are benches here.
  *
  *	baseline.malloc/64            malloc(64) and free: jemalloc's where weir was built with it
- *	baseline.mutex_stack/pop_push a pool in its simplest form: a mutex over an array
  *	baseline.clock/read           one monotonic clock read
  *	baseline.futex/hand_over      wake a thread and be woken by it: half of a round trip
  *
@@ -12,7 +11,6 @@
  */
 #include <limits.h>
 #include <linux/futex.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -20,14 +18,6 @@
 #include <unistd.h>
 
 #include "harness/bench.h"
-
-#define STACK 64
-
-struct stack {
-	pthread_mutex_t lock;
-	unsigned len;
-	unsigned item[STACK];
-};
 
 struct table {
 	_Atomic unsigned turn; /* the thread whose turn it is */
@@ -43,40 +33,9 @@ static void malloc_64(struct bench *b)
 	}
 }
 
-static void make_stack(struct bench *b)
-{
-	struct stack *s = calloc(1, sizeof(*s));
-
-	if (!s) {
-		bench_skip(b, "no memory");
-		return;
-	}
-	pthread_mutex_init(&s->lock, NULL);
-	for (; s->len < STACK; s->len++)
-		s->item[s->len] = s->len;
-	bench_share(b, s);
-}
-
 static void free_shared(struct bench *b)
 {
 	free(bench_shared(b));
-}
-
-static void stack_pop_push(struct bench *b)
-{
-	struct stack *s = bench_shared(b);
-
-	while (bench_keep_running(b)) {
-		unsigned item;
-
-		pthread_mutex_lock(&s->lock);
-		item = s->item[--s->len];
-		pthread_mutex_unlock(&s->lock);
-		bench_keep(item);
-		pthread_mutex_lock(&s->lock);
-		s->item[s->len++] = item;
-		pthread_mutex_unlock(&s->lock);
-	}
 }
 
 static void clock_read(struct bench *b)
@@ -121,11 +80,6 @@ void bench_cases(void)
 {
 	bench_register(&(struct bench_case){
 		.name = "baseline.malloc/64", .body = malloc_64, .threads = {1, 2, BENCH_CORES}});
-	bench_register(&(struct bench_case){.name = "baseline.mutex_stack/pop_push",
-	                                    .body = stack_pop_push,
-	                                    .before = make_stack,
-	                                    .after = free_shared,
-	                                    .threads = {1, 2, BENCH_CORES}});
 	bench_register(&(struct bench_case){.name = "baseline.clock/read", .body = clock_read});
 	bench_register(&(struct bench_case){.name = "baseline.futex/hand_over",
 	                                    .body = hand_over,

@@ -29,7 +29,11 @@
  *
  * Time is the wall's. With several threads the column Time is the wall time divided by the
  * iterations of all threads together; the counter `per_thread` is the wall time of one iteration as
- * one thread sees it.
+ * one thread sees it, and `cpu` the processor time of one iteration: the same number, but blind to
+ * whoever else has the processor, so that it means something with more threads than cores.
+ *
+ * What is about shares and waits runs for a slice of time instead, the same for every thread, as
+ * one iteration (bench_slice_ns); its numbers are counters.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -65,6 +69,8 @@ struct bench_case {
 	const char *arg_name[BENCH_ARGS];    /* up to the first NULL: as many args as names */
 	int64_t row[BENCH_ROWS][BENCH_ARGS]; /* the case runs once a row */
 	int rows;                            /* 0: once, with every arg 0 */
+	/* not 0: so many iterations, whatever --benchmark_min_time says: for slices of time */
+	int64_t iterations;
 };
 
 /* Defined by the bench file; calls bench_register for each case. */
@@ -106,6 +112,17 @@ void bench_resume(struct bench *b);
 void bench_sum(struct bench *b, const char *name, double value);
 void bench_average(struct bench *b, const char *name, double value);
 void bench_rate(struct bench *b, const char *name, double value);
+
+/*
+ * Durations that the caller has merged over all threads: the counters NAME_p50, _p99, _p999 and
+ * _max in nanoseconds. Where TEST_BENCH_DISTRIBUTIONS names a file, the whole histogram is added to
+ * it as a line of JSON. Once a run, from one thread.
+ */
+struct cli_hist;
+void bench_durations(struct bench *b, const char *name, const struct cli_hist *hist);
+
+/* How long a slice is: TEST_BENCH_SLICE_MS, or 100 ms. */
+int64_t bench_slice_ns(void);
 
 /* Makes the compiler believe that value is used. */
 #define bench_keep(value) __asm__ volatile("" : : "r,m"(value) : "memory")

@@ -19,10 +19,10 @@ struct fake_pool {
 };
 
 /*
- * Opens a pool of exactly `size` connections and waits until they are there; NULL and a word on
- * stderr if not.
+ * Opens a pool of `size` connections that may become `most`, and waits until they are there; NULL
+ * and a word on stderr if not.
  */
-static inline struct fake_pool *fake_pool_open(unsigned size)
+static inline struct fake_pool *fake_pool_open_from(unsigned size, unsigned most)
 {
 	struct fake_pool *f = calloc(1, sizeof(*f));
 	weir_pool_stats stats = {0};
@@ -32,7 +32,8 @@ static inline struct fake_pool *fake_pool_open(unsigned size)
 	if (!f)
 		return NULL;
 	weir_options_init(&o);
-	o.pool_min = o.pool_max = size;
+	o.pool_min = size;
+	o.pool_max = most;
 	o.leak_after_ms = 0;
 	wi_fake_server_init(&f->server);
 	if (wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &f->server,
@@ -48,6 +49,12 @@ static inline struct fake_pool *fake_pool_open(unsigned size)
 		sched_yield();
 	}
 	return f;
+}
+
+/* A pool of exactly so many. */
+static inline struct fake_pool *fake_pool_open(unsigned size)
+{
+	return fake_pool_open_from(size, size);
 }
 
 static inline void fake_pool_close(struct fake_pool *f)

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,6 +18,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "cli/hist.h"
 #include "harness/bench.h"
 
 namespace
@@ -59,6 +63,14 @@ struct Case {
 
 using Clock = std::chrono::steady_clock;
 
+double thread_cpu_seconds()
+{
+	timespec t{};
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
 /* One thread's side of bench.inner. */
 struct Inner {
 	benchmark::State &state;
@@ -66,7 +78,21 @@ struct Inner {
 	bool in_body = false;
 	bool started = false;
 	Clock::time_point begun{};
+	double cpu_begun = 0;
 	double seconds = 0;
+	double cpu_seconds = 0;
+
+	void begin()
+	{
+		cpu_begun = thread_cpu_seconds();
+		begun = Clock::now();
+	}
+
+	void end()
+	{
+		seconds += std::chrono::duration<double>(Clock::now() - begun).count();
+		cpu_seconds += thread_cpu_seconds() - cpu_begun;
+	}
 };
 
 Inner &inner_of(bench *b)
@@ -100,11 +126,14 @@ void run(benchmark::State &state, Case &c)
 	c.gate.meet(b.threads);
 	if (b.thread == 0 && c.spec.after)
 		c.spec.after(&b);
-	if (!c.skip && inner.seconds > 0)
-		state.counters["per_thread"] = benchmark::Counter(
-			inner.seconds /
-				static_cast<double>(std::max<int64_t>(1, state.iterations())),
-			benchmark::Counter::kAvgThreads);
+	if (!c.skip && inner.seconds > 0 && c.spec.iterations == 0) {
+		const double n = static_cast<double>(std::max<int64_t>(1, state.iterations()));
+
+		state.counters["per_thread"] =
+			benchmark::Counter(inner.seconds / n, benchmark::Counter::kAvgThreads);
+		state.counters["cpu"] =
+			benchmark::Counter(inner.cpu_seconds / n, benchmark::Counter::kAvgThreads);
+	}
 }
 
 void add_threads(benchmark::internal::Benchmark *made, const bench_case &spec)
@@ -145,6 +174,8 @@ extern "C" void bench_register(const bench_case *spec)
 	                                          [c](benchmark::State &state) { run(state, *c); });
 
 	made->UseRealTime();
+	if (spec->iterations != 0)
+		made->Iterations(spec->iterations);
 	add_rows(made, *spec);
 	add_threads(made, *spec);
 }
@@ -160,12 +191,12 @@ extern "C" bool bench_turn(bench *b)
 
 	if (state.KeepRunningBatch(state.max_iterations)) {
 		inner.started = true;
-		inner.begun = Clock::now();
+		inner.begin();
 		b->left = static_cast<uint64_t>(state.max_iterations) - 1;
 		return true;
 	}
 	if (inner.started)
-		inner.seconds += std::chrono::duration<double>(Clock::now() - inner.begun).count();
+		inner.end();
 	return false;
 }
 
@@ -194,14 +225,14 @@ extern "C" void bench_pause(bench *b)
 	Inner &inner = inner_of(b);
 
 	inner.state.PauseTiming();
-	inner.seconds += std::chrono::duration<double>(Clock::now() - inner.begun).count();
+	inner.end();
 }
 
 extern "C" void bench_resume(bench *b)
 {
 	Inner &inner = inner_of(b);
 
-	inner.begun = Clock::now();
+	inner.begin();
 	inner.state.ResumeTiming();
 }
 
@@ -219,6 +250,58 @@ extern "C" void bench_average(bench *b, const char *name, double value)
 extern "C" void bench_rate(bench *b, const char *name, double value)
 {
 	inner_of(b).state.counters[name] = benchmark::Counter(value, benchmark::Counter::kIsRate);
+}
+
+namespace
+{
+
+/* One line a histogram: which case, and [the largest value of a bucket, how many] for each. */
+void write_distribution(const char *path, const bench &b, const bench_case &spec, const char *name,
+                        const cli_hist &hist)
+{
+	std::ofstream to(path, std::ios::app);
+	const char *comma = "";
+
+	to << R"({"case": ")" << spec.name << R"(", "args": {)";
+	for (int i = 0; i < BENCH_ARGS && spec.rows > 0 && spec.arg_name[i]; i++)
+		to << (i ? ", " : "") << '"' << spec.arg_name[i] << R"(": )" << b.arg[i];
+	to << R"(}, "threads": )" << b.threads << R"(, "metric": ")" << name << R"(", "max": )"
+	   << hist.max << R"(, "counts": [)";
+	for (size_t i = 0; i < CLI_HIST_BUCKETS; i++) {
+		if (hist.bucket[i] == 0)
+			continue;
+		to << comma << '[' << std::min(cli_hist_top(i), hist.max) << ", " << hist.bucket[i]
+		   << ']';
+		comma = ", ";
+	}
+	to << "]}\n";
+}
+
+} // namespace
+
+extern "C" void bench_durations(bench *b, const char *name, const cli_hist *hist)
+{
+	static const struct {
+		const char *suffix;
+		unsigned per_mille;
+	} marks[] = {{"_p50", 500}, {"_p99", 990}, {"_p999", 999}, {"_max", 1000}};
+	const char *path = std::getenv("TEST_BENCH_DISTRIBUTIONS");
+
+	if (hist->count == 0)
+		return;
+	for (const auto &mark : marks)
+		bench_sum(b, (std::string(name) + mark.suffix).c_str(),
+		          static_cast<double>(cli_hist_quantile(hist, mark.per_mille)));
+	if (path)
+		write_distribution(path, *b, inner_of(b).c.spec, name, *hist);
+}
+
+extern "C" int64_t bench_slice_ns()
+{
+	const char *ms = std::getenv("TEST_BENCH_SLICE_MS");
+	const int64_t n = ms ? std::strtoll(ms, nullptr, 10) : 0;
+
+	return (n > 0 ? n : 100) * 1000000;
 }
 
 int main(int argc, char **argv)

@@ -7,8 +7,6 @@
  */
 #include "cli/hist.h"
 
-#include <stddef.h>
-
 #define SUB_COUNT (1u << CLI_HIST_SUB_BITS)
 
 static size_t bucket_of(uint64_t value)
@@ -24,8 +22,7 @@ static size_t bucket_of(uint64_t value)
 	return (size_t)shift * SUB_COUNT + (value >> shift);
 }
 
-/* The largest value of a bucket. */
-static uint64_t top_of(size_t bucket)
+uint64_t cli_hist_top(size_t bucket)
 {
 	size_t shift;
 
@@ -64,8 +61,9 @@ uint64_t cli_hist_quantile(const struct cli_hist *hist, unsigned per_mille)
 	for (size_t i = 0; i < CLI_HIST_BUCKETS; i++) {
 		seen += hist->bucket[i];
 		if (seen >= rank) /* the last bucket has no upper bound but the maximum */
-			return i + 1 < CLI_HIST_BUCKETS && top_of(i) < hist->max ? top_of(i)
-			                                                         : hist->max;
+			return i + 1 < CLI_HIST_BUCKETS && cli_hist_top(i) < hist->max
+			               ? cli_hist_top(i)
+			               : hist->max;
 	}
 	return hist->max;
 }

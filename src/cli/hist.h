@@ -8,7 +8,12 @@
 #ifndef CLI_HIST_H
 #define CLI_HIST_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define CLI_HIST_SUB_BITS 6
 #define CLI_HIST_TOP_BIT 40 /* above 2^41 ns, 37 minutes, everything falls into the last bucket */
@@ -30,5 +35,12 @@ void cli_hist_merge(struct cli_hist *to, const struct cli_hist *from);
  * the maximum if that is lower. 0 if nothing was counted.
  */
 uint64_t cli_hist_quantile(const struct cli_hist *hist, unsigned per_mille);
+
+/* The largest value of a bucket. */
+uint64_t cli_hist_top(size_t bucket);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

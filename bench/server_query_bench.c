@@ -6,13 +6,20 @@
  *	baseline.libpq/query        a connection of its own for each thread, no pool
  *	baseline.mutex_pool/query   the plain twin: libpq connections behind a mutex and a condition variable
  *	pool/query                  weir: checkout, query, checkin
+ *	pool/alternating            weir, on the same connection in turn: 32 queries while holding it, which
+ *	                            is raw libpq, and 32 with a checkout and a checkin each
  *
  * Matrix: 1, 2, 8 and 32 threads with as many connections; 8 threads on 2. Divide by the same
  * threads' baseline.libpq; 8 on 2 by the 2 threads of baseline.libpq. A slice of time each; the
- * server is the one that DATABASE_URL names. Counters: harness/crowd.h, and op_..., ns from asking
- * for a connection to having given it back.
+ * server is the one that DATABASE_URL names. Counters: harness/crowd.h; of alternating, ns a query
+ * (`held`, `pooled`) and `over`, how many pooled ones fit in the time of one held.
+ *
+ * What a query takes depends on which cores the scheduler has put its two ends, by a factor of
+ * three where nothing else runs. alternating sees the difference that the pool makes, because its
+ * two halves share their fate.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -174,6 +181,81 @@ static void pool_work(void *item)
 	query(weir_pg(item));
 }
 
+/* ---- held and pooled in turn ---- */
+
+#define BATCH 32
+
+struct alternating {
+	weir_pool *pool;
+	pthread_barrier_t start;
+	_Atomic int64_t held_ns, pooled_ns, batches;
+	_Atomic int left;
+};
+
+static void alternate(struct alternating *a)
+{
+	int64_t begin = wi_now_ns(), middle;
+	weir_conn *c = pool_take(a->pool, 0);
+
+	for (int i = 0; i < BATCH; i++)
+		pool_work(c);
+	pool_put(a->pool, c);
+	middle = wi_now_ns();
+	for (int i = 0; i < BATCH; i++) {
+		c = pool_take(a->pool, 0);
+		pool_work(c);
+		pool_put(a->pool, c);
+	}
+	atomic_fetch_add(&a->held_ns, middle - begin);
+	atomic_fetch_add(&a->pooled_ns, wi_now_ns() - middle);
+	atomic_fetch_add(&a->batches, 1);
+}
+
+static void alternating(struct bench *b)
+{
+	struct alternating *a = bench_shared(b);
+	double queries;
+
+	while (bench_keep_running(b)) {
+		int64_t end;
+
+		pthread_barrier_wait(&a->start);
+		for (end = wi_now_ns() + bench_slice_ns(); wi_now_ns() < end;)
+			alternate(a);
+	}
+	if (atomic_fetch_sub(&a->left, 1) != 1)
+		return;
+	queries = (double)atomic_load(&a->batches) * BATCH;
+	bench_sum(b, "held", (double)atomic_load(&a->held_ns) / queries);
+	bench_sum(b, "pooled", (double)atomic_load(&a->pooled_ns) / queries);
+	bench_sum(b, "over", (double)atomic_load(&a->held_ns) / (double)atomic_load(&a->pooled_ns));
+}
+
+static void alternating_before(struct bench *b)
+{
+	struct alternating *a = calloc(1, sizeof(*a));
+
+	if (!a || !(a->pool = pool_open((unsigned)b->arg[0]))) {
+		bench_skip(b, "no pool");
+		free(a);
+		return;
+	}
+	pthread_barrier_init(&a->start, NULL, (unsigned)b->threads);
+	atomic_store(&a->left, b->threads);
+	bench_share(b, a);
+}
+
+static void alternating_after(struct bench *b)
+{
+	struct alternating *a = bench_shared(b);
+
+	if (!a)
+		return;
+	pool_close(a->pool);
+	pthread_barrier_destroy(&a->start);
+	free(a);
+}
+
 /* ---- cases ---- */
 
 static const struct bench_kind kind_own = {"baseline.libpq", raw_open, raw_close, own_take,
@@ -203,21 +285,36 @@ static void pool_before(struct bench *b)
 	before(b, &kind_pool, pool_work);
 }
 
-static void add(const char *name, void (*before_)(struct bench *), int threads, int connections)
+static void add(const struct bench_case *kind, int threads, int connections)
 {
-	bench_register(&(struct bench_case){.name = name,
-	                                    .body = crowd_body,
-	                                    .before = before_,
-	                                    .after = crowd_after,
-	                                    .threads = {threads},
-	                                    .arg_name = {"connections"},
-	                                    .row = {{connections}},
-	                                    .rows = 1,
-	                                    .iterations = 1});
+	struct bench_case c = *kind;
+
+	c.threads[0] = threads;
+	c.arg_name[0] = "connections";
+	c.row[0][0] = connections;
+	c.rows = 1;
+	c.iterations = 1;
+	bench_register(&c);
 }
 
 void bench_cases(void)
 {
+	static const struct bench_case libpq = {.name = "baseline.libpq/query",
+	                                        .body = crowd_body,
+	                                        .before = own_before,
+	                                        .after = crowd_after};
+	static const struct bench_case mutex = {.name = "baseline.mutex_pool/query",
+	                                        .body = crowd_body,
+	                                        .before = mutex_before,
+	                                        .after = crowd_after};
+	static const struct bench_case pool = {.name = "pool/query",
+	                                       .body = crowd_body,
+	                                       .before = pool_before,
+	                                       .after = crowd_after};
+	static const struct bench_case turns = {.name = "pool/alternating",
+	                                        .body = alternating,
+	                                        .before = alternating_before,
+	                                        .after = alternating_after};
 	static const int even[] = {1, 2, 8, 32};
 
 	url = getenv("DATABASE_URL");
@@ -226,10 +323,14 @@ void bench_cases(void)
 		exit(77);
 	}
 	for (int i = 0; i < 4; i++) {
-		add("baseline.libpq/query", own_before, even[i], even[i]);
-		add("baseline.mutex_pool/query", mutex_before, even[i], even[i]);
-		add("pool/query", pool_before, even[i], even[i]);
+		add(&mutex, even[i], even[i]);
+		add(&libpq, even[i], even[i]);
+		add(&pool, even[i], even[i]);
+		add(&turns, even[i], even[i]);
+		if (even[i] != 2)
+			continue;
+		/* Beside what they are divided by. */
+		add(&pool, 8, 2);
+		add(&mutex, 8, 2);
 	}
-	add("baseline.mutex_pool/query", mutex_before, 8, 2);
-	add("pool/query", pool_before, 8, 2);
 }

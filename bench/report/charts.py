@@ -107,8 +107,14 @@ def peers(found):
         unit = seen[bench, metric][0]["unit"]
         name = svg.duration if unit == "ns" else svg.number
         made[f"peers_{bench}"] = svg.bars(f"{bench}: {metric}", f"{metric}{'' if unit == 'ns' else ', ' + unit}",
-                                          groups, list(settings), log=True, name=name)
+                                          groups, list(settings), log=wide(groups), name=name)
     return made
+
+
+def wide(groups):
+    """Whether the bars differ so much that only a logarithmic axis shows them all."""
+    medians = [v[0] for _, values in groups for v in values if v]
+    return max(medians) > 30 * min(medians) > 0
 
 
 def middle(values):

@@ -14,6 +14,7 @@
  */
 #include <linux/futex.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -91,8 +92,9 @@ static void spin_until(int64_t ns)
 
 static void await(_Atomic uint32_t *word, uint32_t value)
 {
-	while (atomic_load_explicit(word, memory_order_acquire) != value)
-		;
+	for (int i = 0; atomic_load_explicit(word, memory_order_acquire) != value; i++)
+		if (i >= 1000)
+			sched_yield(); /* the other may need this processor */
 }
 
 /* Has the one connection, lets the sleeper ask for it, and gives it back once that one sleeps. */

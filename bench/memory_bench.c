@@ -4,10 +4,10 @@
  * that uses it? In bytes asked of the allocator table; what a connection takes that is open is in
  * server_memory_bench, as it needs a server.
  *
- *	pool/empty     an open pool with room for one connection, before anybody used it
- *	pool/slot      room for one more connection, open or not
- *	pool/thread    a thread that has used one pool: its seat there, and its share of a desk
- *	pool/thread_again   the same thread using one pool more
+ *	pool/empty             an open pool with room for one connection, before anybody used it
+ *	pool/slot              room for one more connection, open or not
+ *	pool/thread            a thread that has used one pool: its desk and its seat
+ *	pool/thread_and_pool   a thread that has used 16 pools, a pool
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,6 +19,7 @@
 
 #define SLOTS 1000
 #define THREADS 128
+#define POOLS 16
 
 static void empty(struct bench *b)
 {
@@ -48,69 +49,70 @@ static void slot(struct bench *b)
 /* ---- threads ---- */
 
 struct visit {
-	struct fake_pool *first, *second;
-	pthread_barrier_t step;
+	struct fake_pool *pool[POOLS];
+	int pools;
+	pthread_barrier_t used, over;
 };
-
-static void use(struct fake_pool *f)
-{
-	weir_conn *c;
-
-	if (weir_pool_checkout(f->pool, -1, &c, NULL) != WEIR_OK)
-		abort();
-	weir_checkin(&c);
-}
 
 static void *live(void *arg)
 {
 	struct visit *v = arg;
 
-	use(v->first);
-	pthread_barrier_wait(&v->step);
-	pthread_barrier_wait(&v->step);
-	use(v->second);
-	pthread_barrier_wait(&v->step);
-	pthread_barrier_wait(&v->step);
+	for (int i = 0; i < v->pools; i++) {
+		weir_conn *c;
+
+		if (weir_pool_checkout(v->pool[i]->pool, -1, &c, NULL) != WEIR_OK)
+			abort();
+		weir_checkin(&c);
+	}
+	pthread_barrier_wait(&v->used);
+	pthread_barrier_wait(&v->over);
 	return NULL;
 }
 
 /* All threads live at once, so that each needs a seat. */
-static void thread(struct bench *b, bool again)
+static int64_t bytes_of_threads(struct visit *v)
 {
-	struct visit v = {fake_pool_open(1), fake_pool_open(1), {{0}}};
-	int64_t start = atomic_load(&counted_bytes), first, second;
+	int64_t before = atomic_load(&counted_bytes), took;
 	pthread_t t[THREADS];
 
-	if (!v.first || !v.second)
-		abort();
-	while (bench_keep_running(b))
-		;
-	pthread_barrier_init(&v.step, NULL, THREADS + 1);
+	pthread_barrier_init(&v->used, NULL, THREADS + 1);
+	pthread_barrier_init(&v->over, NULL, THREADS + 1);
 	for (int i = 0; i < THREADS; i++)
-		if (pthread_create(&t[i], NULL, live, &v))
+		if (pthread_create(&t[i], NULL, live, v))
 			abort();
-	pthread_barrier_wait(&v.step);
-	first = atomic_load(&counted_bytes) - start;
-	pthread_barrier_wait(&v.step);
-	pthread_barrier_wait(&v.step);
-	second = atomic_load(&counted_bytes) - start - first;
-	pthread_barrier_wait(&v.step);
+	pthread_barrier_wait(&v->used);
+	took = atomic_load(&counted_bytes) - before;
+	pthread_barrier_wait(&v->over);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
-	bench_sum(b, "bytes", (double)(again ? second : first) / THREADS);
-	pthread_barrier_destroy(&v.step);
-	fake_pool_close(v.first);
-	fake_pool_close(v.second);
+	pthread_barrier_destroy(&v->used);
+	pthread_barrier_destroy(&v->over);
+	return took;
 }
 
-static void thread_first(struct bench *b)
+static void threads(struct bench *b, int pools)
 {
-	thread(b, false);
+	struct visit v = {.pools = pools};
+
+	while (bench_keep_running(b))
+		;
+	for (int i = 0; i < pools; i++)
+		if (!(v.pool[i] = fake_pool_open(1)))
+			abort();
+	bench_sum(b, "bytes", (double)bytes_of_threads(&v) / THREADS / pools);
+	for (int i = 0; i < pools; i++)
+		fake_pool_close(v.pool[i]);
 }
 
-static void thread_again(struct bench *b)
+static void one_pool(struct bench *b)
 {
-	thread(b, true);
+	threads(b, 1);
+}
+
+static void many_pools(struct bench *b)
+{
+	threads(b, POOLS);
 }
 
 void bench_cases(void)
@@ -120,8 +122,8 @@ void bench_cases(void)
 		void (*body)(struct bench *b);
 	} cases[] = {{"pool/empty", empty},
 	             {"pool/slot", slot},
-	             {"pool/thread", thread_first},
-	             {"pool/thread_again", thread_again}};
+	             {"pool/thread", one_pool},
+	             {"pool/thread_and_pool", many_pools}};
 
 	count_memory();
 	for (int i = 0; i < 4; i++)

@@ -16,6 +16,7 @@
  *	pool/turns                  a checkout and a checkin of weir's pool in each turn
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -137,8 +138,11 @@ static void take_turns(struct bench *b)
 	struct turns *t = bench_shared(b);
 
 	while (bench_keep_running(b)) {
-		while (atomic_load_explicit(&t->turn, memory_order_acquire) != b->thread)
-			;
+		/* The other needs a processor for its turn, which others may have. */
+		for (int i = 0; atomic_load_explicit(&t->turn, memory_order_acquire) != b->thread;
+		     i++)
+			if (i >= 1000)
+				sched_yield();
 		if (t->kind)
 			t->kind->put(t->pool, t->kind->take(t->pool, b->thread));
 		atomic_store_explicit(&t->turn, 1 - b->thread, memory_order_release);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a warm pair executes: counted, not timed, so that the result is the same on a busy machine.
 
-count.py PROGRAM BUDGET BUILD [--json FILE]
+count.py PROGRAM BUDGET BUILD [--functions] [--json FILE]
 count.py PROGRAM BUDGET BUILD --record
 
 PROGRAM is instruction_pairs. callgrind counts the instructions of measured_pairs, each by its
@@ -39,16 +39,19 @@ CLOCKS = re.compile(r"^(__)?(vdso_)?(clock_gettime|gettimeofday|time|clock|times
 
 
 def profile(program, word, folder):
-    """{(object, address): executions} and {function: calls}, of PAIRS pairs."""
+    """{(object, address): executions}, {function: calls} and {function: executions}, of PAIRS pairs."""
     out = pathlib.Path(folder) / f"{word}.callgrind"
     subprocess.run(["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}",
                     "--toggle-collect=measured_pairs", "--dump-instr=yes", "--compress-strings=no",
                     "--compress-pos=no", program, word, str(PAIRS)],
                    check=True, stdout=subprocess.DEVNULL)
-    executed, calls, where, called, inclusive = collections.Counter(), collections.Counter(), "", "", False
+    executed, calls, inside = collections.Counter(), collections.Counter(), collections.Counter()
+    where, function, called, inclusive = "", "", "", False
     for line in out.read_text().splitlines():
         if line.startswith("ob="):
             where = line[3:]
+        elif line.startswith("fn="):
+            function = line[3:]
         elif line.startswith("cfn="):
             called = line[4:]
         elif line.startswith("calls="):
@@ -58,8 +61,9 @@ def profile(program, word, folder):
             address, _, count = line.split()
             if not inclusive:
                 executed[where, int(address, 16)] += int(count)
+                inside[function] += int(count)
             inclusive = False
-    return executed, calls
+    return executed, calls, inside
 
 
 def disassembly(path, known={}):
@@ -79,7 +83,7 @@ def kind_of(instruction):
 
 def count(program, word, folder):
     """Everything counted, a pair; and where what should be zero is."""
-    executed, calls = profile(program, word, folder)
+    executed, calls, inside = profile(program, word, folder)
     result = {"instructions": sum(executed.values()) / PAIRS, "locked": 0.0, "syscalls": 0.0, "allocations": 0.0,
               "clocks": 0.0}
     found = []
@@ -97,7 +101,7 @@ def count(program, word, folder):
             if pattern.match(function):
                 result[kind] += times / PAIRS
                 found.append(f"{kind}: {times / PAIRS:g} times {function}")
-    return result, found
+    return result, found, inside
 
 
 def sealed(program, word):
@@ -144,6 +148,7 @@ def main():
     parser.add_argument("budget", type=pathlib.Path)
     parser.add_argument("build")
     parser.add_argument("--record", action="store_true", help="write what was counted into BUDGET")
+    parser.add_argument("--functions", action="store_true", help="also say which function executes how much")
     parser.add_argument("--json", type=pathlib.Path, help="write what was counted there")
     options = parser.parse_args()
     if lacking():
@@ -152,8 +157,10 @@ def main():
     budget, results, wrong = read_budget(options.budget, options.build), {}, []
     with tempfile.TemporaryDirectory() as folder:
         for word in WORDS:
-            results[word], found = count(options.program, word, folder)
+            results[word], found, inside = count(options.program, word, folder)
             complaints = judge(word, results[word], budget)
+            if options.functions:
+                found += [f"{times / PAIRS:7.1f} {function}" for function, times in inside.most_common()]
             print("".join(f"    {line}\n" for line in found), end="")
             wrong += complaints + [f"{word}: {told}" for told in [sealed(options.program, word)] if told]
     if options.json:

@@ -121,5 +121,5 @@ GOALS = [
            better="more") for n in (8, 32)),
     value("memory per pooled connection beyond libpq's own", "memory", "server_memory pool/connection bytes", 256, "B",
           slack=1),
-    value("memory per thread and pool", "memory", "memory pool/thread bytes", 192, "B", slack=1),
+    value("memory per thread and pool", "memory", "memory pool/thread_and_pool bytes", 192, "B", slack=1),
 ]

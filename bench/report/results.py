@@ -3,7 +3,7 @@
 
 A file is one JSON object: format, name, command, commit, date, machine, notes, rows, histograms. A
 row is one number of one case: bench, case, args, threads, metric, unit, better ("more" or "less"),
-and values, one for each repetition in order (or skipped: why). Value i of all rows of a file comes
+and values, one for each repetition in order (null: that one said nothing; or skipped: why). Value i of all rows of a file comes
 from the same run i, so a ratio is taken run by run and only then put in order: what slows the whole
 machine down for a while slows both.
 """
@@ -33,6 +33,9 @@ class Spread:
 
     @classmethod
     def of(cls, values, unit="1"):
+        values = [value for value in values if value is not None]
+        if not values:
+            raise LookupError("no value in any run")
         if len(values) >= MANY:
             low, middle, high = statistics.quantiles(values, n=4)
             return cls(middle, low, high, unit)
@@ -41,7 +44,7 @@ class Spread:
 
 def ratio(a, b):
     """Of two rows, run by run."""
-    pairs = [(x, y) for x, y in zip(a["values"], b["values"]) if y]
+    pairs = [(x, y) for x, y in zip(a["values"], b["values"]) if y and x is not None]
     if not pairs:
         raise LookupError(f"nothing to divide: {a['case']} {a['metric']} by {b['case']} {b['metric']}")
     return Spread.of([x / y for x, y in pairs])

@@ -117,13 +117,13 @@ def run_once(build, name, plan):
 class Collected:
     """Values of each row, and histograms added up, over the runs of one program."""
 
-    def __init__(self, name):
-        self.name, self.rows, self.counts, self.most, self.of = name, {}, {}, {}, {}
+    def __init__(self, name, runs):
+        self.name, self.runs, self.rows, self.counts, self.most, self.of = name, runs, {}, {}, {}, {}
 
-    def add(self, run):
+    def add(self, i, run):
         found, distributions = run
         for row, value in found:
-            self.rows.setdefault(json.dumps(row), []).append(value)
+            self.rows.setdefault(json.dumps(row), [None] * self.runs)[i] = float(f"{value:.6g}")
         for one in distributions:
             key = json.dumps([one["case"], one["args"], one["threads"], one["metric"]])
             self.of[key] = one
@@ -137,8 +137,7 @@ class Collected:
                    "metric": one["metric"], "unit": "ns", "quantiles": quantiles(counts, self.most[key])}
 
     def rows_list(self):
-        return [{**json.loads(key), "values": [float(f"{value:.6g}") for value in values]}
-                for key, values in self.rows.items()]
+        return [{**json.loads(key), "values": values} for key, values in self.rows.items()]
 
 
 def quantiles(counts, most):
@@ -156,7 +155,7 @@ def quantiles(counts, most):
 def collect(build, chosen, plan_of, say):
     """Runs all programs in turn, round by round."""
     plans = {name: plan_of(name) for name in chosen}
-    collected = {name: Collected(name) for name in chosen}
+    collected = {name: Collected(name, plans[name].runs) for name in chosen}
     for i in range(max((plan.runs for plan in plans.values()), default=0)):
         for name in chosen:
             if i >= plans[name].runs or name not in collected:
@@ -166,7 +165,7 @@ def collect(build, chosen, plan_of, say):
             if run is None:
                 del collected[name]
             else:
-                collected[name].add(run)
+                collected[name].add(i, run)
     return collected
 
 

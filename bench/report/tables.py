@@ -280,7 +280,7 @@ class Tables:
             ("an open connection to a real server, slot and driver, beyond libpq's own",
              "server_memory pool/connection bytes"),
             ("a thread that has used one pool", "memory pool/thread bytes"),
-            ("the same thread, one pool more", "memory pool/thread_again bytes"))]
+            ("a thread that has used 16 pools, a pool", "memory pool/thread_and_pool bytes"))]
         return markdown(["what", "bytes"], rows)
 
     # ---- a real server ----

@@ -39,9 +39,9 @@ static void every_bucket_is_within_its_bound(void **state)
 		size_t b = bucket_of(v);
 
 		assert_true(b < CLI_HIST_BUCKETS);
-		assert_true(top_of(b) >= v);
-		assert_true(b == 0 || top_of(b - 1) < v);
-		assert_true(top_of(b) - v <= v / 64);
+		assert_true(cli_hist_top(b) >= v);
+		assert_true(b == 0 || cli_hist_top(b - 1) < v);
+		assert_true(cli_hist_top(b) - v <= v / 64);
 	}
 }
 
@@ -49,7 +49,7 @@ static void buckets_follow_each_other_without_a_gap(void **state)
 {
 	(void)state;
 	for (size_t b = 0; b + 1 < CLI_HIST_BUCKETS; b++)
-		assert_int_equal(bucket_of(top_of(b) + 1), b + 1);
+		assert_int_equal(bucket_of(cli_hist_top(b) + 1), b + 1);
 }
 
 static void quantiles_are_those_of_a_sorted_list(void **state)

@@ -12,14 +12,17 @@
 
 #include "base/clock.h"
 #include "base/line.h"
+#include "base/rng.h"
 #include "cli/hist.h"
 
-#define SAMPLE 16 /* one in so many waits is measured where there is no work between two */
+#define QUEUE_MAX 64     /* threads that an ideal queue is computed for */
+#define SIMULATED 200000 /* checkouts of it */
+#define SAMPLE 16        /* one in so many waits is measured where there is no work between two */
 
 struct member {
 	WI_ON_NEW_LINE uint64_t done;
 	int64_t cpu_ns, switches, held_ns;
-	struct cli_hist wait, op;
+	struct cli_hist wait, hold, op;
 };
 
 struct crowd {
@@ -106,10 +109,14 @@ static void work_slice(struct crowd *c, struct member *m, int thread)
 		void *item = c->kind->take(c->pool, thread);
 
 		got = wi_now_ns();
-		if (c->shape.work)
+		if (c->shape.work) {
 			c->shape.work(item);
-		else
-			m->held_ns += hold(&c->shape, got);
+		} else {
+			int64_t held = hold(&c->shape, got);
+
+			m->held_ns += held;
+			cli_hist_add(&m->hold, held);
+		}
 		c->kind->put(c->pool, item);
 		cli_hist_add(&m->wait, got - asked);
 		if (c->shape.work)
@@ -208,15 +215,96 @@ static void tell_ideal(struct bench *b, const struct crowd *c)
 	bench_sum(b, "ideal_wait", (n - servers) / servers * h);
 }
 
+/* ---- an ideal queue with the holds as they were ---- */
+
+/* Draws holds from a histogram. */
+struct draw {
+	struct wi_rng rng;
+	uint64_t total;
+	uint64_t upto[CLI_HIST_BUCKETS]; /* how many are in this bucket and below */
+};
+
+static void draw_init(struct draw *d, const struct cli_hist *hist)
+{
+	wi_rng_seed(&d->rng, 1);
+	d->total = 0;
+	for (size_t i = 0; i < CLI_HIST_BUCKETS; i++)
+		d->upto[i] = d->total += hist->bucket[i];
+}
+
+static int64_t draw(struct draw *d)
+{
+	uint64_t which = wi_rng_next(&d->rng) % d->total;
+	size_t low = 0, high = CLI_HIST_BUCKETS - 1;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (d->upto[middle] > which)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return (int64_t)cli_hist_top(low);
+}
+
+static int earliest(const int64_t *free_at, int servers)
+{
+	int first = 0;
+
+	for (int k = 1; k < servers; k++)
+		if (free_at[k] < free_at[first])
+			first = k;
+	return first;
+}
+
+/*
+ * All threads always want one: who ends a hold joins the tail at that moment, and the head begins.
+ */
+static void simulate(struct draw *d, int threads, int servers, struct cli_hist *wait)
+{
+	int64_t since[QUEUE_MAX] = {0}, free_at[QUEUE_MAX];
+	int head = 0, waiting = threads - servers;
+
+	for (int k = 0; k < servers; k++)
+		free_at[k] = draw(d);
+	for (int i = 0; i < SIMULATED; i++) {
+		int k = earliest(free_at, servers);
+		int64_t now = free_at[k];
+
+		since[(head + waiting) % QUEUE_MAX] = now;
+		if (i > SIMULATED / 10) /* past the start, where all came at once */
+			cli_hist_add(wait, now - since[head]);
+		head = (head + 1) % QUEUE_MAX;
+		free_at[k] = now + draw(d);
+	}
+}
+
+static void tell_queue(struct bench *b, const struct crowd *c)
+{
+	static struct cli_hist wait;
+	static struct draw d;
+	int servers = (int)c->shape.connections;
+
+	if (c->member[0].hold.count == 0 || c->threads >= QUEUE_MAX || servers >= c->threads)
+		return;
+	wait = (struct cli_hist){0};
+	draw_init(&d, &c->member[0].hold);
+	simulate(&d, c->threads, servers, &wait);
+	bench_durations(b, "queue", &wait);
+}
+
 static void tell(struct bench *b, struct crowd *c)
 {
 	for (int i = 1; i < c->threads; i++) {
 		cli_hist_merge(&c->member[0].wait, &c->member[i].wait);
+		cli_hist_merge(&c->member[0].hold, &c->member[i].hold);
 		cli_hist_merge(&c->member[0].op, &c->member[i].op);
 	}
 	tell_shares(b, c);
 	tell_costs(b, c);
 	tell_ideal(b, c);
+	tell_queue(b, c);
 	bench_durations(b, "wait", &c->member[0].wait);
 	bench_durations(b, "op", &c->member[0].op);
 }

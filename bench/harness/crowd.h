@@ -13,7 +13,9 @@
  *	                               itself takes, of the crowd's threads
  *	ideal_checkouts                what connections that are always busy would do
  *	ideal_wait                     ns, each wait in an ideal queue: first come, first served, no step
- *	                               takes time
+ *	                               takes time, each hold takes as long as it should
+ *	queue_p50, ... _max            ns, the waits in an ideal queue with holds as they really were,
+ *	                               preempted ones and late timers among them
  *
  * The ideal. All threads always want one, so with n threads, s servers and holds of h each waits (n
  * - s) / s * h and all do s / h. A hold that burns processor needs one: s is the smaller of

@@ -40,10 +40,8 @@ def waits(title, y_title, series):
 
 def crowd_waits(found, label, shape):
     series = [(kind, at_tail(found.quantiles(f"crowded_pool {case}/crowd {shape} wait"))) for kind, case in KINDS]
-    ideal = found.value(f"crowded_pool pool/crowd {shape} ideal_wait").median
-    longest = max(x for _, points in series for x, *_ in points)
-    return waits(f"How long a checkout waits: {label}", "wait", series + [("ideal queue", [(2, ideal),
-                                                                                          (longest, ideal)])])
+    series.append(("ideal queue", at_tail(found.quantiles(f"crowded_pool pool/crowd {shape} queue"))))
+    return waits(f"How long a checkout waits: {label}", "wait", series)
 
 
 def open_loop(found, load):

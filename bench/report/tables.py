@@ -140,12 +140,13 @@ class Tables:
                 ("mutex pool (twin)", "warm_pair", "baseline.mutex_pool/pair"),
                 ("the core alone: take and put", "warm_pair", "core/pair"),
                 ("`weir_pool_checkout` + `weir_checkin`", "warm_pair", "pool/pair"),
+                ("the same without membarrier", "no_membarrier", "pool/pair"),
                 ("router, write, 3 hosts", "warm_router", "router/write hosts=3"),
                 ("router, read, 1 host (the primary)", "warm_router", "router/read hosts=1"),
                 ("router, read, 3 hosts", "warm_router", "router/read hosts=3"),
                 ("router, read, 8 hosts", "warm_router", "router/read hosts=8")):
-            time = f"{name} {case} threads=1 time"
-            rows.append([label, self.value(time), self.ratio(time, f"{name} baseline.malloc/64 threads=1 time")])
+            time = f"{name} {case} threads=1 cpu"
+            rows.append([label, self.value(time), self.ratio(time, f"{name} baseline.malloc/64 threads=1 cpu")])
         return markdown(["pair, one thread", "time", "in mallocs"], rows)
 
     SCALING = (("`malloc(64)` + `free`", "warm_pair baseline.malloc/64"),
@@ -172,13 +173,13 @@ class Tables:
 
     def steal(self):
         rows = []
-        malloc = "steal baseline.malloc/64 time"
+        malloc = "steal baseline.malloc/64 cpu"
         for label, case in (("own slot, nobody steals", "core/own busy=0"),
                             ("own slot, 3 other threads run", "core/own busy=3"),
                             ("each take a theft", "core/steal busy=0"),
                             ("each take a theft, 3 other threads run", "core/steal busy=3"),
                             ("mutex pool (twin)", "baseline.mutex_pool/pair")):
-            rows.append([label, self.value(f"steal {case} time"), self.ratio(f"steal {case} time", malloc)])
+            rows.append([label, self.value(f"steal {case} cpu"), self.ratio(f"steal {case} cpu", malloc)])
         return markdown(["take and put", "time", "in mallocs"], rows)
 
     def turns(self):
@@ -233,12 +234,13 @@ class Tables:
         for label, shape in CROWDS:
             for kind, case in KINDS:
                 one = f"crowded_pool {case}/crowd {shape}"
-                ideal = "" if "no hold" in label else self.ratio(f"{one} wait_p999", f"{one} ideal_wait")
+                ideal = ["", ""] if "no hold" in label else [
+                    self.ratio(f"{one} wait_p999", f"{one} {queue}") for queue in ("queue_p999", "ideal_wait")]
                 rows.append([f"{label}: {kind}"] +
-                            [self.value(f"{one} wait_{q}") for q in ("p50", "p99", "p999", "max")] + [ideal] +
+                            [self.value(f"{one} wait_{q}") for q in ("p50", "p99", "p999", "max")] + ideal +
                             [self.value(f"{one} {metric}") for metric in ("cpu", "switches")])
         return markdown(["threads on connections, hold: pool", "wait p50", "p99", "p99.9", "max",
-                         "p99.9 over the ideal wait", "processor time a checkout, beyond a burning hold",
+                         "p99.9 over the ideal queue's, holds as they were", "over the wait if all holds were even", "processor time a checkout, beyond a burning hold",
                          "context switches a checkout"], rows)
 
     def spike(self):

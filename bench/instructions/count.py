@@ -5,11 +5,11 @@
 count.py PROGRAM BUDGET BUILD [--functions] [--json FILE]
 count.py PROGRAM BUDGET BUILD --record
 
-PROGRAM is instruction_pairs. callgrind counts the instructions of measured_pairs, each by its
-address, and objdump says what they are. Judged are: the number of instructions, against BUDGET (a
-file; 2 % are allowed over it) where that knows BUILD (compiler, machine and build type, for the
-number depends on them); and that there is no locked instruction, no system call, no allocation and
-no look at a clock. callgrind hides the vdso, so a clock that is read is a system call there. The
+PROGRAM is instruction_pairs. callgrind counts the instructions below measured_pairs, each by its
+address, and objdump says what they are. Judged are: the number of instructions, the caller's own
+not counted, against BUDGET (a file; 2 % are allowed over it) where that knows BUILD (compiler,
+machine and build type, for the number depends on them); and that there is no locked instruction, no
+system call, no allocation and no look at a clock. callgrind hides the vdso, so a clock that is read is a system call there. The
 kernel is asked, too: PROGRAM runs once more without callgrind, sealed by a seccomp filter.
 
 Exit status: 0; 1 over budget or not zero; 77 (no valgrind, no objdump, not x86-64)."""
@@ -84,7 +84,8 @@ def kind_of(instruction):
 def count(program, word, folder):
     """Everything counted, a pair; and where what should be zero is."""
     executed, calls, inside = profile(program, word, folder)
-    result = {"instructions": sum(executed.values()) / PAIRS, "locked": 0.0, "syscalls": 0.0, "allocations": 0.0,
+    ours = sum(executed.values()) - inside["measured_pairs"]  # the loop and the arguments are the caller's
+    result = {"instructions": ours / PAIRS, "locked": 0.0, "syscalls": 0.0, "allocations": 0.0,
               "clocks": 0.0}
     found = []
     for (where, address), times in sorted(executed.items()):

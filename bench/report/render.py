@@ -34,7 +34,7 @@ def sections(path, level="## "):
 
 
 def peers_words(path):
-    """{bench: words with a heading, bench/case: words on a peer that is ahead}."""
+    """{bench: words with a heading, bench/case: words on a peer that is ahead, shown where it is}."""
     found = {}
     for bench, text in sections(path).items():
         title, *ahead = re.split(r"^### ahead: ", text, flags=re.M)
@@ -42,7 +42,6 @@ def peers_words(path):
         for part in ahead:
             case, _, why = part.partition("\n")
             found[f"{bench}/{case.strip()}"] = why.strip()
-            found[bench] += f"\n\n{case.strip()}: {why.strip()}"
     return found
 
 

@@ -335,19 +335,19 @@ class Tables:
     def scene(self, bench, setting, cases):
         metrics = list(dict.fromkeys(row["metric"] for rows in cases.values() for row in rows if "values" in row))
         ours = {row["metric"]: row for row in cases.get("weir", []) if "values" in row}
-        lines = []
+        lines, ahead = [], []
         for case, rows in cases.items():
             measured = {row["metric"]: row for row in rows if "values" in row}
             if not measured:
                 continue
-            self.look_ahead(bench, case, measured, ours)
+            ahead += self.ahead_words(bench, case, measured, ours)
             first = measured.get(metrics[0])
             cells = [self.median_of(measured.get(metric)) for metric in metrics]
             lines.append((order(first), [case] + cells + [ahead_by(first, ours.get(metrics[0]))]))
         text = markdown([setting] + [metric.replace("_", " ") for metric in metrics] + ["weir ahead by"],
                         [line for _, line in sorted(lines, key=lambda one: one[0])])
         skipped = [f"{case} ({rows[0]['skipped']})" for case, rows in cases.items() if "skipped" in rows[0]]
-        return text + (f"\n\nNot measured: {', '.join(skipped)}." if skipped else "")
+        return "\n\n".join([text] + ([f"Not measured: {', '.join(skipped)}."] if skipped else []) + ahead)
 
     @staticmethod
     def median_of(row):
@@ -355,14 +355,19 @@ class Tables:
             return ""
         return plain(results.Spread.of(row["values"]).median, row["unit"])
 
-    def look_ahead(self, bench, case, measured, ours):
-        if case == "weir" or NO_PEER.match(case) or f"{bench}/{case}" in self.peers_words:
-            return
-        for metric, row in measured.items():
-            if metric in ours and is_ahead(row, ours[metric]):
-                self.complaints.append(f"peers.md: no words (### ahead: {case} under ## {bench}) on {metric}, where it "
-                                       "is ahead")
-                return
+    def ahead_words(self, bench, case, measured, ours):
+        """[words on why], where a peer is ahead; a complaint where there are none."""
+        if case == "weir" or NO_PEER.match(case):
+            return []
+        metrics = [metric for metric, row in measured.items() if metric in ours and is_ahead(row, ours[metric])]
+        if not metrics:
+            return []
+        names = ", ".join(metric.replace("_", " ") for metric in metrics)
+        if f"{bench}/{case}" not in self.peers_words:
+            self.complaints.append(f"peers.md: no words (### ahead: {case} under ## {bench}) on {names}, where it is "
+                                   "ahead")
+            return []
+        return [f"{case} is ahead in {names}: {self.peers_words[f'{bench}/{case}']}"]
 
 
 NO_PEER = re.compile(r"mutex|baseline|weir-|raw-")  # twins and floors

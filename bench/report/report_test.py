@@ -63,7 +63,7 @@ class Goals(unittest.TestCase):
         self.assertTrue(more.is_worse(was, results.Spread(0.4, 0.4, 0.4)))
 
     def test_one_that_is_not_met_needs_words(self):
-        one = found(*(row(case, [value], threads=1) for case, value in
+        one = found(*(row(case, [value], "cpu") for case, value in
                       (("pool/pair", 9), ("baseline.malloc/64", 1))), name="warm_pair")
         made = tables.Tables(one, {}, {})
         made.limits()

@@ -152,5 +152,6 @@ def header(name, command, repository):
         "commit": (said(*git, "rev-parse", "--short", "HEAD") or "unknown") + ("+changes" if dirty else ""),
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
+        "load": round(os.getloadavg()[0], 1),
         "notes": [],
     }

@@ -184,10 +184,11 @@ def say(text):
 
 def record(build, chosen, folder, plan_of=lambda name: PLANS.get(name, Plan()), short=()):
     server = with_server(chosen) if "DATABASE_URL" not in os.environ else []
+    load = results.header("", "", REPOSITORY)["load"]  # of others: ours comes after
     for name, one in collect(build, [name for name in chosen if name not in server], plan_of, say).items():
         head = results.header(name, "./dev bench --record", REPOSITORY)
         results.write(folder / f"{name}.json",
-                      {**head, "rows": one.rows_list(), "histograms": list(one.histograms())})
+                      {**head, "load": load, "rows": one.rows_list(), "histograms": list(one.histograms())})
     if server:
         status = under_cluster(build, "record", "--into", str(folder), *short, *server)
         if status == SKIPPED:
@@ -304,7 +305,8 @@ def main():
         raise SystemExit(f"no bench {', '.join(sorted(unknown))}; there are: {', '.join(names(options.build))}")
     chosen = [name for name in options.names or names(options.build) if name != "instructions"]
     if options.short:
-        record(options.build, chosen, options.into, lambda name: SHORT._replace(runs=options.short))
+        record(options.build, chosen, options.into, lambda name: SHORT._replace(runs=options.short),
+               ["--short", str(options.short)])
     else:
         record(options.build, chosen, options.into)
     if not options.names or "instructions" in options.names:

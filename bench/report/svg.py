@@ -137,20 +137,23 @@ def bars(title, x_title, groups, names, log=False, one=None, name=number):
     """groups: [(label, [value or (value, least, most) or None, ...]), ...], a value for each of names; lying bars.
 
     `one` draws a line at that value: what the bars are compared with."""
-    thick, gap = 15, 14
-    height = TOP + 30 + sum(thick * len(values) + gap for _, values in groups) + BOTTOM
-    left = 250
+    thick, gap, left = 15, 14, 250
+    stacked = any(len(label) > 16 for label in names)
+    top = TOP + (18 * len(names) if stacked else 18)
+    height = top + 12 + sum(thick * len(values) + gap for _, values in groups) + BOTTOM
     shown = [v if isinstance(v, tuple) else (v, v, v) for _, values in groups for v in values if v is not None]
     least, most = bounds([u for v in shown for u in v if u > 0] + ([one] if one else []), log)
+    if log:
+        least = 10 ** math.floor(math.log10(least) + 0.1)  # a bar begins at a round number
     x = Axis(least, most, left, WIDTH - 90, log, name=name)
-    parts, y = [], TOP + 30
+    parts, y = [], top + 12
     for i, label in enumerate(names):
-        at = left + i * (WIDTH - left) / max(len(names), 1)
-        parts += [f'<rect class="s{i}" x="{at:.1f}" y="{TOP - 2}" width="11" height="11"/>',
-                  f'<text x="{at + 16:.1f}" y="{TOP + 8}">{escape(label)}</text>']
+        at, line = (left, TOP - 2 + 18 * i) if stacked else (left + i * (WIDTH - left) / len(names), TOP - 2)
+        parts += [f'<rect class="s{i % len(LIGHT)}" x="{at:.1f}" y="{line}" width="11" height="11"/>',
+                  f'<text x="{at + 16:.1f}" y="{line + 10}">{escape(label)}</text>']
     bottom = height - BOTTOM
     for tick in x.ticks():
-        parts += [f'<path class="grid" d="M{x(tick):.1f} {TOP + 20}V{bottom}"/>',
+        parts += [f'<path class="grid" d="M{x(tick):.1f} {top + 2}V{bottom}"/>',
                   f'<text x="{x(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{escape(x.name(tick))}</text>']
     for label, values in groups:
         middle = y + thick * len(values) / 2 + 4
@@ -159,7 +162,7 @@ def bars(title, x_title, groups, names, log=False, one=None, name=number):
             if v is not None:
                 value, low, high = v if isinstance(v, tuple) else (v, v, v)
                 end = x(value)
-                parts += [f'<rect class="s{i}" x="{left}" y="{y + 1}" width="{max(end - left, 1):.1f}" '
+                parts += [f'<rect class="s{i % len(LIGHT)}" x="{left}" y="{y + 1}" width="{max(end - left, 1):.1f}" '
                           f'height="{thick - 2}" fill-opacity="0.85"/>',
                           f'<path class="axis" d="M{x(low) if low > 0 or not log else left:.1f} {y + thick / 2}'
                           f'H{x(high):.1f}"/>',
@@ -167,7 +170,7 @@ def bars(title, x_title, groups, names, log=False, one=None, name=number):
             y += thick
         y += gap
     if one:
-        parts.append(f'<path class="axis" stroke-dasharray="4 3" d="M{x(one):.1f} {TOP + 20}V{bottom}"/>')
-    parts += [f'<path class="axis" d="M{left} {TOP + 20}V{bottom}H{WIDTH - 90}"/>',
+        parts.append(f'<path class="axis" stroke-dasharray="4 3" d="M{x(one):.1f} {top + 2}V{bottom}"/>')
+    parts += [f'<path class="axis" d="M{left} {top + 2}V{bottom}H{WIDTH - 90}"/>',
               f'<text x="{(left + WIDTH - 90) / 2}" y="{height - 14}" text-anchor="middle">{escape(x_title)}</text>']
     return document(title, parts, height)

@@ -87,6 +87,9 @@ class Tables:
         for (text, commit, date), names in seen.items():
             which = f" ({', '.join(sorted(names))})" if len(seen) > 1 else ""
             lines.append(f"- {text}; commit {commit}, {date}{which}")
+        loads = [one["load"] for one in self.found.files.values() if "load" in one]
+        if loads:
+            lines.append(f"- load of the machine before the benches began: {digits(min(loads))} to {digits(max(loads))}")
         return "\n".join(lines)
 
     # ---- goals ----

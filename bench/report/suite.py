@@ -212,6 +212,7 @@ def count(build, *words):
 
 
 def record_instructions(build, folder):
+    head = results.header("instructions", "./dev bench --record", REPOSITORY)  # before the budget changes
     with tempfile.TemporaryDirectory() as temporary:
         counted = pathlib.Path(temporary) / "counted.json"
         if count(build, "--record", "--json", str(counted)):
@@ -219,7 +220,6 @@ def record_instructions(build, folder):
         found = json.loads(counted.read_text())
     rows = [{"bench": "instructions", "case": word, "args": {}, "threads": 1, "metric": metric, "unit": "count",
              "better": "less", "values": [value]} for word, one in found.items() for metric, value in one.items()]
-    head = results.header("instructions", "./dev bench --record", REPOSITORY)
     results.write(folder / "instructions.json", {**head, "rows": rows, "histograms": []})
 
 

@@ -125,10 +125,10 @@ WI_INLINE uint32_t wi_cache_steal(struct wi_seat *other)
 	return wi_swap_seq(&other->cached, WI_SLOT_NONE);
 }
 
-/* Any thread: whether something seems to be kept there. */
-WI_INLINE bool wi_cache_is_filled_racy(const struct wi_seat *other)
+/* Any thread: whether something seems to be kept there; surely so while the bias is held. */
+WI_INLINE bool wi_cache_is_filled(const struct wi_seat *other)
 {
-	return wi_load_rlx(&other->cached) != WI_SLOT_NONE;
+	return wi_load_seq(&other->cached) != WI_SLOT_NONE;
 }
 
 #endif

@@ -17,7 +17,9 @@
  *   I2  if a waiter sleeps, there was a moment after it had announced itself at which no slot was
  *       idle; and every slot that became idle since was taken, or was granted, or somebody is on
  *       his way to look at it: at the latest the waiter itself, when its patience ends
- *   I3  while anybody waits the bias is revoked, so no slot goes into a cache unseen
+ *   I3  while anybody waits the bias is revoked, so no slot goes into a cache without a look, by
+ *       who
+ *       puts it, whether somebody waits
  *
  * Why I2 holds. Sleeping has four phases: try; announce; try again; sleep. Giving has three: put
  * where takers look; look for waiters; see that one of them looks, or serve him. Announce and the
@@ -39,6 +41,8 @@
 
 /* Between the looks of one who was nudged and found others faster: first, and twice each time. */
 #define LOOK_AGAIN_NS INT64_C(32000)
+/* Of the checkins that find somebody waiting, one in so many looks at the clock. */
+#define SERVE_EVERY 16
 /* However long it has waited, it looks about so often by itself. */
 #define LOOK_AT_LEAST_NS INT64_C(500000000)
 
@@ -103,7 +107,7 @@ static uint32_t search(struct wi_core *core, const struct wi_seat *mine,
 
 static uint32_t is_filled(struct wi_seat *other)
 {
-	return wi_cache_is_filled_racy(other);
+	return wi_cache_is_filled(other);
 }
 
 static void revoke(struct wi_core *core)
@@ -147,26 +151,32 @@ uint32_t wi_core_take(struct wi_core *core, struct wi_seat *mine)
 }
 
 /*
- * Pushes a slot, and sees to it that somebody who waits looks at it. NONE: it is seen to; otherwise
- * a slot that was taken out again, to be given anew.
+ * After a slot was put where takers look, and somebody waits: whether somebody will look. If not,
+ * the slot has to be taken out again and given anew.
  */
+static bool is_seen_to(struct wi_core *core)
+{
+	switch (wi_waitq_nudge(&core->waitq)) {
+	case WI_NUDGE_GIVEN:
+		return true;
+	case WI_NUDGE_HELD:
+		/* Who has the token may be stopped, and who is overdue is served. */
+		return !wi_waitq_has_overdue(&core->waitq);
+	case WI_NUDGE_NOBODY:
+		/* Somebody may have come, and found the token taken, in between. */
+		return !wi_waitq_has_waiter(&core->waitq);
+	}
+	return true;
+}
+
+/* NONE: it is seen to; otherwise a slot that was taken out again, to be given anew. */
 static uint32_t push(struct wi_core *core, struct wi_freelist *list, uint32_t slot)
 {
 	wi_freelist_push(list, &core->table, slot);
 	WI_YIELD("core.give.pushed");
-	if (!wi_waitq_is_waited(&core->waitq))
+	if (!wi_waitq_is_waited(&core->waitq) || is_seen_to(core))
 		return WI_SLOT_NONE;
-	switch (wi_waitq_nudge(&core->waitq)) {
-	case WI_NUDGE_GIVEN:
-		return WI_SLOT_NONE;
-	case WI_NUDGE_HELD:
-		/* Who has the token may be stopped, and who is overdue does not look again. */
-		return wi_waitq_has_overdue(&core->waitq) ? pop(core) : WI_SLOT_NONE;
-	case WI_NUDGE_NOBODY:
-		/* Somebody may have come, and found the token taken, in between. */
-		return wi_waitq_has_waiter(&core->waitq) ? pop(core) : WI_SLOT_NONE;
-	}
-	return WI_SLOT_NONE;
+	return pop(core);
 }
 
 /*
@@ -206,17 +216,32 @@ static void count_calm(struct wi_core *core)
 		wi_bias_restore(&core->bias);
 }
 
+/*
+ * Whether to look how long others have waited: if one says that he is overdue, and else now and
+ * then, as that one may be kept from saying so by us, on his processor. Looking costs more than the
+ * rest of a checkin.
+ */
+static bool may_serve(struct wi_core *core, struct wi_seat *mine)
+{
+	return wi_load_seq(&core->waitq.overdue) || mine->unlooked++ % SERVE_EVERY == 0;
+}
+
 void wi_core_put_pinned(struct wi_core *core, struct wi_seat *mine, uint32_t slot)
 {
-	if (wi_waitq_is_waited(&core->waitq) || !wi_cache_put_shared(mine, slot)) {
+	if (wi_waitq_is_waited(&core->waitq) && may_serve(core, mine) &&
+	    wi_waitq_grant(&core->waitq, slot, true))
+		return;
+	if (!wi_cache_put_shared(mine, slot)) {
 		give_back(core, slot);
 		return;
 	}
 	WI_YIELD("core.put.cached");
-	if (wi_likely(!wi_waitq_is_waited(&core->waitq))) {
+	if (!wi_waitq_is_waited(&core->waitq)) {
 		count_calm(core);
 		return;
 	}
+	if (is_seen_to(core))
+		return;
 	slot = wi_cache_take_shared(mine);
 	if (slot)
 		give_back(core, slot);
@@ -261,26 +286,28 @@ static void join_line(struct wi_core *core, struct wi_seat *mine, int64_t now_ns
 	revoke(core);
 }
 
-static bool is_something_listed(const struct wi_core *core)
+static bool is_something_idle(struct wi_core *core)
 {
-	return !wi_freelist_is_empty(&core->list[0]) || !wi_freelist_is_empty(&core->list[1]);
+	return !wi_freelist_is_empty(&core->list[0]) || !wi_freelist_is_empty(&core->list[1]) ||
+	       search(core, NULL, is_filled);
 }
 
 /*
  * While somebody had the token, others were not nudged for what came back: now it is their turn. It
- * may be called with a slot in hand, and takes another one out only where a nudge cannot help.
+ * may be called with a slot in hand, and takes another one out only where a nudge cannot help. The
+ * bias is held.
  */
-static void pass_on(struct wi_core *core)
+static void pass_on(struct wi_core *core, struct wi_seat *mine)
 {
 	uint32_t slot;
 
-	while (is_something_listed(core) && wi_waitq_has_waiter(&core->waitq)) {
+	while (is_something_idle(core) && wi_waitq_has_waiter(&core->waitq)) {
 		enum wi_nudge nudge = wi_waitq_nudge(&core->waitq);
 
 		if (nudge == WI_NUDGE_NOBODY)
 			continue; /* who waited has left, or another has come */
 		if (nudge == WI_NUDGE_HELD && wi_waitq_has_overdue(&core->waitq) &&
-		    (slot = pop(core)))
+		    (slot = look(core, mine)))
 			wi_core_give(core, slot);
 		return;
 	}
@@ -293,7 +320,7 @@ static void leave_line(struct wi_core *core, struct wi_seat *mine, bool had_toke
 
 	WI_YIELD("core.leave.left");
 	if (yielded || had_token)
-		pass_on(core);
+		pass_on(core, mine);
 	wi_bias_release(&core->bias);
 }
 

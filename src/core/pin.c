@@ -9,8 +9,13 @@
 
 bool wi_pin_shared(const struct wi_bias *bias, struct wi_seat *mine)
 {
-	wi_swap_seq(&mine->pin, (wi_load_rlx(&mine->pin) & ~3u) + WI_PIN_PINNED);
-	return !(wi_load_seq(&bias->word) & (WI_BIAS_CLOSED | WI_BIAS_FORKED));
+	uint32_t word = wi_load_seq(&bias->word);
+
+	if (wi_unlikely(word & WI_BIAS_NEVER)) {
+		wi_swap_seq(&mine->pin, (wi_load_rlx(&mine->pin) & ~3u) + WI_PIN_PINNED);
+		word = wi_load_seq(&bias->word);
+	}
+	return !(word & (WI_BIAS_CLOSED | WI_BIAS_FORKED));
 }
 
 static void await(const struct wi_bias *bias, const struct wi_seat *seat)

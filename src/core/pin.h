@@ -40,7 +40,10 @@ WI_INLINE uint32_t wi_pin_is(uint32_t pin)
 	return pin & (WI_PIN_STEP - 1);
 }
 
-/* Pins fully fenced, and looks at the bias again: false: the core is closed, or a parent's. */
+/*
+ * The rest of a pin that found the caches shared: fenced fully where there is no heavy fence.
+ * false: the core is closed, or a parent's.
+ */
 bool wi_pin_shared(const struct wi_bias *bias, struct wi_seat *mine);
 
 /*

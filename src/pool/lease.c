@@ -432,18 +432,13 @@ static void give_back(struct weir_conn *c, struct wi_seat *seat, uint32_t note)
 		wi_core_give(&pool->core, c->number);
 }
 
-/*
- * Whether a handle is of this very thread's own, with nothing left to put right, and the caches are
- * biased.
- */
-WI_INLINE bool is_warm(struct weir_conn *c)
+/* Whether a handle is of this very thread's own, with nothing left to put right. */
+WI_INLINE bool is_own_and_clean(struct weir_conn *c)
 {
-	struct wi_seat *seat = wi_load_rlx(&c->lender);
-	struct weir_pool *pool = c->pool;
+	const struct wi_seat *seat = wi_load_rlx(&c->lender);
 
 	return wi_likely(wi_load_rlx(&seat->owner) == wi_thread_self()) &&
-	       wi_cache_may_put(&pool->core.bias, seat) &&
-	       wi_likely(pool->look(c->link) == WI_LOOK_CLEAN);
+	       wi_likely(c->pool->look(c->link) == WI_LOOK_CLEAN);
 }
 
 /* The ends of a warm checkin that is none after all: something is noted, or the bias has gone. */
@@ -459,16 +454,41 @@ static WI_COLD void put_again(struct weir_pool *pool, struct wi_seat *seat)
 	wi_unpin(seat);
 }
 
-/* Lets go by plain stores, as the lender may. */
+/* Lets go by plain stores, as the lender may where the keeper has a heavy fence. */
+WI_INLINE void let_go_plainly(struct weir_conn *c)
+{
+	wi_store_rlx(&c->slot.lend, wi_load_rlx(&c->slot.lend) + 1);
+	wi_fence_light();
+	WI_YIELD("lease.let_go.done");
+}
+
+/* The caches are shared: false: nothing was done. */
+static WI_NOINLINE bool give_back_shared(struct weir_conn *c)
+{
+	struct wi_seat *seat = wi_load_rlx(&c->lender);
+	struct weir_pool *pool = c->pool;
+	uint32_t against = WI_BIAS_NEVER | WI_BIAS_CLOSED | WI_BIAS_FORKED;
+
+	if (wi_load_seq(&pool->core.bias.word) & against)
+		return false;
+	(void)wi_pin(&pool->core.bias, seat);
+	let_go_plainly(c);
+	if (wi_unlikely(wi_load_rlx(&c->notes)))
+		give_back(c, seat, 0);
+	else
+		wi_core_put_pinned(&pool->core, seat, c->number);
+	wi_unpin(seat);
+	return true;
+}
+
+/* The caches are biased. */
 WI_INLINE void give_back_warm(struct weir_conn *c)
 {
 	struct wi_seat *seat = wi_load_rlx(&c->lender);
 	struct weir_pool *pool = c->pool;
 	uint32_t pin = wi_pin_biased(seat);
 
-	wi_store_rlx(&c->slot.lend, wi_load_rlx(&c->slot.lend) + 1);
-	wi_fence_light();
-	WI_YIELD("lease.let_go.done");
+	let_go_plainly(c);
 	if (wi_unlikely(wi_load_rlx(&c->notes)))
 		give_back_noted(c, seat);
 	else if (wi_unlikely(!wi_cache_put(&pool->core.bias, seat, c->number)))
@@ -567,9 +587,11 @@ WI_INLINE void hand_in(struct weir_conn **handle, uint32_t note)
 	h = *handle;
 	*handle = NULL;
 	c = find(h, &count);
-	if (wi_likely(c && !note && is_warm(c)))
+	if (wi_unlikely(!c || note || !is_own_and_clean(c)))
+		hand_in_slowly(h, note);
+	else if (wi_likely(wi_cache_may_put(&c->pool->core.bias, wi_load_rlx(&c->lender))))
 		give_back_warm(c);
-	else
+	else if (!give_back_shared(c))
 		hand_in_slowly(h, note);
 }
 

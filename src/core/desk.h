@@ -39,7 +39,7 @@ extern _Thread_local struct wi_desk *wi_desk __attribute__((tls_model("initial-e
  * The rows that this thread used last, by the low bits of the core's id: all that the warm path
  * looks at. A hint of a core that is gone never matches, as uids are not used again.
  */
-#define WI_DESK_HINTS 8
+#define WI_DESK_HINTS 16
 extern _Thread_local struct wi_desk_row wi_desk_hint[WI_DESK_HINTS]
 	__attribute__((tls_model("initial-exec")));
 

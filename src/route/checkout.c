@@ -330,8 +330,7 @@ static WI_COLD weir_status checkout_cold(weir_router *r, const struct wi_wish *w
 	return checkout_slow(r, wish, timeout_ms, conn, error);
 }
 
-/* ---- the warm path ---- */
-
+/* With any wish: chooses, and takes what is idle. */
 static weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t timeout_ms,
                             weir_conn **conn, weir_error *error)
 {
@@ -350,6 +349,53 @@ static weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t 
 	            : checkout_cold(r, wish, timeout_ms, conn, error);
 }
 
+/* ---- the warm path ---- */
+
+/* No wish but the intent, in whatever way it can be had. */
+static weir_status checkout_any(weir_router *r, weir_intent intent, weir_conn **conn,
+                                weir_error *error)
+{
+	return checkout(r, &r->plain[intent], r->options.checkout_timeout_ms, conn, error);
+}
+
+static const struct wi_mark plain_mark[2] = {
+	[WEIR_WRITE] = {.role = WEIR_ROLE_PRIMARY, .reason = WEIR_REASON_WRITE},
+	[WEIR_READ] = {.role = WEIR_ROLE_REPLICA, .reason = WEIR_REASON_BALANCED},
+};
+
+/* Pinned: nothing of that host is kept for this thread, or it wants a check. */
+static WI_NOINLINE weir_status checkout_unkept(weir_router *r, weir_intent intent,
+                                               struct wi_seat *seat, struct weir_pool *pool,
+                                               struct wi_seat *its_seat, uint32_t slot,
+                                               weir_conn **conn, weir_error *error)
+{
+	*conn = wi_pool_try_cold(pool, its_seat, slot, &plain_mark[intent]);
+	if (*conn)
+		wi_seat_count(wi_desk_find(&pool->core),
+		              intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ);
+	wi_unpin(seat);
+	return *conn ? WEIR_OK : checkout_any(r, intent, conn, error);
+}
+
+/* Pinned: what this thread keeps of that host's connections. The pin goes, whatever comes of it. */
+WI_INLINE weir_status checkout_at(weir_router *r, weir_intent intent, struct wi_host *h,
+                                  struct wi_seat *seat, weir_conn **conn, weir_error *error)
+{
+	struct weir_pool *pool = h->pool;
+	struct wi_seat *its_seat;
+	struct weir_conn *c;
+	uint32_t slot;
+
+	c = wi_warm_take_kept(pool, &its_seat, &slot);
+	if (wi_unlikely(!c))
+		return checkout_unkept(r, intent, seat, pool, its_seat, slot, conn, error);
+	wi_warm_set_mark(c, &plain_mark[intent]);
+	wi_seat_count(its_seat, intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ);
+	*conn = wi_warm_lend(c, its_seat);
+	wi_unpin(seat);
+	return WEIR_OK;
+}
+
 /*
  * A thread stays for so many reads with the replica it drew, as long as a connection of its own is
  * idle there. Drawing for each costs as much as the rest of a checkout again: the next seat and
@@ -357,78 +403,67 @@ static weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t 
  */
 #define READS_A_DRAW 8
 
-/*
- * What a read's seat remembers of its last draw, in `turn`: the place, and how many reads are left.
- */
-WI_INLINE struct wi_host *reader_for(weir_router *r, const struct wi_topology *t,
-                                     struct wi_seat *seat)
+/* Pinned: by the policy, and remembered in `turn`: the place, and how many reads are left. */
+static WI_NOINLINE weir_status checkout_drawn(weir_router *r, struct wi_seat *seat,
+                                              weir_conn **conn, weir_error *error)
 {
-	uint32_t n = t->n_near ? t->n_near : t->n_readers, left = seat->turn % READS_A_DRAW;
-	uint64_t at = seat->turn / READS_A_DRAW;
+	const struct wi_topology *t = wi_topology_of(r);
+	uint32_t n = t->n_near ? t->n_near : t->n_readers, at;
 
-	if (wi_unlikely(!n || !r->plain_reads || wi_load_rlx(&r->dozing)))
-		return NULL;
-	if (r->draws && wi_likely(left && at < n)) {
-		seat->turn--;
-		return t->reader[at];
+	if (!n || !r->plain_reads || wi_load_rlx(&r->dozing)) {
+		wi_unpin(seat);
+		return checkout_any(r, WEIR_READ, conn, error);
 	}
 	at = wi_balance_pick(r->balance, t->reader, n, seat);
 	if (r->draws)
-		seat->turn = at * READS_A_DRAW + READS_A_DRAW - 1;
-	return t->reader[at];
+		seat->turn = (uint64_t)at * READS_A_DRAW + READS_A_DRAW - 1;
+	return checkout_at(r, WEIR_READ, t->reader[at], seat, conn, error);
 }
 
-/* Pinned: what this thread keeps of that host, or NULL; then wi_choose begins anew. */
-WI_INLINE struct weir_conn *take_kept(struct wi_host *h, weir_intent intent)
+/* Pinned: where the last draw went, or by a new one. */
+WI_INLINE weir_status checkout_read(weir_router *r, struct wi_seat *seat, weir_conn **conn,
+                                    weir_error *error)
 {
-	const struct wi_mark mark = {
-		.role = intent == WEIR_WRITE ? WEIR_ROLE_PRIMARY : WEIR_ROLE_REPLICA,
-		.reason = intent == WEIR_WRITE ? WEIR_REASON_WRITE : WEIR_REASON_BALANCED};
-	struct wi_seat *seat;
-	uint32_t slot;
-	struct weir_conn *c = wi_warm_take_kept(h->pool, &seat, &slot), *handle;
+	const struct wi_topology *t = wi_topology_of(r);
+	uint64_t at = seat->turn / READS_A_DRAW;
 
-	if (wi_likely(c)) {
-		wi_warm_set_mark(c, &mark);
-		handle = wi_warm_lend(c, seat);
-	} else {
-		handle = wi_pool_try_cold(h->pool, seat, slot, &mark);
-		seat = wi_desk_hinted(&h->pool->core);
-	}
-	if (wi_likely(handle))
-		wi_seat_count(seat, intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ);
-	return handle;
+	if (wi_unlikely(!r->draws || seat->turn % READS_A_DRAW == 0 || at >= t->n_drawn))
+		return checkout_drawn(r, seat, conn, error);
+	seat->turn--;
+	return checkout_at(r, WEIR_READ, t->reader[at], seat, conn, error);
 }
 
-static WI_COLD weir_status refuse_null(const weir_router *r, weir_error *error)
+static WI_COLD weir_status refuse(const weir_router *r, weir_intent intent, weir_conn **conn,
+                                  weir_error *error)
 {
-	return wi_fail(error, WEIR_INVALID, r ? "conn is NULL" : "router is NULL");
+	if (!r || !conn)
+		return wi_fail(error, WEIR_INVALID, r ? "conn is NULL" : "router is NULL");
+	*conn = NULL;
+	return wi_fail(error, WEIR_INVALID, "unknown intent %d", (int)intent);
 }
 
 weir_status weir_checkout(weir_router *r, weir_intent intent, weir_conn **conn, weir_error *error)
 {
 	struct wi_seat *seat;
-	const struct wi_topology *t;
 	struct wi_host *h;
-	uint32_t pin;
 
-	if (wi_unlikely(!r || !conn))
-		return refuse_null(r, error);
-	*conn = NULL;
-	if (wi_unlikely((unsigned)intent > WEIR_READ))
-		return wi_fail(error, WEIR_INVALID, "unknown intent %d", (int)intent);
+	if (wi_unlikely(!r || !conn || (unsigned)intent > WEIR_READ))
+		return refuse(r, intent, conn, error);
 	seat = wi_desk_hinted(&r->desk);
-	if (wi_likely(seat && wi_bias_is_whole(&r->desk.bias))) {
-		pin = wi_pin_biased(seat);
-		t = wi_topology_of(r);
-		h = intent == WEIR_WRITE ? t->primary : reader_for(r, t, seat);
-		if (wi_likely(h && wi_bias_is_whole(&r->desk.bias)))
-			*conn = take_kept(h, intent);
-		wi_unpin_from(seat, pin);
-		if (wi_likely(*conn))
-			return WEIR_OK;
+	if (wi_unlikely(!seat))
+		return checkout_any(r, intent, conn, error);
+	(void)wi_pin_biased(seat);
+	if (wi_unlikely(!wi_bias_is_whole(&r->desk.bias))) {
+		wi_unpin(seat);
+		return checkout_any(r, intent, conn, error);
 	}
-	return checkout(r, &r->plain[intent], r->options.checkout_timeout_ms, conn, error);
+	if (intent == WEIR_READ)
+		return checkout_read(r, seat, conn, error);
+	h = wi_topology_of(r)->primary;
+	if (wi_likely(h))
+		return checkout_at(r, WEIR_WRITE, h, seat, conn, error);
+	wi_unpin(seat);
+	return checkout_any(r, intent, conn, error);
 }
 
 /* Inside a read section, as the keeper that is rung may be on its way out. */
@@ -448,7 +483,7 @@ weir_status weir_checkout_with(weir_router *r, const weir_request *request, weir
 	weir_status st;
 
 	if (wi_unlikely(!r || !conn))
-		return refuse_null(r, error);
+		return refuse(r, WEIR_WRITE, conn, error);
 	*conn = NULL;
 	st = load_request(&q, request, error);
 	if (st != WEIR_OK)

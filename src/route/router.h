@@ -99,6 +99,7 @@ struct wi_topology {
 	struct wi_host *primary; /* NULL: none is known */
 	uint32_t n_readers;      /* replicas that answer */
 	uint32_t n_near;         /* of them in the router's zone */
+	uint32_t n_drawn;        /* among how many reads without a wish are drawn by lot */
 	bool settled;            /* every host has been probed at least once */
 	bool split;              /* hosts contradict each other: no standby is known to be right */
 	uint32_t timeline;       /* the primary's; 0: unknown */

@@ -65,13 +65,15 @@ static void fill(weir_router *r, struct wi_topology *t, const struct wi_judgemen
 	fill_readers(r, t, true);
 	t->n_near = t->n_readers;
 	fill_readers(r, t, false);
+	t->n_drawn = t->n_near ? t->n_near : t->n_readers;
 }
 
 static bool is_same(const struct wi_topology *a, const struct wi_topology *b)
 {
 	return a->primary == b->primary && a->n_readers == b->n_readers && a->n_near == b->n_near &&
-	       a->settled == b->settled && a->split == b->split && a->timeline == b->timeline &&
-	       a->system == b->system && memcmp(a->reader, b->reader, sizeof(a->reader)) == 0;
+	       a->n_drawn == b->n_drawn && a->settled == b->settled && a->split == b->split &&
+	       a->timeline == b->timeline && a->system == b->system &&
+	       memcmp(a->reader, b->reader, sizeof(a->reader)) == 0;
 }
 
 bool wi_topology_publish(weir_router *r, const struct wi_judgement *judgement)

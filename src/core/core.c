@@ -76,12 +76,17 @@ bool wi_core_reinit(struct wi_core *core)
 	return wi_core_init(core, core->table, core->world);
 }
 
-/* From the shared lists only. */
+/*
+ * From the shared lists only. A sweep moves slots from the first list to the second and back: who
+ * has looked into the second looks once more into the first, so as not to miss what moved past him.
+ */
 static uint32_t pop(struct wi_core *core)
 {
 	uint32_t slot = wi_freelist_pop(&core->list[0], &core->table);
 
-	return slot ? slot : wi_freelist_pop(&core->list[1], &core->table);
+	if (!slot)
+		slot = wi_freelist_pop(&core->list[1], &core->table);
+	return slot ? slot : wi_freelist_pop(&core->list[0], &core->table);
 }
 
 /* Goes through the seats that have a thread, beginning beside one's own so that thieves spread. */

@@ -41,6 +41,7 @@
 #include "base/text.h"
 #include "driver/fault.h"
 #include "driver/parameter.h"
+#include "driver/settings.h"
 
 #define KNOWN_MAX 192 /* names that a connection string may use: twice as many as there are */
 
@@ -264,50 +265,9 @@ static void say_nothing(void *arg, const char *message)
 	(void)message;
 }
 
-/* The settings that are reported and a session can change. client_encoding is asked otherwise. */
-static const char *const reported[] = {
-	"TimeZone",
-	"standard_conforming_strings",
-	"session_authorization",
-	"is_superuser",
-	"IntervalStyle",
-	"default_transaction_read_only",
-	"DateStyle",
-	"application_name",
-};
-
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 29;
-}
-
-/* Eight bytes a word, the end among them: where one text ends and the next begins counts. */
-static uint64_t mix_text(uint64_t hash, const char *text)
-{
-	uint64_t word = 0;
-
-	for (size_t i = 1;; i++) {
-		word = word << 8 | (unsigned char)*text;
-		if (!*text++)
-			return mix(hash, word);
-		if (i % sizeof(word) == 0) {
-			hash = mix(hash, word);
-			word = 0;
-		}
-	}
-}
-
 static uint64_t settings_hash(const PGconn *pg)
 {
-	uint64_t hash = mix(0, (uint64_t)PQclientEncoding(pg));
-
-	for (size_t i = 0; i < WI_ARRAY_LEN(reported); i++) {
-		const char *value = PQparameterStatus(pg, reported[i]);
-
-		hash = mix_text(hash, value ? value : "");
-	}
-	return hash;
+	return wi_settings_hash(pg, PQclientEncoding(pg), PQparameterStatus);
 }
 
 /* Throws notifications away, parsing what libpq has read; whether there were any. */

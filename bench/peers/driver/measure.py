@@ -11,7 +11,7 @@ FIRST = {
     "pair": ("time", "ns", "less"),
     "crowd": ("checkouts", "1/s", "more"),
     "query": ("queries", "1/s", "more"),
-    "request": ("queries", "1/s", "more"),
+    "request": ("requests", "1/s", "more"),
     "spike": ("spike", "ns", "less"),
 }
 

@@ -10,6 +10,7 @@ SHOWN = {
     "spike": "all us",
     "checkouts": "checkouts/s",
     "queries": "queries/s",
+    "requests": "requests/s",
     "of_raw": "of raw",
     "luck": "luck",
     "wait_p50": "p50 us",

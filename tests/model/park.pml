@@ -27,7 +27,7 @@
  * // deep: keep -DGIVERS=2 -DWAITERS=2 -DKEEP -DNO_CLOCK -DSPURIOUS=0
  * // deep: two -DGIVES=2 -DWAITERS=2 -DKEEP -DSPURIOUS=0
  * // deep: barge -DGIVES=2 -DWAITERS=2 -DKEEP -DBARGE -DSPURIOUS=0
- * // seed: NO_WAKE pair  a word changes and its owner is not woken
+ * // seed: NO_WAKE line  a word changes and its owner is not woken
  * // seed: GIVE_NO_LOOK pair  no look for waiters after the push
  * // seed: NO_LOOK pair  the waiter does not look after announcing
  * // seed: LOOK_BEFORE_ANNOUNCING pair  the waiter looks before it announces
@@ -39,7 +39,7 @@
  * // seed: NEVER_GRANT line  nobody is served by hand
  * // seed: GRANT_WITHOUT_CAS barge  a grant overwrites another
  * // seed: GRANT_IGNORES_LOSS barge  a grant that lost drops its slot
- * // seed: SETTLE_DROPS barge  of two slots that a waiter has, one is dropped
+ * // seed: SETTLE_DROPS givers  of two slots that a waiter has, one is dropped
  * // seed: NUDGE_NO_RESCAN keep  who gives the token back does not look who came meanwhile
  * // seed: LEAVE_NO_LOOK keep  who leaves with the token does not pass it on
  * // seed: ONLY_LAST_TOKEN_PASSED_ON barge  who gave the token up when overdue does not pass it on

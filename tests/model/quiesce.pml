@@ -2,9 +2,8 @@
 /*
  * Idea. A reader says by its pin that it is inside: pin, light fence, load of the published pointer, use, unpin. A
  * writer publishes another snapshot, makes a heavy fence, notes each pin it finds, and uses the old one anew when each
- * of these operations is over. A pin counts operations, and only the count tells that one is over: within one operation
- * a pin goes from TAKING to PINNED. (The count is for progress besides: a reader that is always inside again does not
- * hold the writer up.)
+ * of these operations is over. A pin counts operations, so a reader that is always inside again does not hold the writer
+ * up.
  *
  * Modelled: two readers with plain pins and store buffers (shared/tso.pml), one writer who changes between two snapshots
  * and overwrites the old one. With -DSYMMETRIC there is no membarrier: the reader pins by an exchange.
@@ -17,7 +16,6 @@
  * // seed: NO_LIGHT_FENCE membarrier  the reader loads the pointer before it is pinned
  * // seed: NOT_AWAITED membarrier  the writer does not wait
  * // seed: AWAITED_BEFORE membarrier  the writer waits before it publishes the new one
- * // seed: PINS_BY_WORD membarrier  a pin that goes from TAKING to PINNED counts as over
  * // seed: UNPINS_EARLY membarrier  the reader unpins before its last use
  * // seed: PIN_PLAINLY locked  where there is no membarrier, the reader pins by a store all the same
  */
@@ -74,11 +72,8 @@ proctype reader(byte me)
 	ended++
 }
 
-#ifdef PINS_BY_WORD
-#define OVER(t, before) (pin[t] != before)
-#else
 #define OVER(t, before) ((pin[t] & STATE) == OUT || pin[t] >> 2 != before >> 2)
-#endif
+
 inline await()
 {
 #if !defined(NO_HEAVY_FENCE) && !defined(SYMMETRIC)

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Idea. For each value the takes that got it, by the time they returned, and for each of these the
+ * put that ended it. Between a take's return and its put's invocation the value is surely held;
+ * between the put's return and the next take's invocation it is surely free.
+ */
+#include "support/history.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+static bool wrong(struct test_history *h, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static bool wrong(struct test_history *h, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(h->wrong, sizeof(h->wrong), format, args);
+	va_end(args);
+	return false;
+}
+
+/* ---- writing ---- */
+
+bool test_history_init(struct test_history *h, uint32_t lanes_max, uint32_t room)
+{
+	memset(h, 0, sizeof(*h));
+	h->lanes_max = lanes_max;
+	h->room = room;
+	h->lanes = calloc(lanes_max, sizeof(*h->lanes));
+	h->ops = calloc(room, sizeof(*h->ops));
+	return h->lanes && h->ops;
+}
+
+static void forget_order(struct test_history *h)
+{
+	free(h->takes);
+	free(h->puts);
+	free(h->first);
+	h->takes = h->puts = NULL;
+	h->first = NULL;
+	h->n_takes = h->n_puts = 0;
+}
+
+void test_history_fini(struct test_history *h)
+{
+	free(h->ops);
+	free(h->lanes);
+	forget_order(h);
+	memset(h, 0, sizeof(*h));
+}
+
+void test_history_begin(struct test_history *h, uint32_t lanes, uint32_t values)
+{
+	wi_check(lanes && lanes <= h->lanes_max);
+	h->n_lanes = lanes;
+	h->values = values;
+	h->wrong[0] = '\0';
+	forget_order(h);
+	for (uint32_t i = 0; i < lanes; i++) {
+		h->lanes[i].room = h->room / lanes;
+		h->lanes[i].ops = h->ops + (size_t)i * h->lanes[i].room;
+		h->lanes[i].n = 0;
+	}
+}
+
+struct test_op *test_op_begin(struct test_lane *lane, enum test_op_kind kind)
+{
+	struct test_op *op;
+
+	if (lane->n == lane->room)
+		return NULL;
+	op = &lane->ops[lane->n++];
+	memset(op, 0, sizeof(*op));
+	op->kind = kind;
+	op->invoked_ns = wi_now_ns();
+	return op;
+}
+
+void test_op_end(struct test_op *op)
+{
+	op->returned_ns = wi_now_ns();
+}
+
+/* ---- order ---- */
+
+static int compare(int64_t a, int64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int by_value_and_return(const void *a, const void *b)
+{
+	const struct test_op *x = *(struct test_op *const *)a, *y = *(struct test_op *const *)b;
+
+	if (x->value != y->value)
+		return x->value < y->value ? -1 : 1;
+	return compare(x->returned_ns, y->returned_ns);
+}
+
+static int by_invocation(const void *a, const void *b)
+{
+	const struct test_op *x = *(struct test_op *const *)a, *y = *(struct test_op *const *)b;
+
+	return compare(x->invoked_ns, y->invoked_ns);
+}
+
+static bool collect(struct test_history *h)
+{
+	for (uint32_t i = 0; i < h->n_lanes; i++) {
+		for (uint32_t k = 0; k < h->lanes[i].n; k++) {
+			struct test_op *op = &h->lanes[i].ops[k];
+
+			if (op->value > h->values ||
+			    (op->kind == TEST_PUT && (!op->value || !op->of)))
+				return wrong(h, "lane %u, operation %u: no such value: %u", i, k,
+				             op->value);
+			if (op->kind == TEST_TAKE && op->value)
+				h->takes[h->n_takes++] = op;
+			else if (op->kind == TEST_PUT)
+				h->puts[h->n_puts++] = op;
+		}
+	}
+	return true;
+}
+
+bool test_history_close(struct test_history *h)
+{
+	uint32_t all = 0, k = 0;
+
+	for (uint32_t i = 0; i < h->n_lanes; i++)
+		all += h->lanes[i].n;
+	h->takes = calloc((size_t)all + 1, sizeof(struct test_op *));
+	h->puts = calloc((size_t)all + 1, sizeof(struct test_op *));
+	h->first = calloc((size_t)h->values + 2, sizeof(*h->first));
+	if (!h->takes || !h->puts || !h->first)
+		return wrong(h, "no memory");
+	if (!collect(h))
+		return false;
+	qsort(h->takes, h->n_takes, sizeof(struct test_op *), by_value_and_return);
+	qsort(h->puts, h->n_puts, sizeof(struct test_op *), by_invocation);
+	for (uint32_t i = 0; i < h->n_puts; i++)
+		h->puts[i]->of->of = h->puts[i];
+	for (uint32_t v = 1; v <= h->values + 1; v++) {
+		h->first[v] = k;
+		while (k < h->n_takes && h->takes[k]->value == v)
+			k++;
+	}
+	for (uint32_t i = 1; i < h->n_takes; i++) {
+		struct test_op *before = h->takes[i - 1], *after = h->takes[i];
+
+		if (before->value != after->value)
+			continue;
+		after->last = before->of;
+		if (before->of)
+			before->of->next = after;
+	}
+	return true;
+}
+
+/* ---- one holder ---- */
+
+bool test_holds_never_overlap(struct test_history *h)
+{
+	for (uint32_t i = 0; i < h->n_puts; i++) {
+		const struct test_op *put = h->puts[i], *take = put->of;
+
+		if (take->of != put)
+			return wrong(h, "%u was put twice after one take", put->value);
+		if (take->value != put->value || put->invoked_ns < take->returned_ns)
+			return wrong(h, "%u was put, and not taken before", put->value);
+	}
+	for (uint32_t i = 1; i < h->n_takes; i++) {
+		const struct test_op *before = h->takes[i - 1], *after = h->takes[i];
+
+		if (before->value != after->value)
+			continue;
+		if (!before->of || after->returned_ns < before->of->invoked_ns)
+			return wrong(
+				h, "%u is in two hands: taken at %lld, again at %lld, put at %lld",
+				after->value, (long long)before->returned_ns,
+				(long long)after->returned_ns,
+				before->of ? (long long)before->of->invoked_ns : -1LL);
+	}
+	return true;
+}
+
+/* ---- nobody goes without while there is one ---- */
+
+/* The last take of this value that had returned by then, as an index; first - 1: none. */
+static int64_t last_take(const struct test_history *h, uint32_t value, int64_t at_ns)
+{
+	int64_t low = (int64_t)h->first[value] - 1, high = (int64_t)h->first[value + 1] - 1;
+
+	while (low < high) {
+		int64_t middle = low + (high - low + 1) / 2;
+
+		if (h->takes[middle]->returned_ns <= at_ns)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	return low;
+}
+
+/* When the value was surely free around a moment: false if it was not at that moment. */
+static bool free_around(const struct test_history *h, uint32_t value, int64_t at_ns,
+                        int64_t *from_ns, int64_t *to_ns)
+{
+	int64_t i = last_take(h, value, at_ns);
+	const struct test_op *before = i >= (int64_t)h->first[value] ? h->takes[i] : NULL;
+	const struct test_op *after = i + 1 < (int64_t)h->first[value + 1] ? h->takes[i + 1] : NULL;
+
+	if (before && !before->of)
+		return false;
+	*from_ns = before ? before->of->returned_ns : INT64_MIN;
+	*to_ns = after ? after->invoked_ns : INT64_MAX;
+	return *from_ns <= at_ns && at_ns <= *to_ns;
+}
+
+static bool may_move_another(const struct test_op *op)
+{
+	return op->kind != TEST_TAKE || op->waited;
+}
+
+/* The last operation of a lane that began by then; -1: none. */
+static int64_t last_begun(const struct test_lane *lane, int64_t at_ns)
+{
+	int64_t low = -1, high = (int64_t)lane->n - 1;
+
+	while (low < high) {
+		int64_t middle = low + (high - low + 1) / 2;
+
+		if (lane->ops[middle].invoked_ns <= at_ns)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	return low;
+}
+
+static uint32_t movers_during(const struct test_history *h, const struct test_op *call)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < h->n_lanes; i++) {
+		const struct test_lane *lane = &h->lanes[i];
+
+		if (call >= lane->ops && call < lane->ops + lane->n)
+			continue;
+		for (int64_t k = last_begun(lane, call->returned_ns);
+		     k >= 0 && lane->ops[k].returned_ns >= call->invoked_ns; k--) {
+			if (lane->ops[k].kind == TEST_SWEEP)
+				return UINT32_MAX;
+			if (may_move_another(&lane->ops[k])) {
+				n++;
+				break;
+			}
+		}
+	}
+	return n;
+}
+
+static bool fails_beside_a_free_one(struct test_history *h, const struct test_op *call)
+{
+	uint32_t free_ones = 0, which = 0, movers;
+
+	for (uint32_t v = 1; v <= h->values; v++) {
+		int64_t from_ns, to_ns;
+
+		if (free_around(h, v, call->invoked_ns, &from_ns, &to_ns) &&
+		    to_ns >= call->returned_ns) {
+			free_ones++;
+			which = v;
+		}
+	}
+	if (!free_ones || free_ones <= (movers = movers_during(h, call)))
+		return false;
+	return !wrong(
+		h,
+		"%s got nothing at %lld: %u free throughout its %lld ns (%u is one), %u may move",
+		call->deadline_ns ? "a wait" : "a try", (long long)call->returned_ns, free_ones,
+		(long long)(call->returned_ns - call->invoked_ns), which, movers);
+}
+
+bool test_nobody_fails_beside_a_free_one(struct test_history *h)
+{
+	for (uint32_t i = 0; i < h->n_lanes; i++) {
+		for (uint32_t k = 0; k < h->lanes[i].n; k++) {
+			const struct test_op *op = &h->lanes[i].ops[k];
+
+			if (op->kind == TEST_TAKE && !op->value && fails_beside_a_free_one(h, op))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* For how long the value lay free while the call slept, at most. */
+static int64_t idle_beside(const struct test_history *h, const struct test_op *sleeper,
+                           uint32_t value)
+{
+	int64_t most = 0;
+
+	for (int64_t i = last_take(h, value, sleeper->parked_ns); i < (int64_t)h->first[value + 1];
+	     i++) {
+		const struct test_op *before = i >= (int64_t)h->first[value] ? h->takes[i] : NULL;
+		const struct test_op *after =
+			i + 1 < (int64_t)h->first[value + 1] ? h->takes[i + 1] : NULL;
+		int64_t from = sleeper->parked_ns, to = sleeper->returned_ns;
+
+		if (before && before->returned_ns >= to)
+			break;
+		if (before && !before->of)
+			break;
+		if (before && before->of->returned_ns > from)
+			from = before->of->returned_ns;
+		/*
+		 * What it got itself lay there until it took it: nobody knows when, so until it
+		 * returned.
+		 */
+		if (after && after != sleeper && after->invoked_ns < to)
+			to = after->invoked_ns;
+		if (to - from > most)
+			most = to - from;
+	}
+	return most;
+}
+
+bool test_nobody_sleeps_beside_a_free_one(struct test_history *h, int64_t bound_ns)
+{
+	for (uint32_t i = 0; i < h->n_lanes; i++) {
+		for (uint32_t k = 0; k < h->lanes[i].n; k++) {
+			const struct test_op *op = &h->lanes[i].ops[k];
+
+			if (op->kind != TEST_TAKE || !op->parked_ns ||
+			    op->returned_ns - op->parked_ns <= bound_ns + op->ready_ns)
+				continue;
+			for (uint32_t v = 1; v <= h->values; v++) {
+				int64_t ns = idle_beside(h, op, v);
+
+				if (ns > bound_ns + op->ready_ns)
+					return wrong(
+						h,
+						"one slept for %lld ns beside %u, which was free",
+						(long long)ns, v);
+			}
+		}
+	}
+	return true;
+}
+
+/* ---- first come, first served ---- */
+
+/*
+ * Until when nobody had granted it anything, and it had not given up. At its deadline it gives up,
+ * and may all the same find something with its last look.
+ */
+static int64_t surely_asleep_until(const struct test_op *sleeper)
+{
+	int64_t until = sleeper->deadline_ns;
+
+	if (!sleeper->value)
+		return until;
+	if (!sleeper->last)
+		return INT64_MIN;
+	return sleeper->last->invoked_ns < until ? sleeper->last->invoked_ns : until;
+}
+
+/* Who had slept for longer than the patience when the put began, and slept on when it had ended. */
+static const struct test_op *longest_asleep(const struct test_history *h, const struct test_op *put,
+                                            int64_t patience_ns, uint32_t *cursor)
+{
+	const struct test_op *elder = NULL;
+
+	for (uint32_t i = 0; i < h->n_lanes; i++) {
+		const struct test_lane *lane = &h->lanes[i];
+		const struct test_op *op;
+
+		while (cursor[i] + 1 < lane->n &&
+		       lane->ops[cursor[i] + 1].invoked_ns <= put->invoked_ns)
+			cursor[i]++;
+		op = &lane->ops[cursor[i]];
+		if (cursor[i] < lane->n && op->kind == TEST_TAKE && op->parked_ns &&
+		    (patience_ns < 0  ? op->parked_ns
+		     : op->overdue_ns ? op->overdue_ns
+		                      : INT64_MAX) <= put->invoked_ns &&
+		    put->returned_ns < surely_asleep_until(op) &&
+		    (!elder || op->parked_ns < elder->parked_ns))
+			elder = op;
+	}
+	return elder;
+}
+
+/* Whether the putter may have chosen the seat when somebody sat there who had come before. */
+static bool was_meant_for_an_earlier_wait(const struct test_history *h, const struct test_op *put,
+                                          const struct test_op *elder)
+{
+	for (uint32_t i = 0; i < h->n_lanes; i++) {
+		const struct test_lane *lane = &h->lanes[i];
+
+		for (int64_t k = last_begun(lane, put->returned_ns);
+		     k >= 0 && lane->ops[k].returned_ns >= put->invoked_ns; k--) {
+			const struct test_op *op = &lane->ops[k];
+
+			if (op->kind == TEST_TAKE && op->waited && op->seat == put->next->seat &&
+			    op->invoked_ns <= elder->parked_ns)
+				return true;
+		}
+	}
+	return false;
+}
+
+bool test_sleepers_are_served_in_order(struct test_history *h, int64_t patience_ns)
+{
+	uint32_t *cursor = calloc(h->n_lanes, sizeof(*cursor));
+	bool ok = cursor != NULL;
+
+	for (uint32_t i = 0; ok && i < h->n_puts; i++) {
+		const struct test_op *put = h->puts[i];
+		const struct test_op *elder = longest_asleep(h, put, patience_ns, cursor);
+
+		if (!elder || (put->next && put->next->invoked_ns <= elder->parked_ns))
+			continue;
+		if (put->next && was_meant_for_an_earlier_wait(h, put, elder))
+			continue;
+		ok = wrong(
+			h,
+			"%u was put at %lld and taken by one who came at %lld; one slept since %lld",
+			put->value, (long long)put->invoked_ns,
+			put->next ? (long long)put->next->invoked_ns : -1LL,
+			(long long)elder->parked_ns);
+	}
+	free(cursor);
+	return ok;
+}
+
+/* ---- deadlines, wakes ---- */
+
+static int64_t lateness(const struct test_op *op)
+{
+	return op->returned_ns - (op->deadline_ns ? op->deadline_ns : op->invoked_ns);
+}
+
+bool test_deadlines_are_kept(struct test_history *h, int64_t slack_ns)
+{
+	for (uint32_t i = 0; i < h->n_lanes; i++) {
+		for (uint32_t k = 0; k < h->lanes[i].n; k++) {
+			const struct test_op *op = &h->lanes[i].ops[k];
+			int64_t late = lateness(op);
+
+			if (op->kind != TEST_TAKE)
+				continue;
+			if (!op->value && op->deadline_ns && late < 0)
+				return wrong(h, "a wait gave up %lld ns before its deadline",
+				             (long long)-late);
+			if (late > slack_ns + (op->parked_ns ? op->ready_ns : WI_SEC))
+				return wrong(
+					h,
+					"%s ended %lld ns too late, %s; %lld ns without a processor",
+					op->deadline_ns ? "a wait" : "a try", (long long)late,
+					op->value ? "with a value" : "without",
+					(long long)op->ready_ns);
+		}
+	}
+	return true;
+}
+
+bool test_a_put_wakes_at_most_one(struct test_history *h)
+{
+	for (uint32_t i = 0; i < h->n_puts; i++)
+		if (h->puts[i]->wakes > 1)
+			return wrong(h, "a put woke %u", h->puts[i]->wakes);
+	return true;
+}
+
+/* ---- facts ---- */
+
+static void add_take(const struct test_op *op, struct test_history_facts *f)
+{
+	int64_t late = lateness(op) - op->ready_ns;
+
+	f->takes++;
+	f->failures += !op->value;
+	f->waits += op->waited;
+	f->sleeps += op->parked_ns != 0;
+	if (op->value && op->waited && op->returned_ns - op->invoked_ns > f->longest_ns)
+		f->longest_ns = op->returned_ns - op->invoked_ns;
+	if (late > f->latest_ns)
+		f->latest_ns = late;
+}
+
+void test_history_add_facts(const struct test_history *h, struct test_history_facts *f)
+{
+	uint32_t *cursor = calloc(h->n_lanes, sizeof(*cursor));
+
+	f->histories++;
+	f->puts += h->n_puts;
+	for (uint32_t i = 0; i < h->n_lanes; i++)
+		for (uint32_t k = 0; k < h->lanes[i].n; k++)
+			if (h->lanes[i].ops[k].kind == TEST_TAKE)
+				add_take(&h->lanes[i].ops[k], f);
+	for (uint32_t i = 0; cursor && i < h->n_puts; i++) {
+		const struct test_op *put = h->puts[i];
+		const struct test_op *elder = longest_asleep(h, put, -1, cursor);
+
+		f->overtakings += elder && put->next && put->next->invoked_ns > elder->parked_ns;
+	}
+	free(cursor);
+}
+
+void test_history_print(const char *name, bool paused, const struct test_history_facts *f)
+{
+	printf("%-24s %s %2llu histories %7llu takes %6llu failed %6llu waited %6llu slept "
+	       "%5llu overtakings, longest %.1f ms, %.1f ms late\n",
+	       name, paused ? "paused" : "      ", (unsigned long long)f->histories,
+	       (unsigned long long)f->takes, (unsigned long long)f->failures,
+	       (unsigned long long)f->waits, (unsigned long long)f->sleeps,
+	       (unsigned long long)f->overtakings, (double)f->longest_ns / 1e6,
+	       (double)f->latest_ns / 1e6);
+}

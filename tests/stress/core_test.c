@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The core under many threads that come and go, with pauses in the marked windows; and with one
- * thread stopped for good in each of them, while the others go on.
- */
+/* The core under many threads that come and go, with pauses in the marked windows. */
 #include "core/core.h"
 
 #include <setjmp.h>
@@ -154,71 +151,11 @@ static void generations_lose_and_share_nothing(void **state)
 	printf("%llu holds\n", (unsigned long long)counted);
 }
 
-/* ---- a thread that is stopped for good ---- */
-
-static struct test_stop stop;
-
-static bool is_over(void)
-{
-	return wi_load_acq(&stop.state) == 2;
-}
-
-/* While the first thread stands still, the second uses slots as before, and so do all others. */
-static void one_is_stopped(struct test_thread *self)
-{
-	int64_t patience = wi_now_ns() + 2 * WI_SEC;
-
-	if (self->number == 0) {
-		(void)wi_desk_seat(&core);
-		test_stop_arm(&stop);
-	}
-	if (self->number != 1) {
-		while (!is_over())
-			use(self);
-		test_stop_arm(NULL);
-		return;
-	}
-	/* Some points are passed only when chance will have it. */
-	while (wi_load_acq(&stop.state) != 1 && wi_now_ns() < patience)
-		use(self);
-	self->count[1] = wi_load_acq(&stop.state) == 1;
-	self->count[0] = 0;
-	for (int i = 0; self->count[1] && i < 2000; i++)
-		use(self);
-	if (self->count[1] && self->count[0] < 500)
-		test_wrong(self, "only %d of 2000 tries got a slot", (int)self->count[0]);
-	test_stop_release(&stop);
-}
-
-static void a_thread_that_is_stopped_anywhere_holds_up_nobody(void **state)
-{
-	static const char *const points[] = {
-		"freelist.push.next",  "freelist.pop.next",      "cache.take.seen",
-		"cache.steal.seen",    "core.give.pushed",       "core.put.cached",
-		"core.wait.announced", "waitq.announce.counted", "waitq.decide.chosen",
-	};
-	struct test_thread reports[8];
-	int reached = 0;
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
-		stop = (struct test_stop){.point = points[i], .visit = 3};
-		test_threads_run(8, one_is_stopped, NULL, -1, reports);
-		if (test_first_wrong(reports, 8))
-			fail_msg("stopped at %s: %s", points[i], test_first_wrong(reports, 8));
-		reached += (int)reports[1].count[1];
-		assert_int_equal(idle(), SLOTS);
-	}
-	assert_true(reached >= 7);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(generations_lose_and_share_nothing, set_up,
 	                                        tear_down),
-		cmocka_unit_test_setup_teardown(a_thread_that_is_stopped_anywhere_holds_up_nobody,
-	                                        set_up, tear_down),
 	};
 
 	test_watchdog(250, "stress.core");

@@ -130,6 +130,9 @@ static void exactly_one_of_thief_and_owner_gets_it(void **state)
 	for (size_t i = 0; i < WI_ARRAY_LEN(races); i++) {
 		now_racing = &races[i];
 		set_up(state);
+		/* Where there is no membarrier, no take is biased. */
+		if (now_racing->owner_stops && !now_racing->revoked && !wi_bias_is_whole(&bias))
+			continue;
 		if (now_racing->revoked)
 			wi_bias_revoke(&bias);
 		between = (struct test_stop){.point = now_racing->point, .visit = 1};

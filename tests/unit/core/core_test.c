@@ -512,11 +512,17 @@ static void a_giver_looks_again_after_it_pushed(void **state)
 	assert_int_equal(drain(), 1);
 }
 
+/* Where there is no membarrier, nobody comes by the window of a biased put. */
+static const char *after_a_put(void)
+{
+	return wi_bias_is_whole(&core.bias) ? "cache.put.cached" : "core.put.cached";
+}
+
 /* The bias is gone: the slot is taken back, and handed over to one who has waited so long. */
 static void a_putter_looks_again_after_it_cached(void **state)
 {
 	(void)state;
-	run_script("cache.put.cached", put_1, announce_without_looking);
+	run_script(after_a_put(), put_1, announce_without_looking);
 	assert_int_equal(both[0].count[2], WI_GRANTED);
 	assert_int_equal(wi_waitq_outcome(late).value, 1);
 	leave_the_line();
@@ -541,7 +547,7 @@ static void a_putter_nudges_after_it_cached_where_all_exchange(void **state)
 static void a_waiter_steals_what_a_putter_has_just_cached(void **state)
 {
 	(void)state;
-	run_script("cache.put.cached", put_1, wait_not_at_all);
+	run_script(after_a_put(), put_1, wait_not_at_all);
 	assert_int_equal(both[1].count[0], 1);
 	wi_bias_revoke(&core.bias);
 	run_script("core.put.cached", put_1, wait_not_at_all);

@@ -252,8 +252,8 @@ static void stop_at(const char *point, int visit)
 /* Where there is no membarrier, nobody comes by the windows of a biased core. */
 static bool is_of_bias(const char *point)
 {
-	return strcmp(point, "bias.revoke.fenced") == 0 || strcmp(point, "cache.put.cached") == 0 ||
-	       strcmp(point, "cache.take.seen") == 0;
+	return strcmp(point, "bias.revoke.fenced") == 0 || strcmp(point, "cache.put.alone") == 0 ||
+	       strcmp(point, "cache.put.cached") == 0 || strcmp(point, "cache.take.seen") == 0;
 }
 
 static void a_thread_that_is_stopped_anywhere_holds_up_nobody(void **state)

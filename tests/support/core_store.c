@@ -30,7 +30,8 @@ static bool take(struct test_op *op, int64_t timeout_ns)
 		slot = o.verdict == WI_GRANTED ? o.value : WI_SLOT_NONE;
 	}
 	op->value = slot;
-	uses[slot] += slot != WI_SLOT_NONE;
+	if (slot)
+		uses[slot]++;
 	return true;
 }
 

@@ -109,7 +109,7 @@ def main():
     if unknown or len(set(names)) != len(names):
         sys.exit(f"mutate: not in the table, or twice: {unknown}")
     table = [row for row in mutations.TABLE
-             if (not wish.quick or row[0] in mutations.QUICK) and (not wish.words or
+             if (not wish.quick or wish.words or row[0] in mutations.QUICK) and (not wish.words or
                                                                     any(w in row[0] for w in wish.words))]
     bad = 0
     width = max(len(row[0]) for row in table)

@@ -241,20 +241,18 @@ TABLE = [
 """, "queue"),
     ("grant: keeps to a lost race", "core/waitq.c", """\
 		if (decide(first.seat, WI_GRANTED, slot)) {
-			q->world->wake(&first.seat->word);
+			serve(q, first.seat, now_ns);
 			return true;
 		}
 """, """\
 		(void)decide(first.seat, WI_GRANTED, slot);
-		q->world->wake(&first.seat->word);
+		serve(q, first.seat, now_ns);
 		return true;
 """, "queue"),
     ("grant: no wake", "core/waitq.c", """\
-		if (decide(first.seat, WI_GRANTED, slot)) {
-			q->world->wake(&first.seat->word);
+			serve(q, first.seat, now_ns);
 			return true;
 """, """\
-		if (decide(first.seat, WI_GRANTED, slot)) {
 			return true;
 """, "queue"),
     ("grant: does not publish the slot", "core/waitq.c", """\
@@ -331,20 +329,17 @@ TABLE = [
 	uint32_t word = wi_load_rlx(&seat->word);
 """, "queue"),
     ("overdue: not said", "core/core.c", """\
-		wi_waitq_say_overdue(q, mine);
+	if (!v->overdue)
+		wi_waitq_say_overdue(&core->waitq, mine);
 """, "", "queue"),
     ("overdue: no look after it was said", "core/core.c", """\
-		v->until_ns = v->deadline_ns;
-		return look(core, mine);
+		v->nap_ns = WI_PATIENCE_NS;
+	return nap_and_look(core, mine, now_ns, v);
 """, """\
-		v->until_ns = v->deadline_ns;
-		return WI_SLOT_NONE;
-""", "queue"),
-    ("overdue: the token is kept", "core/core.c", """\
-		(void)wi_waitq_yield_token(q, mine);
-		v->until_ns = v->deadline_ns;
-""", """\
-		v->until_ns = v->deadline_ns;
+		v->nap_ns = WI_PATIENCE_NS;
+	v->until_ns = now_ns + v->nap_ns;
+	v->nap_ns *= 2;
+	return WI_SLOT_NONE;
 """, "queue"),
     ("token: given up in the word only", "core/waitq.c", """\
 	WI_YIELD("waitq.yield.unsaid");
@@ -358,9 +353,12 @@ TABLE = [
 }
 """, "queue"),
     ("token: given up, and no look after", "core/core.c", """\
-	if (wi_waitq_leave(&core->waitq, mine)) {
+	if (yielded || had_token)
+		pass_on(core);
 """, """\
-	if (wi_waitq_leave(&core->waitq, mine) && !core) {
+	(void)yielded;
+	(void)had_token;
+	(void)pass_on;
 """, "queue"),
     # ---- shutting, sweeping, ending ----
     ("shut: who waits is not refused", "core/core.c", """\

@@ -85,6 +85,12 @@ static void bring_two(void)
 	scene_bring(2);
 }
 
+static void put_two(void)
+{
+	scene_bring_to_cache(1);
+	scene_bring_to_cache(2);
+}
+
 static void bring_late(void)
 {
 	sched_sleep_until(sched_now() + WI_MS);
@@ -212,12 +218,29 @@ static const struct sched_scenario scenarios[] = {
 		.random = 20000,
 	},
 	{
+		.name = "two_wait_two_are_put",
+		.set_up = none,
+		.thread = {{"A", put_two}, {"B", get_put}, {"C", get_put}},
+		USUAL,
+		.bounds = {.switches = 2, .looks = 1, .ticks = 1, .total = 2},
+		.random = 20000,
+	},
+	{
 		.name = "one_leaves_two_come",
 		.set_up = none,
 		.thread = {{"A", bring_two}, {"B", get_briefly_put}, {"C", get_put}},
 		USUAL,
 		.bounds = {.switches = 2, .looks = 1, .ticks = 1, .total = 2},
 		.random = 20000,
+	},
+	{
+		.name = "overdue_beside_the_token",
+		.set_up = one_in_cache,
+		.thread = {{"A", take_put_twice}, {"B", get_put}, {"C", get_put}},
+		USUAL,
+		.bounds = {.switches = 2, .ticks = 2, .total = 3},
+		.most = 50000,
+		.random = 50000,
 	},
 	{
 		.name = "refuse_against_wait",

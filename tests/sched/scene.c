@@ -268,9 +268,9 @@ void scene_others_went_on(void)
 }
 
 /*
- * Whether a waiter is on its way: awake; or it was told to look, found nothing, and naps for a
- * while before it looks again. Its naps begin short, and none is much longer than what it has
- * waited.
+ * Whether a waiter is on its way: awake; or it was told to look, found nothing, and naps for a while
+ * before it looks again. Its naps begin short, and none is much longer than what it has waited. Who
+ * sleeps past his patience beside an idle slot should have been handed it.
  */
 static bool looks_again(const struct wi_seat *waiter, int64_t announced_ns)
 {
@@ -278,6 +278,8 @@ static bool looks_again(const struct wi_seat *waiter, int64_t announced_ns)
 
 	if (!sched_sleeps_on(&waiter->word, &since_ns, &until_ns))
 		return true;
+	if (since_ns - announced_ns >= WI_PATIENCE_NS)
+		sched_fail("somebody who is overdue sleeps beside an idle slot");
 	return until_ns - since_ns <= since_ns - announced_ns + SHORTEST_NAPS_NS;
 }
 
@@ -293,6 +295,6 @@ void scene_nobody_forgotten(void)
 			if (wi_load_rlx(&g->waiting) >> b & 1)
 				somebody_looks |=
 					looks_again(&g->seat[b], wi_load_rlx(&g->since[b]));
-	if (!somebody_looks || wi_load_rlx(&scene_core->waitq.overdue))
+	if (!somebody_looks)
 		sched_fail("somebody sleeps beside an idle slot");
 }

@@ -268,9 +268,9 @@ void scene_others_went_on(void)
 }
 
 /*
- * Whether a waiter is on its way: awake; or it was told to look, found nothing, and naps for a while
- * before it looks again. Its naps begin short, and none is much longer than what it has waited. Who
- * sleeps past his patience beside an idle slot should have been handed it.
+ * Whether a waiter is on its way: awake; or it was told to look, found nothing, and naps for a
+ * while before it looks again. Its naps begin short, and none is much longer than what it has
+ * waited. Who sleeps past his patience beside an idle slot should have been handed it.
  */
 static bool looks_again(const struct wi_seat *waiter, int64_t announced_ns)
 {

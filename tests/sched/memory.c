@@ -172,7 +172,7 @@ static struct word *word_at(const volatile void *at, unsigned size)
 	memset(w, 0, sizeof(*w));
 	w->at = a;
 	w->size = (uint8_t)size;
-	w->value[0].bits = raw_read(at, size);
+	w->value[0].bits = size ? raw_read(at, size) : 0;
 	w->contended = class_of(a)->contended;
 	for (int f = 0; f < FIBRES; f++)
 		e->fibre[f].view.at[e->words] = e->fibre[f].brought.at[e->words] = 0;
@@ -208,6 +208,8 @@ static struct word *touch(const volatile void *at, unsigned size, bool writes)
 
 	if (w->dead)
 		sched_fail("memory that was freed is used");
+	if (!w->size) /* it was named before it was used */
+		w->size = (uint8_t)size;
 	if (w->size != size)
 		sched_fail("a word is used with %u and %u bytes", w->size, size);
 	bits = raw_read(at, size);
@@ -531,7 +533,7 @@ void sched_use(uint64_t *data, const char *what)
 
 const char *memory_name(const volatile void *word)
 {
-	const struct word *w = word_at(word, 4);
+	const struct word *w = word_at(word, 0);
 	static char address[32];
 
 	if (w->name[0])
@@ -548,6 +550,6 @@ void sched_name(const volatile void *word, const char *format, ...)
 	if (!e->trace)
 		return;
 	va_start(args, format);
-	vsnprintf(word_at(word, 4)->name, sizeof(e->word[0].name), format, args);
+	vsnprintf(word_at(word, 0)->name, sizeof(e->word[0].name), format, args);
 	va_end(args);
 }

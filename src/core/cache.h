@@ -114,12 +114,13 @@ WI_INLINE bool wi_cache_put_shared(struct wi_seat *mine, uint32_t slot)
  */
 WI_INLINE uint32_t wi_cache_steal(struct wi_seat *other)
 {
+	/* First the slot: with it comes the pin of who put it there, not an older one. */
+	if (wi_load_seq(&other->cached) == WI_SLOT_NONE)
+		return WI_SLOT_NONE;
 	/* [pin:A2] sees what the owner's last take left; pairs with R1 R2 R3. */
 	if (wi_pin_is(wi_load_acq(&other->pin)) == WI_PIN_TAKING)
 		return WI_SLOT_NONE;
 	WI_YIELD("cache.steal.out");
-	if (wi_load_seq(&other->cached) == WI_SLOT_NONE)
-		return WI_SLOT_NONE;
 	WI_YIELD("cache.steal.seen");
 	/* [cache:A2] as A1, for a thief; pairs with R1 R2. */
 	return wi_swap_seq(&other->cached, WI_SLOT_NONE);

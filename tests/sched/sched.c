@@ -510,6 +510,7 @@ void engine_pick_next(void)
 {
 	struct engine *e = sched_engine;
 
+	e->step++; /* another point than the one before the thread went to sleep */
 	count_step();
 	for (;;) {
 		struct option option[OPTIONS_MAX], *o;

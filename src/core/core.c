@@ -161,17 +161,22 @@ uint32_t wi_core_take(struct wi_core *core, struct wi_seat *mine)
  */
 static bool is_seen_to(struct wi_core *core)
 {
-	switch (wi_waitq_nudge(&core->waitq)) {
-	case WI_NUDGE_GIVEN:
-		return true;
-	case WI_NUDGE_HELD:
-		/* Who has the token may be stopped, and who is overdue is served. */
-		return !wi_waitq_has_overdue(&core->waitq);
-	case WI_NUDGE_NOBODY:
-		/* Somebody may have come, and found the token taken, in between. */
-		return !wi_waitq_has_waiter(&core->waitq);
+	for (;;) {
+		switch (wi_waitq_nudge(&core->waitq)) {
+		case WI_NUDGE_GIVEN:
+			return true;
+		case WI_NUDGE_HELD:
+			/* Who has the token may be stopped, and who is overdue is served. */
+			return !wi_waitq_has_overdue(&core->waitq);
+		case WI_NUDGE_NOBODY:
+			/*
+			 * Somebody may have come in between, and another, who saw the token taken,
+			 * may have left a slot to us, in his own cache: whoever came has to look.
+			 */
+			if (!wi_waitq_has_waiter(&core->waitq))
+				return true;
+		}
 	}
-	return true;
 }
 
 /* NONE: it is seen to; otherwise a slot that was taken out again, to be given anew. */

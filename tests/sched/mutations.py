@@ -146,9 +146,9 @@ TABLE = [
 	wi_store_rel(&mine->pin, (wi_load_rlx(&mine->pin) & ~3u) + WI_PIN_PINNED);
 """, "close"),
     ("pin: comes in though the core is closed", "core/pin.c", """\
-	return !(wi_load_seq(&bias->word) & (WI_BIAS_CLOSED | WI_BIAS_FORKED));
+	return !(word & (WI_BIAS_CLOSED | WI_BIAS_FORKED));
 """, """\
-	(void)bias;
+	(void)word;
 	return true;
 """, "close"),
     ("awaiting pins: does not wait", "core/pin.c", """\
@@ -190,21 +190,22 @@ TABLE = [
 	uint32_t top""", "queue"),
     # ---- giving ----
     ("give: no look after the push", "core/core.c", """\
-	if (!wi_waitq_is_waited(&core->waitq))
+	if (!wi_waitq_is_waited(&core->waitq) || is_seen_to(core))
 		return WI_SLOT_NONE;
-	switch""", """\
-	if (core)
-		return WI_SLOT_NONE;
-	switch""", "queue"),
-    ("give: token held: trusts it though somebody is overdue", "core/core.c", """\
-		return wi_waitq_has_overdue(&core->waitq) ? pop(core) : WI_SLOT_NONE;
+	return pop(core);
 """, """\
-		return WI_SLOT_NONE;
+	return WI_SLOT_NONE;
+""", "queue"),
+    ("give: token held: trusts it though somebody is overdue", "core/core.c", """\
+			return !wi_waitq_has_overdue(&core->waitq);
+""", """\
+			return true;
 """, "queue"),
     ("give: nobody found: does not look again", "core/core.c", """\
-		return wi_waitq_has_waiter(&core->waitq) ? pop(core) : WI_SLOT_NONE;
+			if (!wi_waitq_has_waiter(&core->waitq))
+				return true;
 """, """\
-		return WI_SLOT_NONE;
+			return true;
 """, "queue"),
     ("give: waiters counted without order", "core/waitq.c", """\
 	return wi_load_seq(&q->count) != 0;
@@ -213,7 +214,7 @@ TABLE = [
 """, "queue"),
     ("shared put: no look at the waiters after", "core/core.c", """\
 	WI_YIELD("core.put.cached");
-	if (wi_likely(!wi_waitq_is_waited(&core->waitq))) {
+	if (!wi_waitq_is_waited(&core->waitq)) {
 """, """\
 	if (core) {
 """, "queue"),
@@ -354,7 +355,7 @@ TABLE = [
 """, "queue"),
     ("token: given up, and no look after", "core/core.c", """\
 	if (yielded || had_token)
-		pass_on(core);
+		pass_on(core, mine);
 """, """\
 	(void)yielded;
 	(void)had_token;

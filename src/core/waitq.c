@@ -274,8 +274,12 @@ bool wi_waitq_grant(struct wi_waitq *q, uint32_t slot, bool only_overdue)
 	while ((first = find_oldest(q)).seat) {
 		int64_t now_ns = q->world->now();
 
+		/*
+		 * Patience grows and shrinks: a younger one may be overdue, and then the oldest is
+		 * served for it, or givers would go round in circles until he says so himself.
+		 */
 		if (only_overdue && !first.overdue &&
-		    now_ns - first.since_ns < wi_waitq_patience(q))
+		    now_ns - first.since_ns < wi_waitq_patience(q) && !wi_waitq_has_overdue(q))
 			return false;
 		if (decide(first.seat, WI_GRANTED, slot)) {
 			serve(q, first.seat, now_ns);

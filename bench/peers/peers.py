@@ -145,9 +145,10 @@ def measure_all(options, scenes, cases, built):
 
 
 def write(options, results):
-    name = "peers-quick" if options.quick else "peers"
-    path = os.path.join(ROOT, "build", "results", name + ".json")
-    one = report.header(name, "./dev peers" + (" --quick" if options.quick else ""), ROOT)
+    """All of it is a result to be recorded; a part of it, or a short one, is put elsewhere."""
+    is_all = not (options.quick or options.peer or options.scene)
+    path = os.path.join(ROOT, "build", *(("results", "peers.json") if is_all else ("peers", "part.json")))
+    one = report.header("peers", "./dev peers", ROOT)
     one["notes"].append(
         f"{options.rounds} rounds over all cases, {options.seconds:g} s each after a warm-up"
     )

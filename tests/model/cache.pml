@@ -8,8 +8,9 @@
  *
  * Modelled: THREADS that take, or else wait, and put, ROUNDS times; all are owners and thieves and waiters in turn; any
  * put may find the time come to restore the bias. SLOTS slots, with WARM the first one is in the cache of thread 0; with
- * HOLD_TWO each takes a second one; with RESIZE a keeper (the last thread) sweeps slots out of caches and list meanwhile and gives them
- * back later; with SYMMETRIC there is no membarrier. No slot is lent twice, none is lost, nobody sleeps for ever.
+ * HOLD_TWO each takes a second one; with RESIZE the last thread is a keeper that sweeps slots out of caches and list and
+ * gives them back later; with SYMMETRIC there is no membarrier. No slot is lent twice, none is lost, nobody sleeps for
+ * ever.
  *
  * Bounds: as the runs say, DEPTH stores a buffer. By hand: run.py cache [--deep], or, for one of them,
  *   spin -a FLAGS cache.pml && gcc -O2 -DSAFETY -DNOCLAIM -DCOLLAPSE -DVECTORSZ=2048 -o pan pan.c && ./pan -m2000000

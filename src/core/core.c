@@ -17,9 +17,8 @@
  *   I2  if a waiter sleeps, there was a moment after it had announced itself at which no slot was
  *       idle; and every slot that became idle since was taken, or was granted, or somebody is on
  *       his way to look at it: at the latest the waiter itself, when its patience ends
- *   I3  while anybody waits the bias is revoked, so no slot goes into a cache without a look, by
- *       who
- *       puts it, whether somebody waits
+ *   I3  while anybody waits the bias is revoked: whoever puts a slot into a cache looks, after
+ *       that, whether somebody waits
  *
  * Why I2 holds. Sleeping has four phases: try; announce; try again; sleep. Giving has three: put
  * where takers look; look for waiters; see that one of them looks, or serve him. Announce and the

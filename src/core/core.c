@@ -42,7 +42,11 @@
 #define LOOK_AGAIN_NS INT64_C(32000)
 /* Of the checkins that find somebody waiting, one in so many looks at the clock. */
 #define SERVE_EVERY 16
-/* However long it has waited, it looks about so often by itself. */
+/* Between the looks of one who is overdue: first, and twice each time, */
+#ifndef WI_LOOK_OVERDUE_NS
+#define WI_LOOK_OVERDUE_NS INT64_C(100000000)
+#endif
+/* but however long it has waited, it looks about so often. */
 #define LOOK_AT_LEAST_NS INT64_C(500000000)
 
 bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_world *world)
@@ -62,10 +66,13 @@ bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_w
 
 void wi_core_fini(struct wi_core *core)
 {
-	/* Threads of a parent that are pinned are not here, and their pins never move on. */
+	wi_desk_unregister(core);
+	/*
+	 * After the grace period: who was just sitting down, inside a read section, is pinned by
+	 * now. Threads of a parent that are pinned are not here, and their pins never move on.
+	 */
 	if (!(wi_load_rlx(&core->bias.word) & WI_BIAS_FORKED))
 		wi_core_await_pins(core);
-	wi_desk_unregister(core);
 	wi_seats_fini(&core->seats);
 }
 
@@ -379,8 +386,8 @@ static uint32_t turn_overdue(struct wi_core *core, struct wi_seat *mine, int64_t
 	v->overdue = true;
 	WI_YIELD("core.wait.overdue");
 	(void)wi_waitq_yield_token(&core->waitq, mine);
-	if (v->nap_ns < WI_PATIENCE_NS)
-		v->nap_ns = WI_PATIENCE_NS;
+	if (v->nap_ns < WI_LOOK_OVERDUE_NS)
+		v->nap_ns = WI_LOOK_OVERDUE_NS;
 	return nap_and_look(core, mine, now_ns, v);
 }
 

@@ -48,6 +48,16 @@ static void get_put(void)
 	scene_put(slot);
 }
 
+static void take_two_put_reversed(void)
+{
+	uint32_t first = scene_take(), other = scene_take();
+
+	if (other)
+		scene_put(other);
+	if (first)
+		scene_put(first);
+}
+
 static void put_what_was_brought(void)
 {
 	scene_bring_to_cache(1);
@@ -89,9 +99,15 @@ static void sweep_all(void)
 	wi_core_sweep(scene_core, all, got, NULL);
 }
 
+static void got_second(void *arg, uint32_t slot)
+{
+	sched_check(second(arg, slot));
+	scene_outside(slot);
+}
+
 static void sweep_second(void)
 {
-	wi_core_sweep(scene_core, second, got, NULL);
+	wi_core_sweep(scene_core, second, got_second, NULL);
 }
 
 /* Takes what it swept in again, as a resize does that was undone. */
@@ -121,6 +137,13 @@ static void in_two_caches(void)
 	scene_make(2, 3);
 	scene_cache(0, 1);
 	scene_cache(1, 2);
+}
+
+static void second_cached_first_listed(void)
+{
+	scene_make(2, 3);
+	scene_cache(0, 2);
+	scene_list(1);
 }
 
 static void cached_and_listed(void)
@@ -154,6 +177,11 @@ static void in_cache_of_a_without(void)
 static void in_two_caches_without(void)
 {
 	without(in_two_caches);
+}
+
+static void outside_one_seat_without(void)
+{
+	without(outside_one_seat);
 }
 
 static void outside_without(void)
@@ -208,12 +236,20 @@ static const struct sched_scenario scenarios[] = {
 		.set_up = outside,
 		.thread = {{"A", put_what_was_brought}, {"B", wait_put}, {"C", wait_put}},
 		USUAL,
-		.bounds = {.switches = 3, .total = 3},
-		.most = 400000,
+		.bounds = {.switches = 2, .total = 2},
+		.random = 200000,
 	},
 	{
 		.name = "a_thread_that_has_just_come_puts",
 		.set_up = outside_one_seat,
+		.thread = {{"B", get_put}, {"A", put_what_was_brought}},
+		USUAL,
+		.bounds = {.switches = 2, .looks = 2, .total = 3},
+		.random = 5000,
+	},
+	{
+		.name = "a_thread_that_has_just_come_puts_without_membarrier",
+		.set_up = outside_one_seat_without,
 		.thread = {{"B", get_put}, {"A", put_what_was_brought}},
 		USUAL,
 		.bounds = {.switches = 2, .looks = 2, .total = 3},
@@ -305,6 +341,14 @@ static const struct sched_scenario scenarios[] = {
 		USUAL,
 		.bounds = {.switches = 2, .looks = 1, .total = 2},
 		.random = 20000,
+	},
+	{
+		.name = "sweep_takes_only_what_it_wants",
+		.set_up = second_cached_first_listed,
+		.thread = {{"A", take_two_put_reversed}, {"keeper", sweep_second}},
+		USUAL,
+		.bounds = {.switches = 3, .looks = 1, .total = 3},
+		.random = 5000,
 	},
 	{
 		.name = "sweep_and_bring_against_wait",

@@ -79,6 +79,11 @@ void sched_run_started(int n)
 	started[n].ended = true;
 }
 
+bool sched_started_has_ended(int n)
+{
+	return started[n].ended;
+}
+
 static bool has_ended(void *arg)
 {
 	return ((const struct started *)arg)->ended;

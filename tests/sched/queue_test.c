@@ -226,6 +226,14 @@ static const struct sched_scenario scenarios[] = {
 		.random = 20000,
 	},
 	{
+		.name = "who_leaves_passes_the_token_on",
+		.set_up = none,
+		.thread = {{"A", put_two}, {"B", get_hold_put}, {"C", get_hold_put}},
+		USUAL,
+		.bounds = {.switches = 1, .looks = 1, .total = 1},
+		.random = 20000,
+	},
+	{
 		.name = "one_leaves_two_come",
 		.set_up = none,
 		.thread = {{"A", bring_two}, {"B", get_briefly_put}, {"C", get_put}},

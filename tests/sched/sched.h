@@ -97,6 +97,7 @@ void sched_await_until(bool (*until)(void *arg), void *arg, int64_t deadline_ns)
 
 /* Runs the n-th thread that the library starts, when it has started it. */
 void sched_run_started(int n);
+bool sched_started_has_ended(int n);
 
 /* All stores so far have become visible to all. */
 void sched_settle(void);

@@ -182,6 +182,7 @@ static bool has_passed(void *arg)
 
 static void fence_everywhere(void)
 {
+	memory_fence(sched_engine->current);
 	for (int i = 0; i < sched_engine->fibres; i++)
 		memory_fence_brought(i);
 	memory_fence(sched_engine->current);

@@ -523,7 +523,8 @@ static void a_putter_looks_again_after_it_cached(void **state)
 {
 	(void)state;
 	if (!wi_bias_is_whole(&core.bias))
-		skip(); /* without membarrier there is no biased put; the next test is all there is */
+		/* without membarrier there is no biased put; the next test is all there is */
+		skip();
 	run_script(after_a_put(), put_1, announce_without_looking);
 	assert_int_equal(both[0].count[2], WI_GRANTED);
 	assert_int_equal(wi_waitq_outcome(late).value, 1);

@@ -150,7 +150,7 @@ TABLE = [
 """, """\
 	(void)word;
 	return true;
-""", "close"),
+""", "pool"),
     ("awaiting pins: does not wait", "core/pin.c", """\
 		bias->world->park(&nothing, 0, bias->world->now() + LOOK_AGAIN_NS);
 """, """\
@@ -375,7 +375,7 @@ TABLE = [
 """, "queue"),
     ("shut: pins go on", "core/core.c", """\
 	wi_bias_end(&core->bias, WI_BIAS_CLOSED);
-""", "", "close"),
+""", "", "pool"),
     ("steal: the bias is not revoked", "core/core.c", """\
 	revoke(core);
 	slot = search(core, mine, wi_cache_steal);

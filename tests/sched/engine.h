@@ -32,6 +32,7 @@ struct fibre {
 	char *locals;              /* its thread-local variables while it does not run */
 	struct view view;          /* what it has seen */
 	struct view brought;       /* what heavy fences elsewhere brought, not looked at yet */
+	struct view settled;       /* what it had seen and done when it last crossed a fence */
 	const volatile void *word; /* PARKED: where */
 	int64_t since, deadline;   /* PARKED, BLOCKED: since when, until when */
 	bool (*until)(void *);     /* BLOCKED */
@@ -136,17 +137,24 @@ struct engine {
 
 extern struct engine *sched_engine;
 
-/* sched.c */
+/* point.c */
 void engine_point(void);
 void engine_pick_next(void);
+void engine_alone(void (*what)(void));
+
+/* choose.c */
 int engine_choose(const struct option *option, int n);
-void engine_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t engine_rng(void);
+uint32_t engine_below(uint32_t bound);
+
+/* sched.c */
+void engine_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* memory.c */
 #define VIEWS_BYTES (64u << 20)
 void memory_reset(void);
 void memory_freed(const char *begin, size_t size);
+void memory_settle(int fibre);
 void memory_fence(int fibre);
 void memory_fence_brought(int fibre);
 const char *memory_name(const volatile void *word);

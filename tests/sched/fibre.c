@@ -143,6 +143,7 @@ static void run_destructors(void)
 void fibre_run_ends(void)
 {
 	engine_say("goes to do something else");
+	memory_settle(sched_engine->current);
 	sched_engine->fibre[sched_engine->current].state = ENDED;
 }
 

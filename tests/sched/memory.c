@@ -175,7 +175,8 @@ static struct word *word_at(const volatile void *at, unsigned size)
 	w->value[0].bits = size ? raw_read(at, size) : 0;
 	w->contended = class_of(a)->contended;
 	for (int f = 0; f < FIBRES; f++)
-		e->fibre[f].view.at[e->words] = e->fibre[f].brought.at[e->words] = 0;
+		e->fibre[f].view.at[e->words] = e->fibre[f].brought.at[e->words] =
+			e->fibre[f].settled.at[e->words] = 0;
 	e->total_order.at[e->words] = 0;
 	e->words++;
 	return w;
@@ -378,8 +379,10 @@ static void write_next(struct word *w, uint64_t value, enum sched_order order)
 	uint32_t before = newest(w)->seen;
 
 	f->view.at[number(w)] = (uint16_t)(w->newest + 1);
-	if (order & SCHED_REL)
+	if (order & SCHED_REL) {
 		before = keep(&f->view, before);
+		memory_settle(e->current);
+	}
 	push_value(w, value & mask(w->size), before);
 	if (order == SCHED_SEQ)
 		e->total_order.at[number(w)] = w->newest;
@@ -451,6 +454,14 @@ bool sched_cas(volatile void *at, unsigned size, uint64_t *was, uint64_t value,
 
 /* ---- fences ---- */
 
+/* What the thread has done cannot be moved behind what it does from now on. */
+void memory_settle(int fibre)
+{
+	struct fibre *f = &sched_engine->fibre[fibre];
+
+	join(&f->settled, &f->view);
+}
+
 /* A full fence of one thread. */
 void memory_fence(int fibre)
 {
@@ -460,6 +471,7 @@ void memory_fence(int fibre)
 	join(&f->view, &f->brought);
 	join(&f->view, &e->total_order);
 	join(&e->total_order, &f->view);
+	memory_settle(fibre);
 }
 
 /* A full fence of one thread's processor, in the middle of whatever the thread does. */
@@ -468,7 +480,7 @@ void memory_fence_brought(int fibre)
 	struct engine *e = sched_engine;
 	struct fibre *f = &e->fibre[fibre];
 
-	join(&e->total_order, &f->view);
+	join(&e->total_order, &f->settled);
 	join(&f->brought, &e->total_order);
 }
 
@@ -489,6 +501,7 @@ void sched_fence_light(void)
 	if (e->alone)
 		return;
 	join(&me()->view, &me()->brought);
+	memory_settle(e->current);
 	engine_say("light fence");
 }
 

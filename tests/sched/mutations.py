@@ -182,12 +182,12 @@ TABLE = [
 	} while (!wi_cas_seq(&list->head, &old, head_after(old, slot)));
 """, """\
 	} while (!wi_cas_acq_rel(&list->head, &old, head_after(old, slot)));
-""", "queue"),
+""", "cache"),
     ("free list: pop may see an old head", "core/freelist.c", """\
 	uint64_t old = wi_load_seq(&list->head);
 	uint32_t top""", """\
 	uint64_t old = wi_load_acq(&list->head);
-	uint32_t top""", "queue"),
+	uint32_t top""", "cache"),
     # ---- giving ----
     ("give: no look after the push", "core/core.c", """\
 	if (!wi_waitq_is_waited(&core->waitq) || is_seen_to(core))
@@ -334,10 +334,10 @@ TABLE = [
 		wi_waitq_say_overdue(&core->waitq, mine);
 """, "", "queue"),
     ("overdue: no look after it was said", "core/core.c", """\
-		v->nap_ns = WI_PATIENCE_NS;
+		v->nap_ns = WI_LOOK_OVERDUE_NS;
 	return nap_and_look(core, mine, now_ns, v);
 """, """\
-		v->nap_ns = WI_PATIENCE_NS;
+		v->nap_ns = WI_LOOK_OVERDUE_NS;
 	v->until_ns = now_ns + v->nap_ns;
 	v->nap_ns *= 2;
 	return WI_SLOT_NONE;

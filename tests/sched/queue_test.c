@@ -91,6 +91,16 @@ static void put_two(void)
 	scene_bring_to_cache(2);
 }
 
+static void put_one(void)
+{
+	scene_bring_to_cache(1);
+}
+
+static void wait_hold(void)
+{
+	sched_check(scene_wait(WI_FOREVER));
+}
+
 static void bring_late(void)
 {
 	sched_sleep_until(sched_now() + WI_MS);
@@ -141,6 +151,13 @@ static void one_in_cache(void)
 static void none(void)
 {
 	scene_make(2, 4);
+}
+
+/* A thread that is not here was stopped when it had just taken the token, to give it to another. */
+static void token_with_somebody_stopped(void)
+{
+	none();
+	wi_store_rlx(&scene_core->waitq.token, 1);
 }
 
 static void two_listed(void)
@@ -249,6 +266,14 @@ static const struct sched_scenario scenarios[] = {
 		.bounds = {.switches = 2, .ticks = 2, .total = 3},
 		.most = 50000,
 		.random = 50000,
+	},
+	{
+		.name = "overdue_while_a_stopped_giver_has_the_token",
+		.set_up = token_with_somebody_stopped,
+		.thread = {{"A", put_one}, {"B", wait_hold}},
+		.at_rest = scene_nobody_overdue_forgotten,
+		.bounds = {.switches = 2, .looks = 1, .ticks = 1, .total = 4},
+		.random = 5000,
 	},
 	{
 		.name = "refuse_against_wait",

@@ -283,11 +283,26 @@ static bool looks_again(const struct wi_seat *waiter, int64_t announced_ns)
 	return until_ns - since_ns <= since_ns - announced_ns + SHORTEST_NAPS_NS;
 }
 
+static bool somebody_else_has_the_token;
+
+static void check_awake_if_served(const struct wi_seat *waiter)
+{
+	int64_t since_ns, until_ns;
+
+	if (wi_waitq_outcome(waiter).verdict != WI_PENDING &&
+	    sched_sleeps_on(&waiter->word, &since_ns, &until_ns))
+		sched_fail("somebody sleeps though he was served");
+}
+
 void scene_nobody_forgotten(void)
 {
 	struct wi_segment *g;
 	bool somebody_looks = false;
 
+	for (uint32_t i = 0; (g = wi_segment_at(&scene_core->seats, i)); i++)
+		for (uint32_t b = 0; b < WI_SEATS_A_SEGMENT; b++)
+			if (wi_load_rlx(&g->waiting) >> b & 1)
+				check_awake_if_served(&g->seat[b]);
 	if (!wi_core_waiting(scene_core) || !scene_idle())
 		return;
 	for (uint32_t i = 0; (g = wi_segment_at(&scene_core->seats, i)); i++)
@@ -295,6 +310,12 @@ void scene_nobody_forgotten(void)
 			if (wi_load_rlx(&g->waiting) >> b & 1)
 				somebody_looks |=
 					looks_again(&g->seat[b], wi_load_rlx(&g->since[b]));
-	if (!somebody_looks)
+	if (!somebody_looks && !somebody_else_has_the_token)
 		sched_fail("somebody sleeps beside an idle slot");
+}
+
+void scene_nobody_overdue_forgotten(void)
+{
+	somebody_else_has_the_token = true;
+	scene_nobody_forgotten();
 }

@@ -64,4 +64,7 @@ void scene_others_went_on(void);
 /* Alone, at rest: nobody sleeps in the queue beside an idle slot that nobody was told of. */
 void scene_nobody_forgotten(void);
 
+/* The same where a thread that was stopped has the token: who is not overdue yet may sleep. */
+void scene_nobody_overdue_forgotten(void);
+
 #endif

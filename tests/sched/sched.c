@@ -24,7 +24,6 @@
 #include "sched/sched.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,14 +35,10 @@
 
 #include "sched/engine.h"
 
-#define LONGEST 20000
 #define WARM_UP 300
-/* When nobody has run for so long, every store has become visible. */
-#define LONG_REST_NS 1000000
 #define ARENA_AT ((void *)0x7000000000)
 
 struct engine *sched_engine;
-
 /* ---- words ---- */
 
 void engine_say(const char *format, ...)
@@ -89,457 +84,6 @@ static void on_crash(int signal)
 	sched_fail("signal %d: plain code used a pointer that leads nowhere", signal);
 }
 
-int sched_self(void)
-{
-	return sched_engine->alone ? -1 : sched_engine->current;
-}
-
-bool sched_is_stopped(int i)
-{
-	return sched_engine->fibre[i].state == STOPPED;
-}
-
-bool sched_has_ended(int i)
-{
-	return sched_engine->fibre[i].state == ENDED;
-}
-
-bool sched_is_asleep(int i)
-{
-	return sched_engine->fibre[i].state == PARKED;
-}
-
-bool sched_anybody_stopped(void)
-{
-	for (int i = 0; i < sched_engine->fibres; i++)
-		if (sched_is_stopped(i))
-			return true;
-	return false;
-}
-
-bool sched_hurried(void)
-{
-	return sched_engine->spent.ticks > 0;
-}
-
-bool sched_sleeps_on(const volatile void *word, int64_t *since_ns, int64_t *until_ns)
-{
-	for (int i = 0; i < sched_engine->fibres; i++) {
-		const struct fibre *f = &sched_engine->fibre[i];
-
-		if (f->state != PARKED || f->word != word)
-			continue;
-		*since_ns = f->since;
-		*until_ns = f->deadline;
-		return true;
-	}
-	return false;
-}
-
-void sched_search(bool on)
-{
-	sched_engine->searching = on;
-	sched_note("%s", on ? "from here on" : "until here");
-}
-
-void sched_undivided(int steps)
-{
-	sched_engine->undivided = sched_engine->step + (uint32_t)steps;
-}
-
-uint64_t engine_rng(void)
-{
-	struct engine *e = sched_engine;
-
-	e->rng ^= e->rng >> 12;
-	e->rng ^= e->rng << 25;
-	e->rng ^= e->rng >> 27;
-	return e->rng * UINT64_C(2685821657736338717);
-}
-
-static uint32_t below(uint32_t bound)
-{
-	return (uint32_t)((engine_rng() >> 32) * bound >> 32);
-}
-
-/* ---- choices ---- */
-
-/* Which of the bounds an option counts against; NULL: none. */
-static int *counter_of(struct sched_bounds *b, const struct option *o)
-{
-	if (o->free)
-		return NULL;
-	switch (o->kind) {
-	case '>':
-		return &b->switches;
-	case 'r':
-		return &b->looks;
-	case 't':
-		return &b->ticks;
-	case 'w':
-		return &b->wakes;
-	case 'z':
-		return &b->stops;
-	default:
-		return NULL;
-	}
-}
-
-static bool is_affordable(const struct option *o)
-{
-	struct engine *e = sched_engine;
-	int *spent = counter_of(&e->spent, o), *bound = counter_of(&e->bound, o);
-
-	return !spent || (*spent < *bound && e->spent.total < e->bound.total);
-}
-
-static void pay(const struct option *o)
-{
-	int *spent = counter_of(&sched_engine->spent, o);
-
-	if (spent) {
-		++*spent;
-		sched_engine->spent.total++;
-	}
-}
-
-/* Options that can be paid for; the first one always can. */
-static uint8_t affordable(const struct option *option, int n, struct option *can)
-{
-	uint8_t k = 0;
-
-	for (int i = 0; i < n; i++)
-		if (i == 0 || is_affordable(&option[i]))
-			can[k++] = option[i];
-	return k;
-}
-
-static int choose_in_search(const struct option *option, int n)
-{
-	struct engine *e = sched_engine;
-	struct node *node = &e->node[e->depth];
-	struct option can[OPTIONS_MAX];
-	uint8_t k = affordable(option, n, can);
-
-	if (k == 1 || !e->searching)
-		return 0;
-	if (e->depth == e->planned) {
-		*node = (struct node){.step = e->step, .n = k};
-		memcpy(node->option, can, sizeof(can));
-		if (++e->planned == NODES_MAX)
-			sched_fail("too many choices in one execution");
-	}
-	if (node->step != e->step || node->n != k)
-		sched_fail("the program does not repeat itself (step %u, was %u)", e->step,
-		           node->step);
-	e->depth++;
-	for (int i = 0; i < n; i++) {
-		const struct option *o = &node->option[node->now];
-
-		if (option[i].kind == o->kind && option[i].arg == o->arg)
-			return i;
-	}
-	sched_fail("the program does not repeat itself (step %u)", e->step);
-}
-
-static int choose_in_replay(const struct option *option, int n)
-{
-	struct engine *e = sched_engine;
-	const struct choice *c = &e->script[e->script_at];
-
-	if (e->script_at == e->script_length || c->step > e->step)
-		return 0;
-	if (c->step < e->step)
-		sched_fail("this does not replay: nothing to choose at step %u", c->step);
-	for (int i = 1; i < n; i++) {
-		if (option[i].kind == c->kind && option[i].arg == c->arg) {
-			e->script_at++;
-			return i;
-		}
-	}
-	return 0;
-}
-
-/* The thread with the highest priority goes on; other things happen with small odds. */
-static int choose_by_priority(const struct option *option, int n)
-{
-	struct engine *e = sched_engine;
-	int best = 0, priority = INT_MIN;
-
-	for (int i = 0; i < n; i++) {
-		int who = option[i].kind == '>' ? option[i].arg : e->current;
-
-		if (option[i].kind != '>' && option[i].kind != '.') {
-			if (below(100) == 0)
-				return i;
-		} else if (e->fibre[who].priority > priority) {
-			priority = e->fibre[who].priority;
-			best = i;
-		}
-	}
-	return best;
-}
-
-static int choose_by_chance(const struct option *option, int n)
-{
-	struct engine *e = sched_engine;
-	int i = (int)below((uint32_t)n);
-
-	if (option[1].kind == 'c')
-		return i;
-	if (option[1].kind == 'r')
-		return below(8) ? 0 : i;
-	if (e->odds) {
-		bool usual = option[0].kind == '.' || option[i].kind != '>';
-
-		return usual && below((uint32_t)e->odds) ? 0 : i;
-	}
-	for (int k = 0; k < e->changes; k++)
-		if (e->change_at[k] == e->step && e->current >= 0)
-			e->fibre[e->current].priority = -1 - k;
-	return choose_by_priority(option, n);
-}
-
-int engine_choose(const struct option *option, int n)
-{
-	struct engine *e = sched_engine;
-	int i = 0;
-
-	if (n == 1)
-		return 0;
-	switch (e->mode) {
-	case SEARCH:
-		i = choose_in_search(option, n);
-		break;
-	case REPLAY:
-		i = choose_in_replay(option, n);
-		break;
-	case CHANCE:
-		i = choose_by_chance(option, n);
-		break;
-	}
-	pay(&option[i]);
-	if (i && e->choices < CHOICES_MAX)
-		e->chosen[e->choices++] = (struct choice){e->step, option[i].kind, option[i].arg};
-	return i;
-}
-
-int sched_choose(int bound)
-{
-	struct option option[OPTIONS_MAX];
-
-	if (bound > OPTIONS_MAX)
-		sched_fail("sched_choose: at most %d", OPTIONS_MAX);
-	for (int i = 0; i < bound; i++)
-		option[i] = (struct option){'c', (uint8_t)i, true};
-	sched_engine->step++;
-	return engine_choose(option, bound);
-}
-
-/* ---- points ---- */
-
-/* Without effect: what is true now may not be so at the next point. */
-static bool can_run(int i)
-{
-	const struct fibre *f = &sched_engine->fibre[i];
-
-	switch (f->state) {
-	case READY:
-		return true;
-	case PARKED:
-		return f->deadline <= sched_engine->clock;
-	case BLOCKED:
-		return f->deadline <= sched_engine->clock || f->until(f->until_arg);
-	case ENDED:
-	case STOPPED:
-		break;
-	}
-	return false;
-}
-
-/* The earliest deadline of a sleeper; INT64_MAX: none. */
-static int64_t next_deadline(void)
-{
-	struct engine *e = sched_engine;
-	int64_t first = INT64_MAX;
-
-	for (int i = 0; i < e->fibres; i++) {
-		const struct fibre *f = &e->fibre[i];
-
-		if ((f->state == PARKED || f->state == BLOCKED) && f->deadline < first)
-			first = f->deadline;
-	}
-	return first;
-}
-
-static void tick(void)
-{
-	struct engine *e = sched_engine;
-
-	e->clock = next_deadline();
-	engine_say("---- time passes: it is %" PRId64, e->clock);
-}
-
-/* Adds what may happen besides: time, a wake for no reason. */
-static int add_events(struct option *option, int n)
-{
-	struct engine *e = sched_engine;
-
-	if (next_deadline() != INT64_MAX)
-		option[n++] = (struct option){'t', 0, false};
-	for (int i = 0; i < e->fibres && e->scene->bounds.wakes; i++)
-		if (e->fibre[i].state == PARKED)
-			option[n++] = (struct option){'w', (uint8_t)i, false};
-	return n;
-}
-
-static void count_step(void)
-{
-	struct engine *e = sched_engine;
-	uint64_t longest = e->scene->longest ? e->scene->longest : LONGEST;
-
-	if (e->step > longest)
-		sched_fail("no end after %" PRIu64 " steps", longest);
-}
-
-static bool nothing_to_choose(void)
-{
-	struct engine *e = sched_engine;
-
-	if (e->mode == SEARCH)
-		return !e->searching ||
-		       (e->depth == e->planned && e->spent.total >= e->bound.total);
-	return e->mode == REPLAY &&
-	       (e->script_at == e->script_length || e->script[e->script_at].step > e->step);
-}
-
-/* The running thread is about to do something that others may notice. */
-void engine_point(void)
-{
-	struct engine *e = sched_engine;
-
-	count_step();
-	if (e->step <= e->undivided)
-		return;
-	for (;;) {
-		struct option option[OPTIONS_MAX], *o;
-		int n = 0;
-
-		if (nothing_to_choose())
-			return;
-		option[n++] = (struct option){'.', 0, true};
-		for (int i = 0; i < e->fibres; i++)
-			if (i != e->current && can_run(i))
-				option[n++] = (struct option){'>', (uint8_t)i, false};
-		n = add_events(option, n);
-		if ((e->scene->stoppable >> e->current & 1) &&
-		    e->spent.stops < e->scene->bounds.stops)
-			option[n++] = (struct option){'z', 0, false};
-		o = &option[engine_choose(option, n)];
-		switch (o->kind) {
-		case '>':
-			engine_say("---- is stopped");
-			fibre_switch(o->arg);
-			return;
-		case 't':
-			tick();
-			break;
-		case 'w':
-			engine_say("---- %s wakes for no reason", e->scene->thread[o->arg].name);
-			e->fibre[o->arg].state = READY;
-			break;
-		case 'z':
-			engine_say("---- stops for good");
-			e->fibre[e->current].state = STOPPED;
-			engine_pick_next();
-			break;
-		default:
-			return;
-		}
-	}
-}
-
-void sched_pause(void)
-{
-	sched_engine->step++;
-	engine_point();
-}
-
-static void alone(void (*what)(void))
-{
-	struct engine *e = sched_engine;
-	int current = e->current;
-
-	if (!what)
-		return;
-	e->alone = true;
-	e->current = -1;
-	what();
-	e->alone = false;
-	e->current = current;
-}
-
-static bool any(enum fibre_state state)
-{
-	for (int i = 0; i < sched_engine->fibres; i++)
-		if (sched_engine->fibre[i].state == state)
-			return true;
-	return false;
-}
-
-/* Nobody can run: time passes, or it is the end. */
-static void nobody_runs(void)
-{
-	struct engine *e = sched_engine;
-
-	if (any(PARKED) || any(BLOCKED))
-		alone(e->scene->at_rest);
-	if (next_deadline() != INT64_MAX) {
-		if (next_deadline() - e->clock >= LONG_REST_NS)
-			sched_settle();
-		tick();
-		return;
-	}
-	if ((any(PARKED) || any(BLOCKED)) && !any(STOPPED))
-		sched_fail("all who are left sleep, and nobody will wake them");
-	engine_back();
-}
-
-/* The running thread cannot go on: another does. Returns when the caller is let run again. */
-void engine_pick_next(void)
-{
-	struct engine *e = sched_engine;
-
-	e->step++; /* another point than the one before the thread went to sleep */
-	count_step();
-	for (;;) {
-		struct option option[OPTIONS_MAX], *o;
-		int n = 0;
-
-		for (int i = 0; i < e->fibres; i++)
-			if (can_run(i))
-				option[n++] = (struct option){'>', (uint8_t)i, true};
-		if (n == 0) {
-			nobody_runs();
-			continue;
-		}
-		n = add_events(option, n);
-		o = &option[engine_choose(option, n)];
-		if (o->kind == 't') {
-			tick();
-			continue;
-		}
-		if (o->kind == 'w') {
-			e->fibre[o->arg].state = READY;
-			continue;
-		}
-		if (e->current < 0)
-			fibre_leave(o->arg);
-		fibre_switch(o->arg);
-		return;
-	}
-}
-
 /* ---- an execution ---- */
 
 static void reset(void)
@@ -572,7 +116,7 @@ static void finish(void)
 	if (e->current >= 0)
 		memcpy(e->fibre[e->current].locals, e->locals, e->locals_size);
 	e->current = -1;
-	alone(e->scene->at_end);
+	engine_alone(e->scene->at_end);
 }
 
 static void act_as_nobody(void)
@@ -587,8 +131,8 @@ static bool execute(void)
 
 	reset();
 	if (_setjmp(e->back) == 0) {
-		alone(e->scene->set_up);
-		alone(act_as_nobody);
+		engine_alone(e->scene->set_up);
+		engine_alone(act_as_nobody);
 		engine_pick_next();
 	}
 	if (!e->failed)
@@ -720,12 +264,12 @@ static void seed(uint64_t n)
 
 	e->rng = (n + 1) * UINT64_C(0x9e3779b97f4a7c15);
 	engine_rng();
-	e->odds = n % 2 ? odds[below(4)] : 0;
-	e->changes = (int)below(6);
+	e->odds = n % 2 ? odds[engine_below(4)] : 0;
+	e->changes = (int)engine_below(6);
 	for (int i = 0; i < e->changes; i++)
-		e->change_at[i] = below(e->usual_length + 1);
+		e->change_at[i] = engine_below(e->usual_length + 1);
 	for (int i = 0; i < FIBRES; i++)
-		e->fibre[i].priority = (int)below(1000);
+		e->fibre[i].priority = (int)engine_below(1000);
 }
 
 static enum found search_by_chance(uint64_t from, uint64_t to, uint64_t *executions)

@@ -22,6 +22,7 @@ static void park(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns)
 	if (e->alone)
 		sched_fail("somebody alone goes to sleep");
 	e->step++;
+	memory_settle(e->current);
 	engine_point();
 	if (!memory_is(word, sizeof(*word), expected)) {
 		engine_say("does not sleep: the word has changed");
@@ -46,6 +47,7 @@ static void wake(_Atomic uint32_t *word)
 	if (e->alone)
 		return;
 	e->step++;
+	memory_settle(e->current);
 	engine_point();
 	engine_say("wakes who sleeps on %s", memory_name(word));
 	for (int i = 0; i < e->fibres; i++) {
@@ -58,8 +60,16 @@ static void wake(_Atomic uint32_t *word)
 
 /* ---- time ---- */
 
+/* A call that the compiler cannot look into keeps it from moving anything across. */
+static void opaque(void)
+{
+	if (!sched_engine->alone)
+		memory_settle(sched_engine->current);
+}
+
 static int64_t now(void)
 {
+	opaque();
 	return sched_engine->clock++;
 }
 

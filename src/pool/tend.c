@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "pool/pool.h"
+#include "pool/tend.h"
 
 #define LONGEST_INTERVAL_MS 1000
 #define SHORTEST_INTERVAL_MS 10
@@ -36,61 +37,6 @@ void wi_tend_first(struct weir_conn *c, int64_t now_ns, bool fresh)
 	c->checked_ns = now_ns;
 }
 
-static void note(struct weir_conn *c, uint32_t bits)
-{
-	if (!(wi_load_rlx(&c->notes) & bits))
-		wi_or_seq(&c->notes, bits);
-}
-
-static bool longer_than(int64_t since_ns, int64_t now_ns, int64_t ms)
-{
-	return ms > 0 && now_ns - since_ns >= ms * WI_MS;
-}
-
-static void leaked(struct weir_conn *c, int64_t now_ns)
-{
-	struct weir_pool *pool = c->pool;
-	const char *tag = wi_load_rlx(&c->tag);
-	const struct wi_seat *lender = wi_load_rlx(&c->lender);
-
-	c->leak_told = true;
-	wi_add_rlx(&pool->leaks, 1);
-	wi_pool_tell(pool, WEIR_EVENT_LEAK, "held for %lld ms by thread %d%s%s%s",
-	             (long long)((now_ns - c->seen_ns) / WI_MS),
-	             lender ? (int)wi_load_rlx(&lender->thread) : 0, tag ? " (" : "",
-	             tag ? tag : "", tag ? ")" : "");
-	if (pool->options.leak_action != WEIR_LEAK_RECLAIM)
-		return;
-	/*
-	 * The holder keeps the object, so nothing is freed under it; the session and the capacity
-	 * are taken back.
-	 */
-	note(c, WI_NOTE_CUT);
-	/*
-	 * The other half of the light fence between a checkin's let-go and its look at the notes.
-	 */
-	pool->core.world->fence_heavy();
-	if (wi_load_seq(&c->slot.lend) != c->seen_lend) {
-		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CUT); /* given back just now, after all */
-		return;
-	}
-	pool->driver->cut(c->link);
-	c->checked_ns = now_ns;
-}
-
-static void tend_lent(struct weir_conn *c, int64_t now_ns)
-{
-	struct weir_pool *pool = c->pool;
-
-	if (!c->leak_told && longer_than(c->seen_ns, now_ns, pool->options.leak_after_ms))
-		leaked(c, now_ns);
-	if ((wi_load_rlx(&c->notes) & WI_NOTE_CUT) && !c->cut_counted &&
-	    longer_than(c->checked_ns, now_ns, wi_busy_goodbye_ms(pool))) {
-		c->cut_counted = true;
-		pool->census.cut++;
-	}
-}
-
 static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 {
 	struct weir_pool *pool = c->pool;
@@ -104,27 +50,27 @@ static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 	if (wi_load_rlx(&c->notes) & WI_NOTE_OVERFLOW && wi_pool_total(pool) > pool->max) {
 		/* opened for somebody who did not wait for it */
 		wi_store_rlx(&c->why, WEIR_CLOSE_OVERFLOW);
-		note(c, WI_NOTE_RETIRE);
+		wi_conn_note(c, WI_NOTE_RETIRE);
 		pool->sweep_wanted = true;
 		return;
 	}
-	if (*above_min > 0 && longer_than(c->seen_ns, now_ns, pool->options.idle_timeout_ms)) {
+	if (*above_min > 0 && wi_is_longer(c->seen_ns, now_ns, pool->options.idle_timeout_ms)) {
 		(*above_min)--;
 		wi_store_rlx(&c->why, WEIR_CLOSE_IDLE);
-		note(c, WI_NOTE_RETIRE);
+		wi_conn_note(c, WI_NOTE_RETIRE);
 		pool->sweep_wanted = true;
-	} else if (longer_than(proof_ns, now_ns, pool->options.keepalive_ms)) {
-		note(c, WI_NOTE_PING);
+	} else if (wi_is_longer(proof_ns, now_ns, pool->options.keepalive_ms)) {
+		wi_conn_note(c, WI_NOTE_PING);
 		pool->sweep_wanted = true;
-	} else if (longer_than(proof_ns, now_ns, pool->options.validate_after_ms)) {
-		note(c, WI_NOTE_CHECK);
+	} else if (wi_is_longer(proof_ns, now_ns, pool->options.validate_after_ms)) {
+		wi_conn_note(c, WI_NOTE_CHECK);
 	}
 }
 
 static void retire(struct weir_conn *c)
 {
 	wi_store_rlx(&c->why, WEIR_CLOSE_EXPIRED);
-	note(c, WI_NOTE_RETIRE);
+	wi_conn_note(c, WI_NOTE_RETIRE);
 	c->pool->sweep_wanted = true;
 }
 
@@ -185,7 +131,7 @@ void wi_tend(struct weir_pool *pool, int64_t now_ns)
 			c->leak_told = false;
 		}
 		if (lend & 1)
-			tend_lent(c, now_ns);
+			wi_leak_tend(c, now_ns);
 		else
 			tend_idle(c, now_ns, &above_min);
 		if (now_ns >= c->expires_ns && !(wi_load_rlx(&c->notes) & WI_NOTE_RETIRE) &&

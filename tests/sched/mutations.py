@@ -415,7 +415,7 @@ TABLE = [
 	wi_fence_light();
 	WI_YIELD("lease.let_go.done");
 """, "", "pool"),
-    ("cut of a leaked connection: no heavy fence", "pool/tend.c", """\
+    ("cut of a leaked connection: no heavy fence", "pool/leak.c", """\
 	pool->core.world->fence_heavy();
 """, "", "pool"),
     ("close: does not wait for who was pinned before", "pool/pool.c", """\

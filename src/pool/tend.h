@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files that tend to time share: notes that are not set twice, and spans of time. */
+#ifndef WI_POOL_TEND_H
+#define WI_POOL_TEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "pool/pool.h"
+
+/* Leaves a note on a connection for whoever has it next. */
+static inline void wi_conn_note(struct weir_conn *c, uint32_t bits)
+{
+	if (!(wi_load_rlx(&c->notes) & bits))
+		wi_or_seq(&c->notes, bits);
+}
+
+/* Whether something has lasted for ms, which is no span at all if it is 0. */
+static inline bool wi_is_longer(int64_t since_ns, int64_t now_ns, int64_t ms)
+{
+	return ms > 0 && now_ns - since_ns >= ms * WI_MS;
+}
+
+/* leak.c: a connection that is out, looked at by the keeper. */
+void wi_leak_tend(struct weir_conn *c, int64_t now_ns);
+
+#endif

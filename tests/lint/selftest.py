@@ -53,6 +53,16 @@ TREES = [
                                    "tests/support/points.h": 'X("a.b")\nX("a.c")\n'}, "a.c: marked nowhere"),
     ("points", "marked twice", {"src/core/a.c": 'WI_YIELD("a.b");\n', "src/core/b.c": 'WI_YIELD("a.b");\n',
                                 "tests/support/points.h": 'X("a.b")\n'}, "a.b: marked twice"),
+    ("promises", "nothing", {}, None),
+    ("promises", "a promise without a row", {12: None}, "promise 12 has no row"),
+    ("promises", "a row twice", {13: "| 13 | | `promise.13_x` | |\n| 13 | | `promise.13_x` | |"}, "a second row of promise 13"),
+    ("promises", "a row without a test", {3: "| 3 | | | |"}, "promise 3 has no test"),
+    ("promises", "an open row", {3: "| 3 | | open: issue 5 | |"}, None),
+    ("promises", "a row without a test of its own", {14: "| 14 | | `sim.a` | |"}, "promise 14 has no test of its own"),
+    ("promises", "a test that is gone", {15: "| 15 | | `promise.15_x`, `unit.core.b` | |"}, "there is no test unit.core.b"),
+    ("promises", "another's test", {16: "| 16 | | `promise.16_x`, `promise.17_x` | |"}, "is of another promise"),
+    ("promises", "a test without a row", {"tests/promises/p18_y_test.py": ""}, "p18_y_test.py: promise.18_y is in no row"),
+    ("promises", "a misnamed test", {"tests/promises/y_test.c": ""}, "is not named"),
     ("comments", "nothing", {"a.c": "/* short */\nint a; /* " + "x" * 80 + " */\n"}, None),
     ("comments", "too long", {"a.c": "/* " + "word " * 25 + "*/\n"}, "a.c:1"),
     ("comments", "too long behind code", {"a.c": "\tint a;\n\tint b; /* " + "word " * 20 + "*/\n"}, "a.c:2"),
@@ -79,6 +89,15 @@ LIBRARIES = [
 ]
 
 
+def promised(changes):
+    """A good table of promises with its tests, but for the changes: a row by its number, a file by its name."""
+    rows = {n: f"| {n} | | `sim.a` | |" if n < 11 or 26 < n < 36 or n > 41 else f"| {n} | | `promise.{n}_x` | |" for n in range(1, 43)}
+    files = {f"tests/promises/p{n}_x_test.c": "" for n in rows if "promise" in rows[n]}
+    rows.update({n: row for n, row in changes.items() if isinstance(n, int)})
+    files.update({name: text for name, text in changes.items() if isinstance(name, str)})
+    return {**files, "tests/sim/a_test.c": "", "docs/promises.md": "\n".join(row for row in rows.values() if row) + "\n"}
+
+
 def write(tree, files):
     for name, text in files.items():
         file = tree / name
@@ -102,7 +121,7 @@ def verdict(name, wrong, done, must_say):
 def judge_tree(lints, compilers, name, wrong, files, must_say):
     with tempfile.TemporaryDirectory() as folder:
         tree = pathlib.Path(folder)
-        write(tree, files)
+        write(tree, promised(files) if name == "promises" else files)
         arguments = {"headers": (tree / "include", *compilers), "comments": (tree / "a.c",)}.get(name, (tree,))
         return verdict(name, wrong, run(lints / f"{name}.py", *arguments), must_say)
 

@@ -248,6 +248,14 @@ void wi_settle_begin(struct weir_conn *c, enum wi_errand errand, int64_t deadlin
 void wi_settle_step(struct weir_conn *c, int64_t now_ns);
 void wi_settle_returned(struct weir_conn *c);
 
+/*
+ * greet.c: the errands of a new connection: their SQL (NULL: nothing to do), what follows, the end.
+ */
+const char *wi_greet_sql(const struct weir_conn *c);
+void wi_greet_next(struct weir_conn *c);
+void wi_greet_failed(struct weir_conn *c, const struct wi_failure *failure);
+void wi_greet_done(struct weir_conn *c);
+
 /* close.c: closing connections. */
 void wi_conn_close(struct weir_conn *c, weir_close why);
 void wi_conn_close_step(struct weir_conn *c, int64_t now_ns);

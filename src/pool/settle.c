@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the keeper does with a connection before it is anybody's: verify a new one, put a returned
- * one right, ask an idle one whether it lives. Each errand is one query, sent without waiting; when
- * its answer is there the next errand follows:
+ * What the keeper does with a connection before it is anybody's: greet a new one (greet.c), put a
+ * returned one right, ask an idle one whether it lives. Each errand is one query, sent without
+ * waiting; when its answer is there the next errand follows:
  *
- *	new:       VERIFY --(not as asked)--> APPLY --> VERIFY_AGAIN
- *	              |                                    |
- *	              +------------> ON_CONNECT <----------+  --> ready
+ *	new:       as greet.c says --> ready
  *	returned:  ROLLBACK (if in a transaction) --> RESET (if dirty, or always) --> REAPPLY (what a reset takes away) --> ready
  *	idle:      PING --> ready
  */
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -53,11 +50,9 @@ static const char *errand_sql(const struct weir_conn *c)
 	switch (c->errand) {
 	case WI_DO_VERIFY:
 	case WI_DO_VERIFY_AGAIN:
-		return pool->settings.verify;
 	case WI_DO_APPLY:
-		return pool->settings.apply;
 	case WI_DO_ON_CONNECT:
-		return pool->options.on_connect_sql[0] ? pool->options.on_connect_sql : NULL;
+		return wi_greet_sql(c);
 	case WI_DO_ROLLBACK:
 		return "ROLLBACK";
 	case WI_DO_RESET:
@@ -82,41 +77,15 @@ static void answer_free(struct weir_conn *c)
 
 static void failed(struct weir_conn *c, const struct wi_failure *failure)
 {
-	struct wi_failure f = *failure;
-
 	answer_free(c);
 	if (c->fresh) {
-		if (c->errand == WI_DO_ON_CONNECT && f.fault == WI_FAULT_SQL) {
-			f.fault = WI_FAULT_CONFIG;
-			snprintf(f.text, sizeof(f.text), "on_connect_sql failed: %.480s",
-			         failure->text);
-		}
-		wi_open_failed(c, &f);
-	} else if (f.fault == WI_FAULT_LOST) {
-		wi_conn_lost(c, &f);
+		wi_greet_failed(c, failure);
+	} else if (failure->fault == WI_FAULT_LOST) {
+		wi_conn_lost(c, failure);
 	} else {
 		wi_conn_close(c, c->errand == WI_DO_PING ? WEIR_CLOSE_UNHEALTHY
 		                                         : WEIR_CLOSE_RESET_FAILED);
 	}
-}
-
-static void opened(struct weir_conn *c)
-{
-	struct weir_pool *pool = c->pool;
-	int64_t now_ns = pool->core.world->now();
-
-	c->fresh = false;
-	pool->census.fresh--;
-	pool->replacing = false;
-	if (wi_pool_total(pool) > pool->max)
-		wi_or_rlx(&c->notes, WI_NOTE_OVERFLOW);
-	pool->driver->mark_clean(c->link);
-	wi_add_rlx(&pool->opened, 1);
-	wi_hist_add(&pool->connect_hist, now_ns - c->born_ns);
-	wi_pool_tell(pool, WEIR_EVENT_CONNECTED, "connected in %.1f ms",
-	             (double)(now_ns - c->born_ns) / 1e6);
-	if (wi_breaker_succeeded(&pool->breaker))
-		wi_pool_tell(pool, WEIR_EVENT_BREAKER_CLOSED, "a connect succeeded");
 }
 
 /* All errands are done: to the first who waits, or to the idle ones. */
@@ -127,7 +96,7 @@ static void ready(struct weir_conn *c)
 
 	answer_free(c);
 	if (fresh)
-		opened(c);
+		wi_greet_done(c);
 	if (wi_load_rlx(&pool->closed)) {
 		wi_conn_close(c, WEIR_CLOSE_SHUTDOWN);
 		return;
@@ -151,29 +120,6 @@ static void ready(struct weir_conn *c)
 	wi_core_give(&pool->core, c->number);
 }
 
-static void verified(struct weir_conn *c)
-{
-	struct weir_pool *pool = c->pool;
-	int64_t in_force[WI_SETTINGS];
-	bool match = wi_settings_match(&pool->settings, c->answer, in_force);
-
-	for (int i = 0; i < WI_SETTINGS; i++)
-		wi_store_rlx(&pool->in_force_ms[i], in_force[i]);
-	if (match || !c->answer->has_row) {
-		c->errand = WI_DO_ON_CONNECT;
-	} else if (c->errand == WI_DO_VERIFY) {
-		if (!pool->apply_by_set)
-			wi_pool_tell(pool, WEIR_EVENT_SETTINGS_FALLBACK,
-			             "the server did not take the startup options");
-		pool->apply_by_set = true;
-		c->errand = WI_DO_APPLY;
-	} else {
-		wi_pool_tell(pool, WEIR_EVENT_SETTINGS_REFUSED,
-		             "timeouts in force differ from those asked for");
-		c->errand = WI_DO_ON_CONNECT;
-	}
-}
-
 /* What follows a finished errand; NOTHING: the connection is ready. */
 static void next_errand(struct weir_conn *c)
 {
@@ -182,10 +128,9 @@ static void next_errand(struct weir_conn *c)
 	switch (c->errand) {
 	case WI_DO_VERIFY:
 	case WI_DO_VERIFY_AGAIN:
-		verified(c);
-		return;
 	case WI_DO_APPLY:
-		c->errand = WI_DO_VERIFY_AGAIN;
+	case WI_DO_ON_CONNECT:
+		wi_greet_next(c);
 		return;
 	case WI_DO_ROLLBACK:
 		c->errand = wants_reset(c) ? WI_DO_RESET : WI_DO_NOTHING;
@@ -197,11 +142,6 @@ static void next_errand(struct weir_conn *c)
 	case WI_DO_REAPPLY:
 		/* A full reset also takes away what on_connect_sql had set. */
 		c->errand = WI_DO_ON_CONNECT;
-		return;
-	case WI_DO_ON_CONNECT:
-		if (!c->fresh)
-			pool->driver->mark_clean(c->link);
-		c->errand = WI_DO_NOTHING;
 		return;
 	case WI_DO_PING:
 		c->checked_ns = pool->core.world->now();

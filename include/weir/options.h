@@ -26,6 +26,11 @@ typedef enum weir_read_fallback {
 	WEIR_READ_FALLBACK_FAIL,
 } weir_read_fallback;
 typedef enum weir_leak_action { WEIR_LEAK_REPORT, WEIR_LEAK_RECLAIM } weir_leak_action;
+typedef enum weir_pre_ping {
+	WEIR_PRE_PING_OFF,
+	WEIR_PRE_PING_LOOK,
+	WEIR_PRE_PING_PING
+} weir_pre_ping;
 typedef enum weir_fork_action { WEIR_FORK_REFUSE, WEIR_FORK_REOPEN } weir_fork_action;
 
 /*

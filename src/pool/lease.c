@@ -34,11 +34,6 @@
 #include "pool/pool.h"
 #include "pool/warm.h"
 
-/* A check at checkout is given up after this, and the connection with it. */
-#define CHECK_MS 5000
-/* A caller with less time than this makes no check. */
-#define CHECK_LEAST_MS 100
-
 /* The slot behind a handle, and the count it is held with; NULL: the handle is stale. */
 WI_INLINE struct weir_conn *find(const struct weir_conn *handle, uint64_t *count)
 {
@@ -106,17 +101,26 @@ static bool is_unusable(uint32_t notes)
 	       (WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_CUT | WI_NOTE_ASKED);
 }
 
-/* Pinned: `slot`, or any other idle one, if it needs no check. */
+/* Whether a taken slot may be lent at once, after a look if it wants no more than that. */
+static bool is_good(struct weir_conn *c)
+{
+	uint32_t notes = wi_load_acq(&c->notes);
+
+	if (wi_warm_is_plain(notes))
+		return true;
+	return !is_unusable(notes) && !(notes & WI_NOTE_CHECK) && wi_health_look(c);
+}
+
+/* Pinned: `slot`, or any other idle one, if it needs no round trip. */
 static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot)
 {
 	while (slot || (slot = wi_core_take_pinned(&pool->core, seat))) {
 		struct weir_conn *c = wi_warm_conn_at(pool, slot);
-		uint32_t notes = wi_load_acq(&c->notes);
 
-		if (wi_warm_is_plain(notes))
+		if (is_good(c))
 			return wi_warm_lend(c, seat);
-		if (!is_unusable(notes)) {
-			wi_core_give(&pool->core, slot); /* wants a check: the slow path makes it */
+		if (!is_unusable(wi_load_rlx(&c->notes))) {
+			wi_core_give(&pool->core, slot); /* wants to be asked: the slow path does */
 			return NULL;
 		}
 		wi_inbox_push(c);
@@ -189,38 +193,9 @@ void wi_pool_exit(struct weir_pool *pool)
 }
 
 /*
- * Asks a connection that was idle for long whether it lives, as far as there is time. What comes of
- * it is in its notes: none for this any more, RETIRE, or ASKED: the caller's time ran out first,
- * which proves nothing against the connection; its answer is still owed.
- */
-static void check(struct weir_conn *c, int64_t deadline_ns)
-{
-	const struct wi_driver *d = c->pool->driver;
-	int64_t now_ns = c->pool->core.world->now(), until_ns = wi_deadline_after(now_ns, CHECK_MS);
-	enum wi_step step = WI_STEP_FAILED;
-	struct wi_failure f;
-
-	if (d->peek(c->link, &f)) {
-		if (deadline_ns < wi_deadline_after(now_ns, CHECK_LEAST_MS))
-			return; /* too little time to ask: the look has to do */
-		if (d->send(c->link, "", &f))
-			step = wi_conn_await(c, NULL,
-			                     deadline_ns < until_ns ? deadline_ns : until_ns, &f);
-	}
-	if (step == WI_STEP_DONE) {
-		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CHECK);
-	} else if (step != WI_STEP_FAILED && deadline_ns < until_ns) {
-		wi_or_acq_rel(&c->notes, WI_NOTE_ASKED);
-	} else {
-		wi_store_rlx(&c->why, WEIR_CLOSE_UNHEALTHY);
-		wi_or_acq_rel(&c->notes, WI_NOTE_RETIRE);
-	}
-}
-
-/*
  * Takes hold of a taken slot and sees whether it may be handed out; if not, it goes to the keeper.
  */
-static bool is_fit(struct weir_conn *c, struct wi_seat *seat, int64_t deadline_ns,
+static bool is_fit(struct weir_conn *c, struct wi_seat *seat, int64_t check_ns,
                    struct weir_conn **handle)
 {
 	uint32_t notes = wi_load_acq(&c->notes);
@@ -229,7 +204,7 @@ static bool is_fit(struct weir_conn *c, struct wi_seat *seat, int64_t deadline_n
 	if (wi_warm_is_plain(notes))
 		return true;
 	if (!is_unusable(notes)) {
-		check(c, deadline_ns);
+		wi_health_check(c, notes, check_ns);
 		if (!is_unusable(wi_load_rlx(&c->notes)))
 			return true;
 	}
@@ -289,8 +264,8 @@ static bool is_shed(struct weir_pool *pool)
 	return max > 0 && wi_load_rlx(&pool->inside) > max;
 }
 
-weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, struct weir_conn **conn,
-                         weir_error *error)
+weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t check_ns,
+                         struct weir_conn **conn, weir_error *error)
 {
 	struct wi_seat *seat = wi_desk_seat(&pool->core);
 
@@ -316,7 +291,7 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, struct wei
 			if (st != WEIR_OK)
 				return st;
 		}
-		if (is_fit(&pool->conns[slot], seat, deadline_ns, conn))
+		if (is_fit(&pool->conns[slot], seat, check_ns, conn))
 			return WEIR_OK;
 	}
 }
@@ -341,7 +316,7 @@ static weir_status wait_inside(struct weir_pool *pool, int64_t timeout_ms, struc
 	if (timeout_ms == WEIR_DEFAULT_TIMEOUT)
 		timeout_ms = pool->options.checkout_timeout_ms;
 	deadline_ns = timeout_ms ? wi_deadline_after(pool->core.world->now(), timeout_ms) : 0;
-	st = wi_pool_wait(pool, deadline_ns, conn, error);
+	st = wi_pool_wait(pool, deadline_ns, deadline_ns, conn, error);
 	wi_pool_exit(pool);
 	return st;
 }
@@ -402,12 +377,12 @@ void wi_conn_mark(struct weir_conn *handle, const struct wi_mark *mark)
 
 static bool is_clean(struct weir_conn *c)
 {
-	uint32_t notes = wi_load_seq(&c->notes);
+	uint32_t notes = wi_load_seq(&c->notes) & ~c->pool->standing;
+	const uint32_t proven = WI_NOTE_LOOK | WI_NOTE_CHECK | WI_NOTE_PING;
 
 	/* Being used was proof enough of life. */
-	if (notes & (WI_NOTE_CHECK | WI_NOTE_PING))
-		notes = wi_and_rlx(&c->notes, ~(uint32_t)(WI_NOTE_CHECK | WI_NOTE_PING)) &
-		        ~(uint32_t)(WI_NOTE_CHECK | WI_NOTE_PING);
+	if (notes & proven)
+		notes = wi_and_rlx(&c->notes, ~proven | c->pool->standing) & ~proven;
 	if (notes || wi_load_acq(&c->pool->closed))
 		return false;
 	return c->pool->look(c->link) == WI_LOOK_CLEAN;

@@ -83,6 +83,7 @@ static weir_status configure(struct weir_pool *pool, const struct wi_pool_config
 
 	pool->max = (uint32_t)wi_options_pool_max(o);
 	pool->reset_always = strcmp(o->reset, "tracked") != 0 && strcmp(o->reset, "none") != 0;
+	pool->standing = wi_health_standing(o);
 	pool->look = pool->reset_always ? always_changed : pool->driver->tidy_and_look;
 	st = wi_settings_build(&pool->settings, o, wi_dsn_param(config->dsn, "options"), error);
 	if (st == WEIR_OK)

@@ -55,6 +55,7 @@ enum {
 	WI_NOTE_ASKED = 1 << 7,
 	WI_NOTE_PING = 1 << 6, /* the keeper wants it for a round trip */
 	WI_NOTE_LOAD = 1 << 8, /* it is out, and its host's load is to be lowered when it is back */
+	WI_NOTE_LOOK = 1 << 9, /* idle for a while: look at its socket before use */
 };
 
 /*
@@ -106,6 +107,8 @@ struct weir_conn {
 	_Atomic uint32_t *load;            /* (h) lowered when it comes back, if noted */
 	_Atomic uint32_t inbox_next;       /* (a) the slot below it in the keeper's inbox */
 	uint64_t seen_lend;                /* (k) `lend` at the last look */
+	_Atomic int64_t asked_ns;          /* (h) when it was last asked whether it lives */
+	_Atomic int64_t proven_ns;         /* (h) when it last answered such a question */
 
 	WI_ON_NEW_LINE enum wi_life life; /* (k) */
 	enum wi_errand errand;            /* (k) */
@@ -170,8 +173,10 @@ struct weir_pool {
 	struct wi_core core;
 	WI_ON_NEW_LINE _Atomic uint32_t fork_epoch; /* (a) wi_fork_epoch at open */
 	_Atomic uint32_t closed;                    /* (a) */
-	_Atomic uint32_t reopening;     /* (a) 1: a thread of a child is making the pool anew */
-	bool reset_always;              /* (c) every checkin goes through the keeper */
+	_Atomic uint32_t reopening; /* (a) 1: a thread of a child is making the pool anew */
+	bool reset_always;          /* (c) every checkin goes through the keeper */
+	/* (c) notes that stay on every slot: LOOK or CHECK, or none */
+	uint32_t standing;
 	struct weir_conn *conns;        /* (c) slot n is conns[n]; conns[0] is unused */
 	uint32_t n_conns;               /* (c) slots, beyond max + overflow for reclaimed ones */
 	const struct wi_driver *driver; /* (c) */
@@ -255,6 +260,19 @@ const char *wi_greet_sql(const struct weir_conn *c);
 void wi_greet_next(struct weir_conn *c);
 void wi_greet_failed(struct weir_conn *c, const struct wi_failure *failure);
 void wi_greet_done(struct weir_conn *c);
+
+/*
+ * health.c: whether a connection lives. A taken slot with LOOK or CHECK noted is looked at or asked
+ * by its taker; what comes of it is in its notes: neither any more, or SUSPECT, RETIRE or ASKED:
+ * the keeper has to see to it.
+ */
+bool wi_health_look(struct weir_conn *c);
+void wi_health_check(struct weir_conn *c, uint32_t notes, int64_t deadline_ns);
+uint32_t wi_health_standing(const weir_options *options);
+void wi_health_tend(struct weir_conn *c, int64_t now_ns);
+
+/* When a connection that was asked has to have answered. */
+int64_t wi_health_deadline(const struct weir_conn *c);
 
 /* close.c: closing connections. */
 void wi_conn_close(struct weir_conn *c, weir_close why);
@@ -353,12 +371,13 @@ void wi_pool_enter(struct weir_pool *pool);
 void wi_pool_exit(struct weir_pool *pool);
 
 /*
- * Takes a connection, waiting until deadline_ns (0: try once). Between enter and exit, outside any
- * read section. Statuses as weir_pool_checkout; UNAVAILABLE with an empty text if the waiter was
- * sent away by wi_pool_send_away.
+ * Takes a connection, waiting until deadline_ns (0: try once); a check of one that was taken may go
+ * on until check_ns. Between enter and exit, outside any read section. Statuses as
+ * weir_pool_checkout; UNAVAILABLE with an empty text if the waiter was sent away by
+ * wi_pool_send_away.
  */
-weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, struct weir_conn **conn,
-                         weir_error *error);
+weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t check_ns,
+                         struct weir_conn **conn, weir_error *error);
 
 /* Ends the wait of all who wait here: they choose again. Any thread. */
 void wi_pool_send_away(struct weir_pool *pool);

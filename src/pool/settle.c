@@ -111,7 +111,8 @@ static void ready(struct weir_conn *c)
 	wi_slot_move(c, WI_SETTLING, WI_READY);
 	wi_slot_in_hand(c, false);
 	wi_tend_first(c, pool->core.world->now(), fresh);
-	wi_and_rlx(&c->notes, ~(uint32_t)(WI_NOTE_PING | WI_NOTE_CHECK));
+	wi_and_rlx(&c->notes, ~(uint32_t)(WI_NOTE_PING | WI_NOTE_CHECK | WI_NOTE_LOOK));
+	wi_or_rlx(&c->notes, pool->standing);
 	/*
 	 * Edge-triggered, and only for the end of the connection: its traffic while lent does not
 	 * wake the keeper.
@@ -224,6 +225,7 @@ void wi_settle_step(struct weir_conn *c, int64_t now_ns)
 			failed(c, &f);
 			return;
 		}
+		wi_store_rlx(&c->proven_ns, now_ns);
 		next_errand(c);
 		if (!send_errand(c))
 			return;
@@ -275,7 +277,7 @@ static void await_asked(struct weir_conn *c, int64_t now_ns)
 	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_ASKED);
 	wi_slot_move(c, WI_READY, WI_SETTLING);
 	c->errand = WI_DO_PING;
-	c->deadline_ns = wi_deadline_after(now_ns, SETTLE_MS);
+	c->deadline_ns = wi_health_deadline(c);
 	wi_settle_step(c, now_ns);
 }
 
@@ -295,8 +297,12 @@ void wi_settle_returned(struct weir_conn *c)
 	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_SUSPECT);
 	wi_slot_move(c, WI_READY, WI_SETTLING);
 	c->errand = errand_for(c, notes);
+	if (c->errand == WI_DO_PING)
+		wi_store_rlx(&c->asked_ns, now_ns);
 	if (c->errand == WI_DO_NOTHING)
 		ready(c);
 	else
-		wi_settle_begin(c, c->errand, wi_deadline_after(now_ns, SETTLE_MS));
+		wi_settle_begin(c, c->errand,
+		                c->errand == WI_DO_PING ? wi_health_deadline(c)
+		                                        : wi_deadline_after(now_ns, SETTLE_MS));
 }

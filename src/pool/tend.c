@@ -20,6 +20,8 @@ int64_t wi_tend_interval(const weir_options *o)
 	                         o->leak_after_ms, o->max_lifetime_ms};
 	int64_t ms = LONGEST_INTERVAL_MS;
 
+	if (o->look_after_ms > 0 && o->look_after_ms < ms)
+		ms = o->look_after_ms;
 	for (size_t i = 0; i < WI_ARRAY_LEN(spans); i++)
 		if (spans[i] > 0 && spans[i] / 4 < ms)
 			ms = spans[i] / 4;
@@ -40,7 +42,6 @@ void wi_tend_first(struct weir_conn *c, int64_t now_ns, bool fresh)
 static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 {
 	struct weir_pool *pool = c->pool;
-	int64_t proof_ns = c->seen_ns > c->checked_ns ? c->seen_ns : c->checked_ns;
 
 	if (wi_load_rlx(&c->notes) & WI_NOTE_RETIRE) {
 		/* noted while it was lent, and came back without seeing it */
@@ -59,11 +60,8 @@ static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 		wi_store_rlx(&c->why, WEIR_CLOSE_IDLE);
 		wi_conn_note(c, WI_NOTE_RETIRE);
 		pool->sweep_wanted = true;
-	} else if (wi_is_longer(proof_ns, now_ns, pool->options.keepalive_ms)) {
-		wi_conn_note(c, WI_NOTE_PING);
-		pool->sweep_wanted = true;
-	} else if (wi_is_longer(proof_ns, now_ns, pool->options.validate_after_ms)) {
-		wi_conn_note(c, WI_NOTE_CHECK);
+	} else {
+		wi_health_tend(c, now_ns);
 	}
 }
 

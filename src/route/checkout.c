@@ -137,7 +137,7 @@ static weir_status wait_there(struct visit *v)
 	if (weighs)
 		wi_add_rlx(&h->load, 1);
 	until_ns = wait_until(v);
-	st = wi_pool_wait(h->pool, until_ns, &v->conn, &v->said);
+	st = wi_pool_wait(h->pool, until_ns, v->wish.deadline_ns, &v->conn, &v->said);
 	if (weighs)
 		wi_sub_rlx(&h->load, 1);
 	if (st == WEIR_TIMEOUT && until_ns < v->wish.deadline_ns) {

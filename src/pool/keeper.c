@@ -30,6 +30,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "pool/chore.h"
 
 #define EVENTS_A_ROUND 64
 /* Longer than a job waits for servers to go when nothing else holds it up. */
@@ -94,6 +95,7 @@ void wi_keeper_free(struct wi_keeper *k)
 {
 	if (!k)
 		return;
+	wi_chore_forget_keeper(k);
 	if (k->epoll >= 0)
 		close(k->epoll);
 	if (k->bell >= 0)

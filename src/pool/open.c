@@ -124,7 +124,7 @@ static void begin(struct weir_conn *c, int64_t now_ns)
 		connect_to(c, NULL, now_ns);
 	} else if (wi_host_is_literal(e->host)) {
 		connect_to(c, e->host, now_ns);
-	} else if (!(c->resolving = wi_resolve_start(e->host))) {
+	} else if (!(c->resolving = wi_resolve_start(e->host, pool->keeper))) {
 		struct wi_failure f = {.fault = WI_FAULT_MEMORY,
 		                       .text = "no memory for a name lookup"};
 
@@ -146,15 +146,15 @@ void wi_open_some(struct weir_pool *pool, int64_t now_ns)
 
 static void resolve_step(struct weir_conn *c, int64_t now_ns)
 {
-	char address[WI_ADDRESS];
+	struct wi_addresses found;
 	struct wi_failure f;
-	int r = wi_resolve_poll(c->resolving, address, &f);
+	int r = wi_resolve_poll(c->resolving, &found, &f);
 
 	if (r == 0)
 		return;
 	c->resolving = NULL;
 	if (r > 0)
-		connect_to(c, address, now_ns);
+		connect_to(c, found.address[0], now_ns);
 	else
 		wi_open_failed(c, &f);
 }

@@ -1,39 +1,45 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A lookup is a thread that calls getaddrinfo and ends. It shares one small object with whoever
- * asked: the asker polls `state`, and the last of the two to let go frees it. A dead resolver thus
- * costs a sleeping thread a lookup for as long as the system's resolver takes to give up, and never
- * a caller's or the keeper's time; the breaker keeps such lookups few.
+ * A lookup is a chore that calls getaddrinfo. There is one for a name at a time in a process:
+ * whoever asks for the same name meanwhile joins it, also one whose askers have all gone, so a dead
+ * resolver costs a thread for a name, however often and by how many pools it is asked.
  *
  * Why not getaddrinfo_a, which does the same: its pool of threads does not survive a fork, and a
  * child's lookups would never end.
- *
- * Orderings. R1, A1: the asker sees what the thread found. R2, A2: who frees it sees that the other
- * is done.
  */
 #include "pool/resolve.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/atomic.h"
+#include "base/line.h"
 #include "base/text.h"
+#include "pool/chore.h"
 
+/* (l) as in chore.h; the thread's: the thread's until the chore is done, then its askers' to read.
+ */
 struct lookup {
-	_Atomic uint32_t holders; /* (a) 2: thread and asker */
-	_Atomic uint32_t done;    /* (a) 1: error and results are there */
-	int error;                /* the thread's until done */
-	struct addrinfo *results; /* the same */
-	char host[256];           /* (c) */
+	struct wi_chore chore;
+	char host[256];              /* (c) */
+	int error;                   /* the thread's: of getaddrinfo */
+	struct wi_addresses found;   /* the thread's */
+	struct lookup *next, **prev; /* (l) list of all that are not freed yet */
 };
+
+/* One who asks; his alone. */
+struct asking {
+	struct lookup *of;
+	struct wi_chore_ring ring; /* (l) */
+	bool joined;               /* or he began it */
+};
+
+static struct lookup *lookups; /* (l) */
 
 bool wi_host_is_literal(const char *host)
 {
@@ -43,165 +49,159 @@ bool wi_host_is_literal(const char *host)
 	       inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
 }
 
-static void let_go(struct lookup *l)
+/* ---- on the thread ---- */
+
+static bool has(const struct wi_addresses *found, const char *address)
 {
-	/*
-	 * [resolve:R2] this side is done with it; pairs with A2. [resolve:A2] the other side is,
-	 * too; pairs with R2.
-	 */
-	if (wi_sub_acq_rel(&l->holders, 1) != 1)
-		return;
-	if (l->results)
-		freeaddrinfo(l->results);
-	wi_free(l, sizeof(*l));
-}
-
-/*
- * A fork while a thread is inside getaddrinfo may leave a lock of the C library's held in the child
- * for ever, and no name could be looked up there again, by anybody. So a fork waits for lookups
- * under way, but not for long: one that waits for an answer from the network holds no such lock.
- * Flag and count are a Dekker pair.
- */
-#define FORK_WAITS_MS 200
-
-static _Atomic uint32_t running; /* (a) threads in getaddrinfo */
-static _Atomic uint32_t forking; /* (a) 1: a fork is about to happen */
-
-static void a_millisecond(void)
-{
-	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
-static void before_fork(void)
-{
-	wi_store_seq(&forking, 1);
-	for (int i = 0; i < FORK_WAITS_MS && wi_load_seq(&running); i++)
-		a_millisecond();
-}
-
-static void after_fork_parent(void)
-{
-	wi_store_seq(&forking, 0);
-}
-
-static void after_fork_child(void)
-{
-	wi_store_seq(&running, 0);
-	wi_store_seq(&forking, 0);
-}
-
-static void install_handlers(void)
-{
-	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-}
-
-static void begin_running(void)
-{
-	for (;;) {
-		wi_add_seq(&running, 1);
-		if (!wi_load_seq(&forking))
-			return;
-		wi_sub_seq(&running, 1);
-		while (wi_load_seq(&forking))
-			a_millisecond();
-	}
-}
-
-static void *look_up(void *arg)
-{
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-	struct lookup *l = arg;
-
-	begin_running();
-	l->error = getaddrinfo(l->host, NULL, &hints, &l->results);
-	wi_sub_seq(&running, 1);
-	/* [resolve:R1] publishes error and results; pairs with A1. */
-	wi_store_rel(&l->done, 1);
-	let_go(l);
-	return NULL;
-}
-
-/* A detached thread that takes no signals of the host program's. */
-static bool start_thread(struct lookup *l)
-{
-	sigset_t all, before;
-	pthread_attr_t attr;
-	pthread_t thread;
-	bool ok;
-
-	if (pthread_attr_init(&attr) != 0)
-		return false;
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ok = pthread_create(&thread, &attr, look_up, l) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return ok;
-}
-
-void *wi_resolve_start(const char *host)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct lookup *l = wi_alloc(sizeof(*l));
-
-	if (!l)
-		return NULL;
-	pthread_once(&once, install_handlers);
-	wi_copy(l->host, sizeof(l->host), host);
-	atomic_init(&l->holders, 2);
-	if (start_thread(l))
-		return l;
-	wi_free(l, sizeof(*l));
-	return NULL;
-}
-
-/*
- * One of the results at random: with several addresses a name, new connections spread and a dead
- * one is not insisted on.
- */
-static bool pick(const struct addrinfo *results, char address[WI_ADDRESS])
-{
-	uint32_t n = 0, k = 0;
-
-	for (const struct addrinfo *a = results; a; a = a->ai_next)
-		n += a->ai_family == AF_INET || a->ai_family == AF_INET6;
-	if (!n)
-		return false;
-	(void)!getrandom(&k, sizeof(k), GRND_NONBLOCK);
-	k %= n;
-	for (const struct addrinfo *a = results; a; a = a->ai_next) {
-		if (a->ai_family != AF_INET && a->ai_family != AF_INET6)
-			continue;
-		if (k-- == 0)
-			return getnameinfo(a->ai_addr, a->ai_addrlen, address, WI_ADDRESS, NULL, 0,
-			                   NI_NUMERICHOST) == 0;
-	}
+	for (uint32_t i = 0; i < found->n; i++)
+		if (strcmp(found->address[i], address) == 0)
+			return true;
 	return false;
 }
 
-int wi_resolve_poll(void *lookup, char address[WI_ADDRESS], struct wi_failure *failure)
+static void collect(struct wi_addresses *found, const struct addrinfo *results)
 {
-	struct lookup *l = lookup;
-	struct wi_text t;
-	int found;
+	for (const struct addrinfo *a = results; a && found->n < WI_ADDRESSES; a = a->ai_next) {
+		char address[WI_ADDRESS];
 
-	/* [resolve:A1] sees what the thread found; pairs with R1. */
-	if (!wi_load_acq(&l->done))
-		return 0;
-	found = l->error == 0 && pick(l->results, address) ? 1 : -1;
-	if (found < 0) {
-		*failure = (struct wi_failure){.fault = WI_FAULT_RESOLVE};
-		wi_text_init(&t, failure->text, sizeof(failure->text));
-		wi_text_add(&t, "cannot look up \"%s\": %s", l->host,
-		            l->error ? gai_strerror(l->error) : "no address");
+		if ((a->ai_family == AF_INET || a->ai_family == AF_INET6) &&
+		    getnameinfo(a->ai_addr, a->ai_addrlen, address, sizeof(address), NULL, 0,
+		                NI_NUMERICHOST) == 0 &&
+		    !has(found, address))
+			wi_copy(found->address[found->n++], WI_ADDRESS, address);
 	}
-	let_go(l);
-	return found;
 }
 
-void wi_resolve_drop(void *lookup)
+static void look_up(struct wi_chore *chore)
 {
-	if (lookup)
-		let_go(lookup);
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+	struct lookup *l = WI_CONTAINER_OF(chore, struct lookup, chore);
+	struct addrinfo *results = NULL;
+
+	l->error = getaddrinfo(l->host, NULL, &hints, &results);
+	if (l->error)
+		return;
+	collect(&l->found, results);
+	freeaddrinfo(results);
+}
+
+static void dispose(struct wi_chore *chore)
+{
+	struct lookup *l = WI_CONTAINER_OF(chore, struct lookup, chore);
+
+	wi_chore_lock();
+	*l->prev = l->next;
+	if (l->next)
+		l->next->prev = l->prev;
+	wi_chore_unlock();
+	wi_free(l, sizeof(*l));
+}
+
+/* ---- the askers ---- */
+
+static bool join(struct asking *a, const char *host, struct wi_keeper *keeper)
+{
+	struct lookup *l;
+
+	wi_chore_lock();
+	for (l = lookups; l; l = l->next)
+		if (strcmp(l->host, host) == 0 && wi_chore_join_locked(&l->chore, &a->ring, keeper))
+			break;
+	wi_chore_unlock();
+	a->of = l;
+	a->joined = true;
+	return l != NULL;
+}
+
+static bool begin(struct asking *a, const char *host, struct wi_keeper *keeper)
+{
+	struct lookup *l = wi_alloc(sizeof(*l));
+
+	if (!l)
+		return false;
+	wi_copy(l->host, sizeof(l->host), host);
+	l->chore.run = look_up;
+	l->chore.dispose = dispose;
+	wi_chore_lock();
+	l->next = lookups;
+	l->prev = &lookups;
+	if (lookups)
+		lookups->prev = &l->next;
+	lookups = l;
+	wi_chore_unlock();
+	a->of = l;
+	a->joined = false;
+	if (wi_chore_start(&l->chore, WI_CHORE_LOOKUP, keeper))
+		return true;
+	wi_chore_drop(&l->chore, NULL);
+	return false;
+}
+
+void *wi_resolve_start(const char *host, struct wi_keeper *keeper)
+{
+	struct asking *a = wi_alloc(sizeof(*a));
+
+	if (a && (join(a, host, keeper) || begin(a, host, keeper)))
+		return a;
+	wi_free(a, sizeof(*a));
+	return NULL;
+}
+
+/* So that new connections spread over a name's addresses, and a dead one is not insisted on. */
+static void shuffle(struct wi_addresses *found)
+{
+	uint32_t chance[WI_ADDRESSES] = {0};
+	char kept[WI_ADDRESS];
+
+	(void)!getrandom(chance, sizeof(chance), GRND_NONBLOCK);
+	for (uint32_t i = found->n; i > 1; i--) {
+		uint32_t k = chance[i - 1] % i;
+
+		memcpy(kept, found->address[k], WI_ADDRESS);
+		memcpy(found->address[k], found->address[i - 1], WI_ADDRESS);
+		memcpy(found->address[i - 1], kept, WI_ADDRESS);
+	}
+}
+
+static void say_why(const struct lookup *l, int polled, struct wi_failure *failure)
+{
+	const char *why = "no address";
+	struct wi_text t;
+
+	if (polled < 0)
+		why = "the lookup was lost";
+	else if (l->error)
+		why = gai_strerror(l->error);
+	*failure = (struct wi_failure){.fault = WI_FAULT_RESOLVE};
+	wi_text_init(&t, failure->text, sizeof(failure->text));
+	wi_text_add(&t, "cannot look up \"%s\": %s", l->host, why);
+}
+
+int wi_resolve_poll(void *asking, struct wi_addresses *found, struct wi_failure *failure)
+{
+	struct asking *a = asking;
+	struct lookup *l = a->of;
+	int polled = wi_chore_poll(&l->chore);
+
+	if (polled == 0)
+		return 0;
+	if (polled > 0 && l->found.n) {
+		*found = l->found;
+		shuffle(found);
+	} else {
+		say_why(l, polled, failure);
+		polled = -1;
+	}
+	wi_resolve_drop(a);
+	return polled;
+}
+
+void wi_resolve_drop(void *asking)
+{
+	struct asking *a = asking;
+
+	if (!a)
+		return;
+	wi_chore_drop(&a->of->chore, a->joined ? &a->ring : NULL);
+	wi_free(a, sizeof(*a));
 }

@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Name lookup off everybody's path, on a thread of its own, since both getaddrinfo and libpq's
- * PQconnectStart would block for as long as a dead resolver likes.
+ * Name lookup off everybody's path, as a chore, since both getaddrinfo and libpq's PQconnectStart
+ * would block for as long as a dead resolver likes.
  */
 #ifndef WI_POOL_RESOLVE_H
 #define WI_POOL_RESOLVE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "driver/driver.h"
+#include "pool/keeper.h"
 
 #define WI_ADDRESS 64
+#define WI_ADDRESSES 16 /* more of a name's are left out */
+
+/* What a name came to: numeric addresses, in an order of chance. */
+struct wi_addresses {
+	uint32_t n;
+	char address[WI_ADDRESSES][WI_ADDRESS];
+};
 
 /*
  * Whether a host needs no lookup: a numeric address, a Unix socket directory, or empty (libpq's
@@ -19,19 +28,19 @@
  */
 bool wi_host_is_literal(const char *host);
 
-/* Begins a lookup. NULL: no memory or no thread. */
-void *wi_resolve_start(const char *host);
+/*
+ * Begins a lookup, or joins the one that is under way for this name in this process; keeper (may be
+ * NULL) is rung when it is done. NULL: no memory or no thread.
+ */
+void *wi_resolve_start(const char *host, struct wi_keeper *keeper);
 
 /*
- * 0: still looking; 1: address is one of the name's addresses, chosen at random; -1: *failure says
- * why not. After 1 and -1 the lookup is gone. Never blocks: call again after a few milliseconds.
+ * 0: still looking; 1: *found has at least one address; -1: *failure says why not. After 1 and -1
+ * this asking is over. Never blocks.
  */
-int wi_resolve_poll(void *lookup, char address[WI_ADDRESS], struct wi_failure *failure);
+int wi_resolve_poll(void *asking, struct wi_addresses *found, struct wi_failure *failure);
 
 /* Forgets a lookup that is not done: it frees itself when it ends. NULL is a no-op. */
-void wi_resolve_drop(void *lookup);
-
-/* How often to poll, in ns. */
-#define WI_RESOLVE_POLL_NS INT64_C(2000000)
+void wi_resolve_drop(void *asking);
 
 #endif

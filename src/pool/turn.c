@@ -10,7 +10,6 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "pool/pool.h"
-#include "pool/resolve.h"
 
 /* How soon a closed pool looks again for slots on their way. */
 #define LAST_LOOK_NS (20 * WI_MS)
@@ -77,13 +76,11 @@ static void step(struct weir_conn *c, int64_t now_ns)
 }
 
 /* When a slot in hand wants its next step though its descriptor is quiet. */
-static int64_t due_of(const struct weir_conn *c, int64_t now_ns)
+static int64_t due_of(const struct weir_conn *c)
 {
 	int64_t due = c->deadline_ns, own = WI_FOREVER;
 
-	if (c->life == WI_RESOLVING)
-		own = now_ns + WI_RESOLVE_POLL_NS;
-	else if (c->link && (c->life == WI_CONNECTING || c->life == WI_SETTLING))
+	if (c->link && (c->life == WI_CONNECTING || c->life == WI_SETTLING))
 		own = c->pool->driver->due(c->link);
 	return own < due ? own : due;
 }
@@ -95,7 +92,7 @@ static void step_due(struct weir_pool *pool, int64_t now_ns)
 	/* A step may take c off the list; it puts others on only at the front. */
 	for (c = pool->in_hand; c; c = next) {
 		next = c->next;
-		if (c->life == WI_RESOLVING || due_of(c, now_ns) <= now_ns)
+		if (c->life == WI_RESOLVING || due_of(c) <= now_ns)
 			step(c, now_ns);
 	}
 }
@@ -180,7 +177,7 @@ static int64_t next_due(struct weir_pool *pool, int64_t now_ns)
 	if (wi_load_rlx(&pool->closed))
 		due = pool->census.n[WI_READY] ? now_ns + LAST_LOOK_NS : WI_FOREVER;
 	for (struct weir_conn *c = pool->in_hand; c; c = c->next) {
-		int64_t d = due_of(c, now_ns);
+		int64_t d = due_of(c);
 
 		if (d < due)
 			due = d;

@@ -332,14 +332,14 @@ static enum wi_probe_news connect_to(struct wi_probe *p, const char *address, in
 
 static enum wi_probe_news resolve_on(struct wi_probe *p, int64_t now_ns)
 {
-	char address[WI_ADDRESS];
+	struct wi_addresses found;
 
-	switch (wi_resolve_poll(p->resolving, address, &p->found.failure)) {
+	switch (wi_resolve_poll(p->resolving, &found, &p->found.failure)) {
 	case 0:
 		return WI_PROBE_NO_NEWS;
 	case 1:
 		p->resolving = NULL;
-		return connect_to(p, address, now_ns);
+		return connect_to(p, found.address[0], now_ns);
 	default:
 		p->resolving = NULL;
 		return failed(p);
@@ -356,7 +356,7 @@ static enum wi_probe_news look_for_host(struct wi_probe *p, int64_t now_ns)
 	if (wi_host_is_literal(e->host))
 		return connect_to(p, e->host, now_ns);
 	if (!p->resolving)
-		p->resolving = wi_resolve_start(e->host);
+		p->resolving = wi_resolve_start(e->host, p->keeper);
 	if (!p->resolving)
 		return failed_with(p, WI_FAULT_MEMORY, "no memory for a name lookup");
 	return resolve_on(p, now_ns);
@@ -426,7 +426,7 @@ int64_t wi_probe_due(const struct wi_probe *p, int64_t now_ns)
 	if (p->heard)
 		return now_ns;
 	if (p->resolving)
-		return earlier(now_ns + WI_RESOLVE_POLL_NS, p->deadline_ns);
+		return p->deadline_ns; /* rung when it is done */
 	return earlier(p->driver->due(p->link), p->deadline_ns);
 }
 

@@ -33,37 +33,38 @@ static void what_needs_no_lookup_is_known(void **state)
 		assert_false(wi_host_is_literal(names[i]));
 }
 
-static int look_up(const char *name, char address[WI_ADDRESS], struct wi_failure *failure)
+static int look_up(const char *name, struct wi_addresses *found, struct wi_failure *failure)
 {
-	void *lookup = wi_resolve_start(name);
+	void *lookup = wi_resolve_start(name, NULL);
 	int r;
 
 	assert_non_null(lookup);
-	while ((r = wi_resolve_poll(lookup, address, failure)) == 0)
-		nanosleep(&(struct timespec){.tv_nsec = WI_RESOLVE_POLL_NS}, NULL);
+	while ((r = wi_resolve_poll(lookup, found, failure)) == 0)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	return r;
 }
 
 static void localhost_has_an_address(void **state)
 {
 	size_t before = wi_alloc_bytes();
-	char address[WI_ADDRESS];
+	struct wi_addresses found;
 	struct wi_failure failure;
 
 	(void)state;
-	assert_int_equal(look_up("localhost", address, &failure), 1);
-	assert_true(strcmp(address, "127.0.0.1") == 0 || strcmp(address, "::1") == 0);
+	assert_int_equal(look_up("localhost", &found, &failure), 1);
+	assert_true(strcmp(found.address[0], "127.0.0.1") == 0 ||
+	            strcmp(found.address[0], "::1") == 0);
 	assert_int_equal(wi_alloc_bytes(), before);
 }
 
 static void a_name_without_an_address_is_told(void **state)
 {
 	size_t before = wi_alloc_bytes();
-	char address[WI_ADDRESS];
+	struct wi_addresses found;
 	struct wi_failure failure;
 
 	(void)state;
-	assert_int_equal(look_up("does-not-exist.invalid", address, &failure), -1);
+	assert_int_equal(look_up("does-not-exist.invalid", &found, &failure), -1);
 	assert_int_equal(failure.fault, WI_FAULT_RESOLVE);
 	assert_non_null(strstr(failure.text, "cannot look up \"does-not-exist.invalid\": "));
 	assert_string_equal(failure.sqlstate, "");
@@ -73,14 +74,14 @@ static void a_name_without_an_address_is_told(void **state)
 /* Starting and polling take no time, whatever the resolver does. */
 static void nobody_waits_for_a_resolver(void **state)
 {
-	char address[WI_ADDRESS];
+	struct wi_addresses found;
 	struct wi_failure failure;
 	int64_t begun = wi_now_ns();
-	void *lookup = wi_resolve_start("does-not-exist.invalid");
+	void *lookup = wi_resolve_start("does-not-exist.invalid", NULL);
 
 	(void)state;
 	for (int i = 0; lookup && i < 10; i++)
-		if (wi_resolve_poll(lookup, address, &failure))
+		if (wi_resolve_poll(lookup, &found, &failure))
 			lookup = NULL;
 	assert_true(wi_now_ns() - begun < WI_SEC);
 	wi_resolve_drop(lookup);
@@ -92,7 +93,8 @@ static void dropped_ones_are_freed_when_they_end(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 20; i++)
-		wi_resolve_drop(wi_resolve_start(i % 2 ? "localhost" : "does-not-exist.invalid"));
+		wi_resolve_drop(
+			wi_resolve_start(i % 2 ? "localhost" : "does-not-exist.invalid", NULL));
 	for (int i = 0; i < 3000 && wi_alloc_bytes() != 0; i++)
 		nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
 	assert_int_equal(wi_alloc_bytes(), 0);
@@ -102,7 +104,7 @@ static void want_of_memory_is_told(void **state)
 {
 	(void)state;
 	wi_alloc_fail_at(1);
-	assert_null(wi_resolve_start("localhost"));
+	assert_null(wi_resolve_start("localhost", NULL));
 }
 
 /*

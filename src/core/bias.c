@@ -13,19 +13,24 @@ void wi_bias_init(struct wi_bias *bias, const struct wi_world *world)
 	atomic_init(&bias->word, world->fence_heavy() ? 0 : WI_BIAS_NEVER);
 }
 
-/*
- * The heavy fence was there when the core was made, and is gone: a filter on system calls was put
- * up since. As the bias is held, owners exchange in every operation that they begin from now on.
- * What they had begun before is given the time to become visible, and only then others are told to
- * rely on it. This is the one place where weir trusts a time.
- */
-static WI_COLD void lose_bias(struct wi_bias *bias)
+static WI_COLD void settle(const struct wi_bias *bias)
 {
 	_Atomic uint32_t nothing = 0;
 	int64_t until_ns = bias->world->now() + SETTLE_NS;
 
 	while (bias->world->now() < until_ns)
 		bias->world->park(&nothing, 0, until_ns);
+}
+
+/*
+ * The heavy fence was there when the core was made, and is gone: a filter on system calls was put
+ * up since. As the bias is held, owners exchange in every operation that they begin from now on.
+ * What they had begun before is given the time to become visible, and only then others are told to
+ * rely on it. These are the two places where weir trusts a time.
+ */
+static WI_COLD void lose_bias(struct wi_bias *bias)
+{
+	settle(bias);
 	wi_or_seq(&bias->word, WI_BIAS_NEVER);
 }
 
@@ -42,6 +47,19 @@ void wi_bias_revoke(struct wi_bias *bias)
 	} else {
 		lose_bias(bias);
 	}
+}
+
+void wi_bias_fence(struct wi_bias *bias)
+{
+	/*
+	 * Where there is none, every operation that has begun since NEVER is a full fence itself.
+	 */
+	if (bias->world->fence_heavy() || (wi_load_seq(&bias->word) & WI_BIAS_NEVER))
+		return;
+	wi_add_seq(&bias->word, WI_BIAS_HOLD);
+	lose_bias(bias);
+	settle(bias); /* those that began between the two */
+	wi_bias_release(bias);
 }
 
 void wi_bias_release(struct wi_bias *bias)

@@ -60,6 +60,12 @@ void wi_bias_init(struct wi_bias *bias, const struct wi_world *world);
 void wi_bias_revoke(struct wi_bias *bias);
 void wi_bias_release(struct wi_bias *bias);
 
+/*
+ * A full fence in every thread that is inside the core, by whichever means there is: what they had
+ * stored before it is visible after it. May make one system call.
+ */
+void wi_bias_fence(struct wi_bias *bias);
+
 /* Biased again, if nobody holds it revoked and nothing else is against it. */
 void wi_bias_restore(struct wi_bias *bias);
 

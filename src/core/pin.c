@@ -31,11 +31,11 @@ static void await(const struct wi_bias *bias, const struct wi_seat *seat)
 		bias->world->park(&nothing, 0, bias->world->now() + LOOK_AGAIN_NS);
 }
 
-void wi_pins_await(const struct wi_bias *bias, struct wi_seats *seats)
+void wi_pins_await(struct wi_bias *bias, struct wi_seats *seats)
 {
 	struct wi_segment *g;
 
-	bias->world->fence_heavy();
+	wi_bias_fence(bias);
 	for (uint32_t i = 0; (g = wi_segment_at(seats, i)); i++)
 		for (uint32_t b = 0; b < WI_SEATS_A_SEGMENT; b++)
 			await(bias, &g->seat[b]);

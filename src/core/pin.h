@@ -92,6 +92,6 @@ WI_INLINE bool wi_is_pinned(const struct wi_seat *mine)
  * the caller's own then. Waits for threads that are inside, who never sleep there. Not for a thread
  * that is pinned itself.
  */
-void wi_pins_await(const struct wi_bias *bias, struct wi_seats *seats);
+void wi_pins_await(struct wi_bias *bias, struct wi_seats *seats);
 
 #endif

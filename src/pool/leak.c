@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Connections that are out for too long: told, and, where that is wished, reclaimed. Nothing of this
- * is on anybody's path: the keeper looks at who is out while it tends to what time does (tend.c).
+ * Connections that are out for too long: told, and, where that is wished, reclaimed. Nothing of
+ * this is on anybody's path: the keeper looks at who is out while it tends to what time does
+ * (tend.c).
  */
 #include "base/atomic.h"
 #include "base/clock.h"
@@ -30,7 +31,7 @@ static void leaked(struct weir_conn *c, int64_t now_ns)
 	/*
 	 * The other half of the light fence between a checkin's let-go and its look at the notes.
 	 */
-	pool->core.world->fence_heavy();
+	wi_bias_fence(&pool->core.bias);
 	if (wi_load_seq(&c->slot.lend) != c->seen_lend) {
 		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CUT); /* given back just now, after all */
 		return;

@@ -296,7 +296,16 @@ bool wi_settings_match(const struct wi_settings *s, const struct wi_answer *answ
                        int64_t in_force_ms[WI_SETTINGS]);
 bool wi_settings_is_empty(const struct wi_settings *s);
 
-/* lease.c */
+/*
+ * checkout.c: pins the calling thread, which sits down if it has no seat yet. NULL: no memory for
+ * that.
+ */
+struct wi_seat *wi_come_in(struct weir_pool *pool, struct wi_seat *seat, bool *open);
+
+/*
+ * checkin.c: lets go of a slot that is held with this count. false: somebody else did before.
+ */
+bool wi_conn_let_go(struct weir_conn *c, uint64_t count);
 void wi_inbox_push(struct weir_conn *c);
 struct weir_conn *wi_inbox_take_all(struct weir_pool *pool);
 

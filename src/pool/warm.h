@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The warm path of a checkout, inlined where it counts: in weir_pool_checkout and in the router's
- * weir_checkout. lease.c tells the rest.
+ * weir_checkout. checkout.c tells the rest.
  */
 #ifndef WI_POOL_WARM_H
 #define WI_POOL_WARM_H
@@ -11,11 +11,29 @@
 #include "core/desk.h"
 #include "pool/pool.h"
 
+/*
+ * A handle is the slot's address plus the low 8 bits of the count of its lendings, so a copy that
+ * outlived its checkin does not match the slot any more. `lend` is odd while lent.
+ */
 #define WI_HANDLE_MASK ((uintptr_t)WI_CONN_BYTES - 1)
 
 WI_INLINE struct weir_conn *wi_warm_handle_of(struct weir_conn *c, uint64_t lend)
 {
 	return (struct weir_conn *)(void *)((char *)c + ((lend >> 1) & WI_HANDLE_MASK));
+}
+
+/* The slot behind a handle, and the count it is held with; NULL: the handle is stale. */
+WI_INLINE struct weir_conn *wi_handle_find(const struct weir_conn *handle, uint64_t *count)
+{
+	uintptr_t at = (uintptr_t)handle;
+	struct weir_conn *c = (struct weir_conn *)(at & ~WI_HANDLE_MASK);
+
+#if defined(WI_TESTING) || !defined(NDEBUG)
+	if (!wi_desk_knows(c))
+		return NULL; /* a foreign pointer, or of a pool that is gone */
+#endif
+	*count = wi_load_rlx(&c->slot.lend);
+	return (*count & 1) && ((*count >> 1) & WI_HANDLE_MASK) == (at & WI_HANDLE_MASK) ? c : NULL;
 }
 
 /* What a checkout was for. A pool is the router's or it is not: without one, nobody ever says. */

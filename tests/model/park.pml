@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Release against park (src/core/waitq.c and the vigil of src/core/core.c): push, nudge, token, overdue, grant.
+ * Release against park (src/core/waitq.c and the vigil of src/core/wait.c): push, nudge, token, overdue, grant.
  *
  * Idea. A giver pushes, then looks; a waiter writes, then looks; so one of the two sees the other. Nobody may be left
  * asleep beside an idle slot: that would be an invalid end state.

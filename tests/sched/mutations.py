@@ -158,7 +158,7 @@ TABLE = [
 	(void)nothing;
 """, "close"),
     ("awaiting pins: no heavy fence", "core/pin.c", """\
-	bias->world->fence_heavy();
+	wi_bias_fence(bias);
 	for""", """\
 	(void)bias;
 	for""", "close"),
@@ -192,7 +192,7 @@ TABLE = [
     ("give: no look after the push", "core/core.c", """\
 	if (!wi_waitq_is_waited(&core->waitq) || is_seen_to(core))
 		return WI_SLOT_NONE;
-	return pop(core);
+	return wi_core_pop(core);
 """, """\
 	return WI_SLOT_NONE;
 """, "queue"),
@@ -276,42 +276,42 @@ TABLE = [
 		return WI_NUDGE_GIVEN;
 """, "queue"),
     # ---- waiting ----
-    ("wait: no look after announcing", "core/core.c", """\
+    ("wait: no look after announcing", "core/wait.c", """\
 	join_line(core, mine, since_ns);
 	found = look(core, mine);
 """, """\
 	join_line(core, mine, since_ns);
 	found = WI_SLOT_NONE;
 """, "queue"),
-    ("wait: the bias is not revoked", "core/core.c", """\
+    ("wait: the bias is not revoked", "core/wait.c", """\
 	WI_YIELD("core.wait.announced");
-	revoke(core);
+	wi_core_revoke(core);
 """, """\
 	wi_add_seq(&core->bias.word, 0);
 	wi_bias_revoke(&(struct wi_bias){.world = core->world});
 	wi_add_seq(&core->bias.word, WI_BIAS_HOLD);
 	wi_sub_seq(&core->bias.word, WI_BIAS_HOLD);
 """, "queue"),
-    ("wait: looks, and then announces", "core/core.c", """\
+    ("wait: looks, and then announces", "core/wait.c", """\
 	join_line(core, mine, since_ns);
 	found = look(core, mine);
 """, """\
-	revoke(core);
+	wi_core_revoke(core);
 	found = look(core, mine);
 	wi_waitq_announce(&core->waitq, mine, since_ns);
 """, "queue"),
-    ("wait: what was granted at the deadline is dropped", "core/core.c", """\
+    ("wait: what was granted at the deadline is dropped", "core/wait.c", """\
 			o = wi_waitq_outcome(mine); /* granted or refused at the last moment */
 """, """\
 			(void)0;
 """, "queue"),
-    ("settle: drops the one of two", "core/core.c", """\
+    ("settle: drops the one of two", "core/wait.c", """\
 		o = wi_waitq_outcome(mine);
 		wi_core_give(core, found);
 """, """\
 		o = wi_waitq_outcome(mine);
 """, "queue"),
-    ("settle: does not withdraw", "core/core.c", """\
+    ("settle: does not withdraw", "core/wait.c", """\
 	if (!wi_waitq_cancel(mine) && wi_waitq_outcome(mine).verdict == WI_GRANTED) {
 """, """\
 	if (wi_waitq_outcome(mine).verdict == WI_GRANTED) {
@@ -329,11 +329,11 @@ TABLE = [
 """, """\
 	uint32_t word = wi_load_rlx(&seat->word);
 """, "queue"),
-    ("overdue: not said", "core/core.c", """\
+    ("overdue: not said", "core/wait.c", """\
 	if (!v->overdue)
 		wi_waitq_say_overdue(&core->waitq, mine);
 """, "", "queue"),
-    ("overdue: no look after it was said", "core/core.c", """\
+    ("overdue: no look after it was said", "core/wait.c", """\
 		v->nap_ns = WI_LOOK_OVERDUE_NS;
 	return nap_and_look(core, mine, now_ns, v);
 """, """\
@@ -353,7 +353,7 @@ TABLE = [
 	return false;
 }
 """, "queue"),
-    ("token: given up, and no look after", "core/core.c", """\
+    ("token: given up, and no look after", "core/wait.c", """\
 	if (yielded || had_token)
 		pass_on(core, mine);
 """, """\
@@ -368,7 +368,7 @@ TABLE = [
 """, """\
 	wi_bias_end(&core->bias, WI_BIAS_CLOSED);
 """, "queue"),
-    ("shut: who comes to wait does not look", "core/core.c", """\
+    ("shut: who comes to wait does not look", "core/wait.c", """\
 	if (!reason || !wi_waitq_cancel(mine))
 """, """\
 	if (reason || !wi_waitq_cancel(mine))
@@ -377,14 +377,14 @@ TABLE = [
 	wi_bias_end(&core->bias, WI_BIAS_CLOSED);
 """, "", "pool"),
     ("steal: the bias is not revoked", "core/core.c", """\
-	revoke(core);
-	slot = search(core, mine, wi_cache_steal);
+	wi_core_revoke(core);
+	slot = wi_core_search(core, mine, wi_cache_steal);
 	wi_bias_release(&core->bias);
 """, """\
-	slot = search(core, mine, wi_cache_steal);
+	slot = wi_core_search(core, mine, wi_cache_steal);
 """, "cache"),
     ("sweep: the bias is not revoked", "core/core.c", """\
-		revoke(core);
+		wi_core_revoke(core);
 		sweep_caches(core, wanted, got, arg);
 		wi_bias_release(&core->bias);
 """, """\
@@ -411,12 +411,12 @@ TABLE = [
 		uint64_t taken = wi_load_rlx(&g->taken);
 """, "cache"),
     # ---- the pool ----
-    ("checkin: no light fence between letting go and the notes", "pool/lease.c", """\
+    ("checkin: no light fence between letting go and the notes", "pool/checkin.c", """\
 	wi_fence_light();
-	WI_YIELD("lease.let_go.done");
+	WI_YIELD("checkin.let_go.done");
 """, "", "pool"),
     ("cut of a leaked connection: no heavy fence", "pool/leak.c", """\
-	pool->core.world->fence_heavy();
+	wi_bias_fence(&pool->core.bias);
 """, "", "pool"),
     ("close: does not wait for who was pinned before", "pool/pool.c", """\
 	wi_core_await_pins(&p->core);

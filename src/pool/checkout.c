@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Checkout. Warm: the thread's cached slot, no note on it, lent, done: plain loads and stores on
+ * lines of this thread alone (warm.h). Otherwise the slow path: an idle slot of somebody else's,
+ * notes acted on, and where nothing is idle the caller is counted in `inside` and waits in line.
+ *
+ * Who may free the pool. A caller is pinned (core/pin.h), or inside an RCU read section, or counted
+ * in `inside`, or holds a lent slot; close waits for all four.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/fork.h"
+#include "base/rcu.h"
+#include "base/text.h"
+#include "core/desk.h"
+#include "pool/pool.h"
+#include "pool/warm.h"
+
+/*
+ * What a taker may not use: the keeper has to see to it. A wish for a check or a ping is no such
+ * note.
+ */
+static bool is_unusable(uint32_t notes)
+{
+	return notes &
+	       (WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_CUT | WI_NOTE_ASKED);
+}
+
+/* Whether a taken slot may be lent at once, after a look if it wants no more than that. */
+static bool is_good(struct weir_conn *c)
+{
+	uint32_t notes = wi_load_acq(&c->notes);
+
+	if (wi_warm_is_plain(notes))
+		return true;
+	return !is_unusable(notes) && !(notes & WI_NOTE_CHECK) && wi_health_look(c);
+}
+
+/* Pinned: `slot`, or any other idle one, if it needs no round trip. */
+static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot)
+{
+	while (slot || (slot = wi_core_take_pinned(&pool->core, seat))) {
+		struct weir_conn *c = wi_warm_conn_at(pool, slot);
+
+		if (is_good(c))
+			return wi_warm_lend(c, seat);
+		if (!is_unusable(wi_load_rlx(&c->notes))) {
+			wi_core_give(&pool->core, slot); /* wants to be asked: the slow path does */
+			return NULL;
+		}
+		wi_inbox_push(c);
+		slot = WI_SLOT_NONE;
+	}
+	return NULL;
+}
+
+/* Pins the calling thread, which sits down if it has no seat yet. NULL: no memory for that. */
+struct wi_seat *wi_come_in(struct weir_pool *pool, struct wi_seat *seat, bool *open)
+{
+	if (!seat)
+		seat = wi_desk_search(&pool->core);
+	if (!seat) {
+		wi_rcu_enter(); /* the pool stays until the pin is set */
+		seat = wi_desk_sit(&pool->core);
+		*open = seat && wi_pin(&pool->core.bias, seat);
+		wi_rcu_leave();
+	} else {
+		*open = wi_pin(&pool->core.bias, seat);
+	}
+	return seat;
+}
+
+struct weir_conn *wi_pool_try_cold(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot,
+                                   const struct wi_mark *mark)
+{
+	struct weir_conn *handle = NULL;
+	bool open;
+
+	seat = wi_come_in(pool, seat, &open);
+	if (!seat)
+		return NULL;
+	if (open || slot)
+		handle = try_pinned(pool, seat, slot);
+	wi_unpin(seat);
+	if (handle)
+		wi_warm_set_mark(wi_conn_of(handle), mark);
+	return handle;
+}
+
+struct weir_conn *wi_pool_try(struct weir_pool *pool, const struct wi_mark *mark)
+{
+	struct wi_seat *seat;
+	uint32_t slot;
+	struct weir_conn *c = wi_warm_take_kept(pool, &seat, &slot);
+
+	if (wi_unlikely(!c))
+		return wi_pool_try_cold(pool, seat, slot, mark);
+	wi_warm_set_mark(c, mark);
+	return wi_warm_lend(c, seat);
+}
+
+void wi_pool_enter(struct weir_pool *pool)
+{
+	wi_add_seq(&pool->inside, 1);
+}
+
+void wi_pool_exit(struct weir_pool *pool)
+{
+	/*
+	 * After the subtraction only the read section keeps the pool, whose closer may be waiting
+	 * for the count.
+	 */
+	wi_rcu_enter();
+	wi_sub_seq(&pool->inside, 1);
+	if (wi_unlikely(wi_load_seq(&pool->closed)))
+		wi_keeper_ring(pool->keeper);
+	wi_rcu_leave();
+}
+
+/*
+ * Takes hold of a taken slot and sees whether it may be handed out; if not, it goes to the keeper.
+ */
+static bool is_fit(struct weir_conn *c, struct wi_seat *seat, int64_t check_ns,
+                   struct weir_conn **handle)
+{
+	uint32_t notes = wi_load_acq(&c->notes);
+
+	*handle = wi_warm_lend(c, seat);
+	if (wi_warm_is_plain(notes))
+		return true;
+	if (!is_unusable(notes)) {
+		wi_health_check(c, notes, check_ns);
+		if (!is_unusable(wi_load_rlx(&c->notes)))
+			return true;
+	}
+	wi_add_rlx(&c->pool->unfit, 1);
+	(void)wi_conn_let_go(c, wi_load_rlx(&c->slot.lend));
+	wi_inbox_push(c);
+	return false;
+}
+
+/* Nothing open, and the breaker says that nothing will be soon. */
+static bool is_hopeless(struct weir_pool *pool)
+{
+	return wi_load_rlx(&pool->breaker.state) != WI_BREAKER_CLOSED &&
+	       wi_load_rlx(&pool->alive) == 0;
+}
+
+static weir_status refused(struct weir_pool *pool, uint32_t reason, weir_error *error)
+{
+	wi_add_rlx(&pool->refused, 1);
+	if (reason == WI_REFUSE_BREAKER)
+		return wi_say_breaker(pool, error);
+	if (reason == WI_REFUSE_CLOSED)
+		return wi_fail(error, WEIR_CLOSED, "the pool for %s is closed",
+		               pool->endpoint->name);
+	return wi_fail(error, WEIR_UNAVAILABLE, "%s", "");
+}
+
+/* Waits in line. GRANTED: *slot is the caller's. */
+static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, int64_t deadline_ns,
+                                uint32_t *slot, weir_error *error)
+{
+	int64_t began_ns = pool->core.world->now(), waited_ns;
+	struct wi_outcome o;
+
+	if (deadline_ns == 0) {
+		wi_add_rlx(&pool->refused, 1);
+		return wi_say_exhausted(pool, error);
+	}
+	wi_add_rlx(&pool->waits, 1);
+	o = wi_core_wait(&pool->core, seat, deadline_ns);
+	waited_ns = pool->core.world->now() - began_ns;
+	wi_hist_add(&pool->wait_hist, waited_ns);
+	if (o.verdict == WI_GRANTED) {
+		*slot = o.value;
+		return WEIR_OK;
+	}
+	if (o.verdict == WI_REFUSED)
+		return refused(pool, o.value, error);
+	wi_add_rlx(&pool->timeouts, 1);
+	return wi_say_timeout(pool, waited_ns, error);
+}
+
+static bool is_shed(struct weir_pool *pool)
+{
+	int64_t max = pool->options.max_waiters;
+
+	return max > 0 && wi_load_rlx(&pool->inside) > max;
+}
+
+weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t check_ns,
+                         struct weir_conn **conn, weir_error *error)
+{
+	struct wi_seat *seat = wi_desk_seat(&pool->core);
+
+	if (!seat)
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for a seat of this thread");
+	for (;;) {
+		uint32_t slot;
+		weir_status st;
+
+		if (wi_load_acq(&pool->closed))
+			return refused(pool, WI_REFUSE_CLOSED, error);
+		slot = wi_core_take(&pool->core, seat);
+		if (!slot) {
+			if (is_hopeless(pool))
+				return refused(pool, WI_REFUSE_BREAKER, error);
+			if (is_shed(pool)) {
+				wi_add_rlx(&pool->refused, 1);
+				return wi_fail(error, WEIR_SHED, "%lld callers wait for %s already",
+				               (long long)pool->options.max_waiters,
+				               pool->endpoint->name);
+			}
+			st = wait_in_line(pool, seat, deadline_ns, &slot, error);
+			if (st != WEIR_OK)
+				return st;
+		}
+		if (is_fit(&pool->conns[slot], seat, check_ns, conn))
+			return WEIR_OK;
+	}
+}
+
+/*
+ * Pinned, with the pool open: what is idle, or counted inside, to wait for it (*conn is NULL then).
+ */
+static void take_or_enter(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot,
+                          struct weir_conn **conn)
+{
+	*conn = try_pinned(pool, seat, slot);
+	if (!*conn)
+		wi_pool_enter(pool);
+}
+
+static weir_status wait_inside(struct weir_pool *pool, int64_t timeout_ms, struct weir_conn **conn,
+                               weir_error *error)
+{
+	int64_t deadline_ns;
+	weir_status st;
+
+	if (timeout_ms == WEIR_DEFAULT_TIMEOUT)
+		timeout_ms = pool->options.checkout_timeout_ms;
+	deadline_ns = timeout_ms ? wi_deadline_after(pool->core.world->now(), timeout_ms) : 0;
+	st = wi_pool_wait(pool, deadline_ns, deadline_ns, conn, error);
+	wi_pool_exit(pool);
+	return st;
+}
+
+static WI_NOINLINE weir_status checkout_slow(struct weir_pool *pool, struct wi_seat *seat,
+                                             uint32_t slot, int64_t timeout_ms,
+                                             struct weir_conn **conn, weir_error *error)
+{
+	weir_status st = WEIR_OK;
+	bool open;
+
+	*conn = NULL;
+	while ((seat = wi_come_in(pool, seat, &open))) {
+		if (wi_likely(open || slot)) {
+			take_or_enter(pool, seat, slot, conn);
+			wi_unpin(seat);
+			return *conn ? WEIR_OK : wait_inside(pool, timeout_ms, conn, error);
+		}
+		if (!wi_pool_is_parents(pool))
+			st = refused(pool, WI_REFUSE_CLOSED, error);
+		wi_unpin(seat);
+		if (st != WEIR_OK || (st = wi_pool_in_child(pool, error)) != WEIR_OK)
+			return st;
+		seat = wi_desk_find(&pool->core); /* in the pool that was made anew */
+	}
+	return wi_fail(error, WEIR_NO_MEMORY, "no memory for a seat of this thread");
+}
+
+static WI_COLD weir_status refuse_null(const struct weir_pool *pool, weir_error *error)
+{
+	return wi_fail(error, WEIR_INVALID, "weir_pool_checkout: %s is NULL",
+	               pool ? "conn" : "pool");
+}
+
+weir_status weir_pool_checkout(weir_pool *pool, int64_t timeout_ms, weir_conn **conn,
+                               weir_error *error)
+{
+	struct wi_seat *seat;
+	struct weir_conn *c;
+	uint32_t slot;
+
+	if (wi_unlikely(!pool || !conn))
+		return refuse_null(pool, error);
+	c = wi_warm_take_kept(pool, &seat, &slot);
+	if (wi_unlikely(!c))
+		return checkout_slow(pool, seat, slot, timeout_ms, conn, error);
+	*conn = wi_warm_lend(c, seat);
+	return WEIR_OK;
+}
+
+void wi_conn_mark(struct weir_conn *handle, const struct wi_mark *mark)
+{
+	struct weir_conn *c = wi_conn_of(handle);
+
+	wi_assert(c);
+	wi_warm_set_mark(c, mark);
+}

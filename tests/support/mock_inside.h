@@ -92,6 +92,7 @@ struct test_mock {
 	char conninfo[256];
 	int64_t ends_ns;
 	bool stopping, frozen;
+	bool listens, over; /* the thread's word: as `door` wants it; it has ended */
 
 	enum test_mock_door door;
 	int64_t drip_ns;

@@ -89,6 +89,7 @@ static void open_listener(struct test_mock *m, bool listens)
 	if (m->listener >= 0)
 		close(m->listener);
 	m->listener = -1;
+	m->listens = listens;
 	if (!m->directory[0])
 		m->listener = listen_tcp(m, listens);
 	else if (listens)
@@ -98,10 +99,10 @@ static void open_listener(struct test_mock *m, bool listens)
 void test_mock_door(struct test_mock *m, enum test_mock_door door)
 {
 	pthread_mutex_lock(&m->lock);
-	if ((door == TEST_MOCK_REFUSED) != (m->door == TEST_MOCK_REFUSED))
-		open_listener(m, door != TEST_MOCK_REFUSED);
 	m->door = door;
 	mock_changed(m);
+	while (m->listens != (m->door != TEST_MOCK_REFUSED) && !m->over)
+		pthread_cond_wait(&m->changed, &m->lock);
 	pthread_mutex_unlock(&m->lock);
 }
 
@@ -280,6 +281,11 @@ static void round_of(struct test_mock *m, const struct pollfd *list, nfds_t n)
 
 	if (list[0].revents)
 		(void)!read(m->bell, &rings, sizeof(rings));
+	/* Here, because a poll that goes on would keep a closed listener alive. */
+	if (m->listens != (m->door != TEST_MOCK_REFUSED)) {
+		open_listener(m, !m->listens);
+		pthread_cond_broadcast(&m->changed);
+	}
 	if (m->frozen)
 		return;
 	for (size_t i = m->sessions; i-- > 0;) {
@@ -314,6 +320,8 @@ static void *server_main(void *arg)
 	if (m->listener >= 0)
 		close(m->listener);
 	m->listener = -1;
+	m->over = true;
+	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
 	free(list);
 	return NULL;

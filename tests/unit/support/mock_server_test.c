@@ -60,12 +60,19 @@ static PGconn *connected(void)
 	return pg;
 }
 
+static void drain(PGconn *pg)
+{
+	PGresult *r;
+
+	while ((r = PQgetResult(pg)))
+		PQclear(r);
+}
+
 /* The first value, or the SQLSTATE, or the tag; good until the next call. */
 static const char *ask(PGconn *pg, const char *sql)
 {
 	static char value[256];
 	PGresult *r = PQsendQuery(pg, sql) ? PQgetResult(pg) : NULL;
-	PGresult *more;
 	const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 
 	snprintf(value, sizeof(value), "%s",
@@ -74,8 +81,7 @@ static const char *ask(PGconn *pg, const char *sql)
 	         : PQresultStatus(r) == PGRES_COMMAND_OK              ? PQcmdStatus(r)
 	                                                              : "");
 	PQclear(r);
-	while ((more = PQgetResult(pg)))
-		PQclear(more);
+	drain(pg);
 	return value;
 }
 
@@ -307,8 +313,7 @@ static void replies_wait_until_they_may_go(void **state)
 	assert_false(is_readable(pg, 20));
 	assert_int_equal(test_mock_go(mock), 1);
 	assert_true(is_readable(pg, PATIENCE_MS));
-	while (PQgetResult(pg))
-		;
+	drain(pg);
 	test_mock_on(mock, "select",
 	             &(struct test_mock_reply){.act = TEST_MOCK_USUAL, .after_ms = 30});
 	began_ns = wi_now_ns();

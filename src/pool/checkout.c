@@ -139,6 +139,7 @@ static bool is_fit(struct weir_conn *c, struct wi_seat *seat, int64_t check_ns,
 	wi_add_rlx(&c->pool->unfit, 1);
 	(void)wi_conn_let_go(c, wi_load_rlx(&c->slot.lend));
 	wi_inbox_push(c);
+	*handle = NULL;
 	return false;
 }
 

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Promise 39: memory, a thread, a socket, an eventfd, an epoll or a name that cannot be had, at any
+ * point: the caller is told, no connection is lost or lent twice, nothing leaks, and when there is
+ * enough again all is as before. Here pools and routers on servers in the process; at a real
+ * server the same is promise.39_whatever_fails_at_a_server.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "driver/fake.h"
+#include "p39_scene.h"
+#include "pool/pool.h"
+#include "support/fake_cluster.h"
+#include "support/shapes.h"
+#include "support/threads.h"
+#include "support/watchdog.h"
+
+static weir_options o;
+static struct fake_cluster cluster;
+static weir_pool *pool;
+static weir_router *router;
+
+/* Servers come before the count of what is there, and go after it: one set for all scenes. */
+static struct wi_fake_server *server_of_pool(void)
+{
+	return &cluster.host[FAKE_HOSTS - 1].server;
+}
+
+static uint32_t serial(const weir_conn *conn)
+{
+	int host = fake_host_of(conn);
+
+	return (uint32_t)(wi_fake_serial(wi_conn_of(conn)->link) * FAKE_HOSTS +
+	                  (uint64_t)(host < 0 ? FAKE_HOSTS - 1 : host));
+}
+
+static void soil(weir_conn *conn)
+{
+	wi_fake_leave(wi_conn_of(conn)->link, WI_LOOK_IN_TX);
+}
+
+static bool peak_is_kept(struct wi_fake_server *s, int most, char *wrong, size_t room)
+{
+	if (wi_load_rlx(&s->sessions_peak) <= most)
+		return true;
+	snprintf(wrong, room, "%d sessions at once", wi_load_rlx(&s->sessions_peak));
+	return false;
+}
+
+/* ---- a pool ---- */
+
+static weir_status pool_open(weir_error *error)
+{
+	wi_store_rlx(&server_of_pool()->sessions_peak, 0);
+	return wi_pool_open_with(&wi_driver_fake, &wi_world_linux, server_of_pool(),
+	                         "host=localhost", &o, &pool, error);
+}
+
+static weir_status pool_checkout(bool write, int64_t timeout_ms, weir_conn **conn,
+                                 weir_error *error)
+{
+	(void)write;
+	return weir_pool_checkout(pool, timeout_ms, conn, error);
+}
+
+static void pool_trouble(void)
+{
+	wi_store_rlx(&server_of_pool()->fail_connects, 4);
+	wi_fake_kill(server_of_pool());
+}
+
+static bool pool_rests(char *wrong, size_t room)
+{
+	weir_pool_stats s;
+
+	weir_pool_stats_get(pool, &s);
+	return scene_pool_rests(&s, wrong, room) &&
+	       peak_is_kept(server_of_pool(), SCENE_MAX, wrong, room);
+}
+
+static weir_status pool_close(int64_t drain_ms)
+{
+	return weir_pool_close(&pool, drain_ms);
+}
+
+static const struct lender a_pool = {.name = "pool",
+                                     .open = pool_open,
+                                     .checkout = pool_checkout,
+                                     .soil = soil,
+                                     .id = serial,
+                                     .trouble = pool_trouble,
+                                     .is_at_rest = pool_rests,
+                                     .close = pool_close};
+
+/* ---- a router ---- */
+
+static weir_status router_open(weir_error *error)
+{
+	for (int i = 0; i < cluster.n; i++)
+		wi_store_rlx(&cluster.host[i].server.sessions_peak, 0);
+	return fake_cluster_open(&cluster, &o, &router, error);
+}
+
+static weir_status router_checkout(bool write, int64_t timeout_ms, weir_conn **conn,
+                                   weir_error *error)
+{
+	const weir_request request =
+		WEIR_REQUEST(.intent = write ? WEIR_WRITE : WEIR_READ, .timeout_ms = timeout_ms);
+
+	return weir_checkout_with(router, &request, conn, error);
+}
+
+static void router_trouble(void)
+{
+	fake_host_down(&cluster, 1, true);
+	test_nap(5 * WI_MS);
+	fake_host_down(&cluster, 1, false);
+	(void)wi_fake_kill(&cluster.host[0].server);
+}
+
+static bool router_rests(char *wrong, size_t room)
+{
+	weir_host_stats s[FAKE_HOSTS];
+	int n = (int)weir_router_stats_get(router, s, FAKE_HOSTS);
+
+	for (int i = 0; i < n; i++) /* and one for the probe */
+		if (!scene_pool_rests(&s[i].pool, wrong, room) ||
+		    !peak_is_kept(&cluster.host[i].server, SCENE_MAX + 1, wrong, room))
+			return false;
+	return true;
+}
+
+static weir_status router_close(int64_t drain_ms)
+{
+	return weir_router_close(&router, drain_ms);
+}
+
+static const struct lender a_router = {.name = "router",
+                                       .open = router_open,
+                                       .checkout = router_checkout,
+                                       .soil = soil,
+                                       .id = serial,
+                                       .trouble = router_trouble,
+                                       .is_at_rest = router_rests,
+                                       .close = router_close};
+
+/* ---- tests ---- */
+
+static void a_pool_survives_whatever_fails(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < INJECT_KINDS; kind++)
+		scene_play_all(&a_pool, (enum inject)kind, 90 / test_slowness());
+}
+
+static void a_router_survives_whatever_fails(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < INJECT_KINDS; kind++)
+		scene_play_all(&a_router, (enum inject)kind, 90 / test_slowness());
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	inject_init();
+	scene_options(&o);
+	fake_cluster_init(&cluster, 2);
+	wi_fake_server_init(server_of_pool());
+	wi_store_rlx(&server_of_pool()->goodbye_ns, 200000);
+	wi_store_rlx(&server_of_pool()->connect_ns, 500000);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	wi_fake_server_fini(server_of_pool());
+	fake_cluster_fini(&cluster);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pool_survives_whatever_fails),
+		cmocka_unit_test(a_router_survives_whatever_fails),
+	};
+
+	test_watchdog(250, "promise.39_whatever_fails");
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

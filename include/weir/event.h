@@ -21,8 +21,10 @@ WEIR_BEGIN
 	X(BREAKER_CLOSED, "a connect succeeded again")                                             \
 	X(ROLE_CHANGED, "a host has another role than before")                                     \
 	X(SPLIT_BRAIN, "more than one host claims to be the primary")                              \
-	X(LEAK, "a connection is held for longer than leak_after_ms")                              \
-	X(MISUSE, "a stale or foreign handle was given back")
+	X(LEAK, "a connection is held for longer than leak_after_ms, or its thread has ended")     \
+	X(MISUSE, "a stale or foreign handle was given back")                                      \
+	X(SELF_DEADLOCK, "a thread waits for a connection and holds the last ones itself")         \
+	X(BREAKER_HALF_OPEN, "a pause is over: one connect tries whether the server is back")
 
 typedef enum weir_event_kind {
 #define WEIR_EVENT_ENUM(name, text) WEIR_EVENT_##name,
@@ -41,8 +43,8 @@ typedef struct weir_event {
 
 /*
  * Until a close has returned OK: after one that returned TIMEOUT, until the last connection is
- * back. Called on the keeper's thread, except MISUSE, which is told on the thread that did it. Must
- * not block and must not call into the pool or router it came from, except for its statistics.
+ * back. Called on the keeper's thread, except MISUSE and SELF_DEADLOCK, which are told on the
+ * thread that did it. Must not block and must not call into the pool or router it came from, except for its statistics.
  */
 typedef void (*weir_event_sink)(void *arg, const weir_event *event);
 

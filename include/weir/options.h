@@ -31,6 +31,15 @@ typedef enum weir_pre_ping {
 	WEIR_PRE_PING_LOOK,
 	WEIR_PRE_PING_PING
 } weir_pre_ping;
+typedef enum weir_leak_stack {
+	WEIR_LEAK_STACK_OFF,
+	WEIR_LEAK_STACK_SAMPLED,
+	WEIR_LEAK_STACK_ALWAYS,
+} weir_leak_stack;
+typedef enum weir_dead_thread_action {
+	WEIR_DEAD_THREAD_REPORT,
+	WEIR_DEAD_THREAD_RECLAIM,
+} weir_dead_thread_action;
 typedef enum weir_fork_action { WEIR_FORK_REFUSE, WEIR_FORK_REOPEN } weir_fork_action;
 
 /*

@@ -23,7 +23,7 @@ WEIR_BEGIN
 	X(OVERFLOW, "was above the maximum")                                                       \
 	X(RESET_FAILED, "rollback or reset failed")                                                \
 	X(UNHEALTHY, "did not answer a check")                                                     \
-	X(RECLAIMED, "held for too long, taken back")                                              \
+	X(RECLAIMED, "held for too long, or by a thread that ended: taken back")                   \
 	X(SHUTDOWN, "the pool was closed")
 
 typedef enum weir_close {
@@ -69,12 +69,40 @@ typedef struct weir_pool_stats {
 	weir_durations wait;    /* of the checkouts that waited */
 	weir_durations connect; /* of the connects that succeeded */
 	char last_connect_error[WEIR_ERROR_TEXT];
+	uint64_t orphans; /* connections that were out when their thread ended */
 } weir_pool_stats;
 
 /*
  * Reads a pool's statistics. Any thread; does not block, takes no lock, O(connections + threads).
  */
 WEIR_API void weir_pool_stats_get(weir_pool *pool, weir_pool_stats *stats);
+
+#define WEIR_HELD_FRAMES 24
+
+/* A connection that is out, and who has it. */
+typedef struct weir_held {
+	char host[WEIR_ERROR_HOST];
+	const char *tag; /* the request's, which is static; NULL if none */
+	/* the kernel's number of the thread it was lent to, which may have handed it on */
+	int32_t thread;
+	bool thread_ended;
+	bool reclaimed; /* cut for being held too long; its holder has not given it back yet */
+	weir_role role; /* what the host was at checkout */
+	weir_reason reason;
+	/* for how long, by the keeper's looks now and then: at least; 0: it has not looked yet */
+	int64_t held_ns;
+	/* the stack of its checkout, the innermost call first, if it was sampled */
+	uint32_t frames;
+	void *frame[WEIR_HELD_FRAMES];
+	char stack[1024]; /* the same in words, a line each, as far as there is room */
+} weir_held;
+
+/*
+ * Lists up to `room` connections that are out, and returns how many are. held may be NULL if room
+ * is 0. Any thread. Takes no lock of weir's; where stacks are sampled the C library's loader is
+ * asked for names, which may wait for a dlopen that goes on.
+ */
+WEIR_API size_t weir_pool_held_get(weir_pool *pool, weir_held *held, size_t room);
 
 /* One host of a router at one moment. */
 typedef struct weir_host_stats {
@@ -111,6 +139,9 @@ typedef struct weir_host_stats {
  * how many hosts there are. hosts may be NULL if room is 0. Any thread; does not block.
  */
 WEIR_API size_t weir_router_stats_get(weir_router *router, weir_host_stats *hosts, size_t room);
+
+/* The same of all hosts of a router. */
+WEIR_API size_t weir_router_held_get(weir_router *router, weir_held *held, size_t room);
 
 /*
  * Waits until every host has been probed since this call began, or timeout_ms (negative: for ever)

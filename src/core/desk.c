@@ -31,6 +31,8 @@ static void leave(struct wi_core *core, struct wi_seat *seat)
 {
 	uint32_t slot = wi_cache_take_shared(seat);
 
+	if (core->on_leave)
+		core->on_leave(core->on_leave_arg, seat);
 	if (slot)
 		wi_core_give(core, slot);
 	wi_seats_leave(&core->seats, seat);

@@ -61,12 +61,13 @@ struct weir_conn *wi_inbox_take_all(struct weir_pool *pool)
 
 static bool is_clean(struct weir_conn *c)
 {
-	uint32_t notes = wi_load_seq(&c->notes) & ~c->pool->standing;
+	const uint32_t kept = c->pool->standing | WI_NOTE_STACK;
+	uint32_t notes = wi_load_seq(&c->notes) & ~kept;
 	const uint32_t proven = WI_NOTE_LOOK | WI_NOTE_CHECK | WI_NOTE_PING;
 
 	/* Being used was proof enough of life. */
 	if (notes & proven)
-		notes = wi_and_rlx(&c->notes, ~proven | c->pool->standing) & ~proven;
+		notes = wi_and_rlx(&c->notes, ~proven | kept) & ~(proven | kept);
 	if (notes || wi_load_acq(&c->pool->closed))
 		return false;
 	return c->pool->look(c->link) == WI_LOOK_CLEAN;
@@ -77,10 +78,7 @@ static void give_back(struct weir_conn *c, struct wi_seat *seat, uint32_t note)
 {
 	struct weir_pool *pool = c->pool;
 
-	if (wi_load_rlx(&c->notes) & WI_NOTE_LOAD) {
-		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_LOAD);
-		wi_sub_rlx(c->load, 1);
-	}
+	wi_conn_unload(c);
 	if (note)
 		wi_or_acq_rel(&c->notes, note);
 	if (!is_clean(c))

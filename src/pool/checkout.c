@@ -29,10 +29,20 @@ static bool is_unusable(uint32_t notes)
 	       (WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_CUT | WI_NOTE_ASKED);
 }
 
+/* Lends a slot whose stack may be wanted. */
+static struct weir_conn *lend(struct weir_conn *c, struct wi_seat *seat)
+{
+	struct weir_conn *handle = wi_warm_lend(c, seat);
+
+	if (wi_load_rlx(&c->notes) & WI_NOTE_STACK)
+		wi_held_stack(c);
+	return handle;
+}
+
 /* Whether a taken slot may be lent at once, after a look if it wants no more than that. */
 static bool is_good(struct weir_conn *c)
 {
-	uint32_t notes = wi_load_acq(&c->notes);
+	uint32_t notes = wi_load_acq(&c->notes) & ~(uint32_t)WI_NOTE_STACK;
 
 	if (wi_warm_is_plain(notes))
 		return true;
@@ -46,7 +56,7 @@ static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat
 		struct weir_conn *c = wi_warm_conn_at(pool, slot);
 
 		if (is_good(c))
-			return wi_warm_lend(c, seat);
+			return lend(c, seat);
 		if (!is_unusable(wi_load_rlx(&c->notes))) {
 			wi_core_give(&pool->core, slot); /* wants to be asked: the slow path does */
 			return NULL;
@@ -126,9 +136,9 @@ void wi_pool_exit(struct weir_pool *pool)
 static bool is_fit(struct weir_conn *c, struct wi_seat *seat, int64_t check_ns,
                    struct weir_conn **handle)
 {
-	uint32_t notes = wi_load_acq(&c->notes);
+	uint32_t notes = wi_load_acq(&c->notes) & ~(uint32_t)WI_NOTE_STACK;
 
-	*handle = wi_warm_lend(c, seat);
+	*handle = lend(c, seat);
 	if (wi_warm_is_plain(notes))
 		return true;
 	if (!is_unusable(notes)) {

@@ -55,6 +55,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_core_sweep(&pool->core, any, abandon_idle, pool);
 	for (uint32_t i = 1; i <= pool->n_conns; i++)
 		forget(&pool->conns[i]);
+	wi_held_forget(pool);
 	wi_core_sums(&pool->core, &pool->lent_before, &returned);
 	wi_store_rlx(&pool->unfit, 0);
 	pool->census = (struct wi_census){.n[WI_EMPTY] = pool->n_conns};

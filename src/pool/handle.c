@@ -2,6 +2,7 @@
 /* What may be asked of a handle: libpq's connection, where it leads, and why. */
 #include <string.h>
 
+#include "base/atomic.h"
 #include "base/fork.h"
 #include "base/text.h"
 #include "pool/pool.h"
@@ -35,8 +36,8 @@ weir_status weir_conn_info_get(const weir_conn *conn, weir_conn_info *info)
 		return WEIR_FORKED;
 	c->pool->driver->facts(c->link, &facts);
 	wi_copy(info->host, sizeof(info->host), c->pool->endpoint->name);
-	info->role = (weir_role)c->role;
-	info->reason = (weir_reason)c->reason;
+	info->role = (weir_role)wi_load_rlx(&c->role);
+	info->reason = (weir_reason)wi_load_rlx(&c->reason);
 	info->backend_pid = facts.backend_pid;
 	info->tag = wi_load_rlx(&c->tag);
 	return WEIR_OK;

@@ -56,15 +56,24 @@ static weir_status make_conns(struct weir_pool *pool, weir_error *error)
 		pool->conns[i].pool = pool;
 		pool->conns[i].number = i;
 	}
+	if (!wi_held_init(pool)) {
+		wi_free(pool->conns, conns_bytes(pool));
+		pool->conns = NULL;
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for %u connections",
+		               pool->n_conns);
+	}
 	pool->census.n[WI_EMPTY] = pool->n_conns;
 	table = (struct wi_table){(char *)pool->conns, sizeof(struct weir_conn), pool->n_conns};
 	if (!wi_core_init(&pool->core, table, pool->core.world)) {
+		wi_held_fini(pool);
 		wi_free(pool->conns, conns_bytes(pool));
 		pool->conns = NULL;
 		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	}
 	pool->core.on_short = on_short;
 	pool->core.on_short_arg = pool;
+	pool->core.on_leave = wi_held_thread_ends;
+	pool->core.on_leave_arg = pool;
 	return WEIR_OK;
 }
 
@@ -147,6 +156,7 @@ void wi_pool_free(struct weir_pool *pool)
 		return;
 	wi_core_fini(&pool->core); /* waits for read sections */
 	wi_target_fini(&pool->target);
+	wi_held_fini(pool);
 	wi_free(pool->conns, conns_bytes(pool));
 	wi_dsn_fini(&pool->dsn);
 	wi_free(pool, sizeof(*pool));

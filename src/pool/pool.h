@@ -23,6 +23,7 @@
 #include "core/core.h"
 #include "driver/driver.h"
 #include "pool/breaker.h"
+#include "pool/held.h"
 #include "pool/keeper.h"
 #include "stat/event.h"
 #include "stat/hist.h"
@@ -56,6 +57,8 @@ enum {
 	WI_NOTE_PING = 1 << 6, /* the keeper wants it for a round trip */
 	WI_NOTE_LOAD = 1 << 8, /* it is out, and its host's load is to be lowered when it is back */
 	WI_NOTE_LOOK = 1 << 9, /* idle for a while: look at its socket before use */
+	/* the thread that has it next is to leave its stack; stays while every checkout is to */
+	WI_NOTE_STACK = 1 << 10,
 };
 
 /*
@@ -100,8 +103,8 @@ struct weir_conn {
 	/* (h) writes, keeper reads: of the thread it was lent to */
 	_Atomic(struct wi_seat *) lender;
 	_Atomic(const char *) tag; /* (h) writes, keeper reads: the request's tag */
-	uint8_t role;              /* (h) weir_role at checkout */
-	uint8_t reason;            /* (h) weir_reason */
+	_Atomic uint8_t role;      /* (h) writes, any reads: weir_role at checkout */
+	_Atomic uint8_t reason;    /* (h) writes, any reads: weir_reason */
 
 	WI_ON_NEW_LINE struct pg_conn *pg; /* (h) libpq's, the same for the life of link */
 	_Atomic uint32_t *load;            /* (h) lowered when it comes back, if noted */
@@ -199,9 +202,14 @@ struct weir_pool {
 	/* (a) connections ready or being settled, as the keeper last saw */
 	_Atomic uint32_t alive;
 	_Atomic uint64_t waits, timeouts, refused, misuse;
-	_Atomic uint64_t unfit;   /* (a) taken, and not handed out after all */
-	uint64_t lent_before;     /* (c) counted by slots before a child made the pool anew */
-	struct wi_hist wait_hist; /* (a) */
+	_Atomic uint64_t unfit;       /* (a) taken, and not handed out after all */
+	_Atomic uint64_t orphans;     /* (a) left lent by threads that ended */
+	_Atomic uint32_t bereaved;    /* (a) 1: a thread has ended that held something */
+	_Atomic uint32_t stack_every; /* (a) 1: every checkout leaves its stack */
+	struct wi_holding *holdings;  /* (c) of each slot, by number: see held.h */
+	struct wi_posted *stacks;     /* (c) of each slot; NULL: none are taken */
+	uint64_t lent_before;         /* (c) counted by slots before a child made the pool anew */
+	struct wi_hist wait_hist;     /* (a) */
 
 	/* the keeper's */
 	WI_ON_NEW_LINE struct wi_job job; /* (k) */
@@ -210,6 +218,9 @@ struct weir_pool {
 	struct wi_census census;          /* (k) */
 	struct wi_rng rng;                /* (k) */
 	int64_t next_tend_ns;             /* (k) */
+	int64_t mourn_ns;                 /* (k) when to look again for threads that end; 0: none */
+	int64_t stacks_until_ns;          /* (k) until when every checkout leaves its stack */
+	uint32_t next_sample;             /* (k) whose stack is wanted next */
 	/* (k) the one whose lifetime has ended and that is on its way out, or NULL */
 	struct weir_conn *retiring;
 	bool replacing;    /* (k) a connection more is wanted before it goes */

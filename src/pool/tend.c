@@ -37,6 +37,7 @@ void wi_tend_first(struct weir_conn *c, int64_t now_ns, bool fresh)
 		c->seen_ns = now_ns;
 	c->seen_lend = lend;
 	c->checked_ns = now_ns;
+	wi_leak_ready(c);
 }
 
 static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
@@ -137,4 +138,5 @@ void wi_tend(struct weir_pool *pool, int64_t now_ns)
 			expired = c;
 	}
 	retire_expired(pool, expired);
+	wi_leak_ask_for_stacks(pool, now_ns);
 }

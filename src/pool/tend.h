@@ -25,5 +25,11 @@ static inline bool wi_is_longer(int64_t since_ns, int64_t now_ns, int64_t ms)
 
 /* leak.c: a connection that is out, looked at by the keeper. */
 void wi_leak_tend(struct weir_conn *c, int64_t now_ns);
+/* What is lent to threads that have ended, if any has since the last look. Keeper's thread. */
+void wi_leak_mourn(struct weir_pool *pool, int64_t now_ns);
+/* Notes on slots whose next checkouts are to leave their stacks. Keeper's thread. */
+void wi_leak_ask_for_stacks(struct weir_pool *pool, int64_t now_ns);
+/* The same for one that is about to be idle. Keeper's thread. */
+void wi_leak_ready(struct weir_conn *c);
 
 #endif

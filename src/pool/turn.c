@@ -10,6 +10,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "pool/pool.h"
+#include "pool/tend.h"
 
 /* How soon a closed pool looks again for slots on their way. */
 #define LAST_LOOK_NS (20 * WI_MS)
@@ -184,6 +185,8 @@ static int64_t next_due(struct weir_pool *pool, int64_t now_ns)
 	}
 	if (connect > now_ns && connect < due)
 		due = connect;
+	if (pool->mourn_ns && pool->mourn_ns < due)
+		due = pool->mourn_ns;
 	return due;
 }
 
@@ -193,6 +196,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 
 	take_in(pool);
 	step_due(pool, now_ns);
+	wi_leak_mourn(pool, now_ns);
 	if (wi_load_acq(&pool->closed)) {
 		shut(pool);
 	} else {

@@ -39,13 +39,22 @@ WI_INLINE struct weir_conn *wi_handle_find(const struct weir_conn *handle, uint6
 /* What a checkout was for. A pool is the router's or it is not: without one, nobody ever says. */
 WI_INLINE void wi_warm_set_mark(struct weir_conn *c, const struct wi_mark *mark)
 {
-	c->role = (uint8_t)mark->role;
-	c->reason = (uint8_t)mark->reason;
+	wi_store_rlx(&c->role, (uint8_t)mark->role);
+	wi_store_rlx(&c->reason, (uint8_t)mark->reason);
 	wi_store_rlx(&c->tag, mark->tag);
 	if (wi_likely(!mark->load))
 		return;
 	c->load = mark->load;
 	wi_or_rlx(&c->notes, WI_NOTE_LOAD);
+}
+
+/* The load that was raised for it is lowered: it is back. */
+static inline void wi_conn_unload(struct weir_conn *c)
+{
+	if (!(wi_load_rlx(&c->notes) & WI_NOTE_LOAD))
+		return;
+	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_LOAD);
+	wi_sub_rlx(c->load, 1);
 }
 
 /* A taken slot becomes its user's: from here on it is in this thread's hands, as all can see. */
@@ -54,8 +63,9 @@ WI_INLINE struct weir_conn *wi_warm_lend(struct weir_conn *c, struct wi_seat *se
 	uint64_t count = wi_load_rlx(&c->slot.lend) + 1;
 
 	wi_assert(count & 1); /* in two hands */
-	wi_store_rlx(&c->slot.lend, count);
 	wi_store_rlx(&c->lender, seat);
+	/* [lend:R1] whoever sees it lent sees to whom, or a later one; pairs with A1 A2. */
+	wi_store_rel(&c->slot.lend, count);
 	return wi_warm_handle_of(c, count);
 }
 

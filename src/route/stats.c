@@ -83,6 +83,21 @@ size_t weir_router_stats_get(weir_router *r, weir_host_stats *hosts, size_t room
 	return n;
 }
 
+size_t weir_router_held_get(weir_router *r, weir_held *held, size_t room)
+{
+	size_t n = 0;
+
+	if (!r || wi_router_is_parents(r) || !wi_router_enter(r))
+		return 0;
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		size_t at = held && n < room ? n : room;
+
+		n += wi_held_list(r->hosts[i].pool, held ? held + at : NULL, held ? room - at : 0);
+	}
+	wi_router_leave(r);
+	return n;
+}
+
 static bool is_probed(weir_router *r, uint64_t ticket)
 {
 	for (uint32_t i = 0; i < r->n_hosts; i++) {

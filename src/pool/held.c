@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Idea. A checkout writes which thread it is and nothing else. Everything more that is to be known
+ * of a lending is in a table beside the slots, and written by somebody who is not in a hurry: since
+ * when it is out, by the keeper; that its thread has ended, by that thread as it leaves its seat;
+ * its stack, by a checkout that found a note on the slot and so was on the slow path anyway.
+ *
+ * Every entry carries the count of the lending it is about, so that what is old never speaks of a
+ * later one.
+ *
+ * Orderings. R1 (warm.h) in lending, A1 in the end of a thread, A2 in listing: who sees a slot lent
+ * sees to whom. R2 in the end of a thread, A3 at the keeper: it sees the entry as a whole.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "pool/held.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+#if __has_include(<execinfo.h>)
+#include <execinfo.h>
+#define HAS_BACKTRACE 1
+#endif
+#ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 35)
+#include <link.h>
+#define HAS_FIND_OBJECT 1
+#endif
+#endif
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "pool/pool.h"
+
+static size_t holdings_bytes(const struct weir_pool *pool)
+{
+	return ((size_t)pool->n_conns + 1) * sizeof(struct wi_holding);
+}
+
+static size_t stacks_bytes(const struct weir_pool *pool)
+{
+	return ((size_t)pool->n_conns + 1) * sizeof(struct wi_posted);
+}
+
+static int walk(void **frame, int room)
+{
+#ifdef HAS_BACKTRACE
+	return backtrace(frame, room);
+#else
+	(void)frame;
+	(void)room;
+	return 0;
+#endif
+}
+
+bool wi_held_init(struct weir_pool *pool)
+{
+	void *first[2];
+
+	pool->holdings = wi_alloc(holdings_bytes(pool));
+	if (!pool->holdings)
+		return false;
+	if (pool->options.leak_stack == WEIR_LEAK_STACK_OFF)
+		return true;
+	(void)walk(first, 2); /* the first one loads a library: not on the way to a connection */
+	pool->stacks = wi_alloc(stacks_bytes(pool));
+	atomic_init(&pool->stack_every, pool->options.leak_stack == WEIR_LEAK_STACK_ALWAYS);
+	if (!pool->stacks)
+		wi_held_fini(pool);
+	return pool->stacks != NULL;
+}
+
+void wi_held_fini(struct weir_pool *pool)
+{
+	wi_free(pool->holdings, holdings_bytes(pool));
+	wi_free(pool->stacks, stacks_bytes(pool));
+	pool->holdings = NULL;
+	pool->stacks = NULL;
+}
+
+void wi_held_forget(struct weir_pool *pool)
+{
+	memset(pool->holdings, 0, holdings_bytes(pool));
+	if (pool->stacks)
+		memset(pool->stacks, 0, stacks_bytes(pool));
+	wi_store_rlx(&pool->bereaved, 0);
+	pool->mourn_ns = 0;
+}
+
+/* ---- threads that end ---- */
+
+void wi_held_thread_ends(void *arg, struct wi_seat *seat)
+{
+	struct weir_pool *pool = arg;
+	bool any = false;
+
+	if (wi_pool_is_parents(pool))
+		return;
+	for (uint32_t i = 1; i <= pool->n_conns; i++) {
+		struct weir_conn *c = &pool->conns[i];
+		struct wi_holding *h = &pool->holdings[i];
+		/* [lend:A1] sees whom it was lent to; pairs with R1. */
+		uint64_t lend = wi_load_acq(&c->slot.lend);
+
+		if (!(lend & 1) || wi_load_rlx(&c->lender) != seat)
+			continue;
+		wi_store_rlx(&h->ended_thread, wi_load_rlx(&seat->thread));
+		wi_store_rlx(&h->ended_ns, pool->core.world->now());
+		/* [held:R2] the entry; pairs with A3. */
+		wi_store_rel(&h->ended_lend, lend);
+		any = true;
+	}
+	if (!any)
+		return;
+	wi_store_seq(&pool->bereaved, 1);
+	wi_keeper_ring(pool->keeper);
+}
+
+bool wi_held_is_orphan(const struct weir_conn *c, uint64_t lend, int32_t *thread)
+{
+	const struct wi_holding *h = &c->pool->holdings[c->number];
+
+	/* [held:A3] sees the entry as a whole; pairs with R2. */
+	if (wi_load_acq(&h->ended_lend) != lend)
+		return false;
+	*thread = wi_load_rlx(&h->ended_thread);
+	return true;
+}
+
+uint32_t wi_held_by(struct weir_pool *pool, const struct wi_seat *seat, bool *all)
+{
+	uint32_t n = 0, first = seat->number % pool->n_conns;
+	int32_t ended;
+
+	/* Each begins elsewhere, so that a crowd that looks does not look at one line. */
+	for (uint32_t i = 0; i < pool->n_conns; i++) {
+		struct weir_conn *c = &pool->conns[1 + (first + i) % pool->n_conns];
+		/* [lend:A2] sees whom it was lent to; pairs with R1. */
+		uint64_t lend = wi_load_acq(&c->slot.lend);
+
+		if (!(lend & 1) || (wi_load_rlx(&c->notes) & WI_NOTE_CUT))
+			continue;
+		if (wi_load_rlx(&c->lender) == seat && !wi_held_is_orphan(c, lend, &ended))
+			n++;
+		else if (all)
+			return *all = false, n;
+	}
+	if (all)
+		*all = n > 0;
+	return n;
+}
+
+/* ---- stacks ---- */
+
+#ifdef HAS_FIND_OBJECT
+static const char *name_of(const struct dl_find_object *o)
+{
+	const char *path = o->dlfo_link_map->l_name, *slash;
+
+	if (!path || !path[0])
+		return program_invocation_short_name;
+	slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+/*
+ * Module and offset of a caller, which addr2line understands. Here and not by the keeper: what is
+ * on the stack is loaded, and this look takes no lock of the loader's.
+ */
+static void place(struct wi_stack *s, const struct dl_find_object *own, void *frame)
+{
+	struct dl_find_object o;
+	struct wi_text t;
+
+	if (s->places == WI_STACK_PLACES || _dl_find_object(frame, &o) != 0)
+		return;
+	if (o.dlfo_link_map == own->dlfo_link_map && own->dlfo_link_map->l_name[0])
+		return; /* weir's own */
+	wi_text_init(&t, s->place[s->places++], WI_STACK_PLACE);
+	wi_text_add(&t, "%.24s+0x%llx", name_of(&o),
+	            (unsigned long long)((uintptr_t)frame - o.dlfo_link_map->l_addr));
+}
+
+static void find_places(struct wi_stack *s)
+{
+	struct dl_find_object own;
+
+	if (_dl_find_object((void *)(uintptr_t)wi_held_stack, &own) != 0)
+		return;
+	for (uint32_t i = 0; i < s->frames; i++)
+		place(s, &own, s->frame[i]);
+}
+#else
+static void find_places(struct wi_stack *s)
+{
+	(void)s;
+}
+#endif
+
+WI_COLD void wi_held_stack(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_stack s = {.lend = wi_load_rlx(&c->slot.lend)};
+	int saved = errno, frames;
+
+	if (!wi_load_rlx(&pool->stack_every))
+		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_STACK);
+	frames = walk(s.frame, WEIR_HELD_FRAMES);
+	s.frames = frames > 0 ? (uint32_t)frames : 0;
+	find_places(&s);
+	wi_post(&pool->stacks[c->number], &s, sizeof(s));
+	errno = saved;
+}
+
+static bool stack_of(struct weir_conn *c, uint64_t lend, struct wi_stack *s)
+{
+	return c->pool->stacks && wi_posted_read(&c->pool->stacks[c->number], s, sizeof(*s)) &&
+	       s->lend == lend;
+}
+
+void wi_held_say_stack(struct wi_text *t, struct weir_conn *c, uint64_t lend)
+{
+	struct wi_stack s;
+
+	if (!stack_of(c, lend, &s))
+		return;
+	for (uint32_t i = 0; i < s.places; i++)
+		wi_text_add(t, "%s%s", i ? " < " : "; taken at ", s.place[i]);
+}
+
+/* ---- the list ---- */
+
+/* On the caller's thread: it may wait for the loader's lock. */
+static void name_frames(weir_held *held)
+{
+	struct wi_text t;
+
+	wi_text_init(&t, held->stack, sizeof(held->stack));
+	for (uint32_t i = 0; i < held->frames; i++) {
+		uintptr_t at = (uintptr_t)held->frame[i];
+		Dl_info info;
+
+		if (i)
+			wi_text_add(&t, "\n");
+		if (!dladdr(held->frame[i], &info) || !info.dli_fname)
+			wi_text_add(&t, "%p", held->frame[i]);
+		else if (info.dli_sname)
+			wi_text_add(&t, "%s+0x%llx (%s)", info.dli_sname,
+			            (unsigned long long)(at - (uintptr_t)info.dli_saddr),
+			            info.dli_fname);
+		else
+			wi_text_add(&t, "%s+0x%llx", info.dli_fname,
+			            (unsigned long long)(at - (uintptr_t)info.dli_fbase));
+	}
+}
+
+static void fill(weir_held *held, struct weir_conn *c, uint64_t lend)
+{
+	struct weir_pool *pool = c->pool;
+	const struct wi_holding *h = &pool->holdings[c->number];
+	const struct wi_seat *lender = wi_load_rlx(&c->lender);
+	int64_t now_ns = pool->core.world->now();
+	int32_t thread = lender ? wi_load_rlx(&lender->thread) : 0;
+	struct wi_stack s;
+
+	memset(held, 0, sizeof(*held));
+	wi_copy(held->host, sizeof(held->host), pool->endpoint->name);
+	held->role = (weir_role)wi_load_rlx(&c->role);
+	held->reason = (weir_reason)wi_load_rlx(&c->reason);
+	held->tag = wi_load_rlx(&c->tag);
+	held->thread_ended = wi_held_is_orphan(c, lend, &thread);
+	held->thread = thread;
+	held->reclaimed = wi_load_rlx(&c->notes) & WI_NOTE_CUT;
+	if (wi_load_rlx(&h->lend) == lend)
+		held->held_ns = now_ns - wi_load_rlx(&h->since_ns);
+	if (!stack_of(c, lend, &s))
+		return;
+	held->frames = s.frames;
+	memcpy(held->frame, s.frame, sizeof(held->frame));
+	name_frames(held);
+}
+
+size_t wi_held_list(struct weir_pool *pool, weir_held *held, size_t room)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 1; i <= pool->n_conns; i++) {
+		struct weir_conn *c = &pool->conns[i];
+		uint64_t lend = wi_load_acq(&c->slot.lend); /* [lend:A2] pairs with R1 */
+
+		if (!(lend & 1))
+			continue;
+		if (n < room) {
+			fill(&held[n], c, lend);
+			if (wi_load_rlx(&c->slot.lend) != lend)
+				continue; /* given back while we looked */
+		}
+		n++;
+	}
+	return n;
+}
+
+size_t weir_pool_held_get(weir_pool *pool, weir_held *held, size_t room)
+{
+	if (!pool || wi_pool_is_parents(pool))
+		return 0;
+	return wi_held_list(pool, held, held ? room : 0);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is known of who holds what, beside the slot itself: since when, whether the thread it was
+ * lent to has ended, and the stack it was taken with, where that was asked for.
+ */
+#ifndef WI_POOL_HELD_H
+#define WI_POOL_HELD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <weir/stats.h>
+
+#include "base/posted.h"
+#include "base/text.h"
+#include "core/seat.h"
+
+struct weir_conn;
+struct weir_pool;
+
+/* How many callers are named by module and offset where the stack is taken, for the keeper. */
+#define WI_STACK_PLACES 7
+#define WI_STACK_PLACE 40
+
+/* The stack of a checkout. Frames of weir's own shared library have no place. */
+struct wi_stack {
+	uint64_t lend; /* the count of the lending it belongs to */
+	uint32_t frames, places;
+	void *frame[WEIR_HELD_FRAMES];
+	char place[WI_STACK_PLACES][WI_STACK_PLACE];
+};
+_Static_assert(sizeof(struct wi_stack) <= WI_POSTED_WORDS * 8, "it can be posted");
+
+/* Access key: (a) atomic, any thread; (k) the keeper writes, any thread reads. */
+struct wi_holding {
+	_Atomic uint64_t lend;         /* (k) the lending that since_ns is about */
+	_Atomic int64_t since_ns;      /* (k) lent at least since then */
+	_Atomic uint64_t ended_lend;   /* (a) the lending whose thread has ended */
+	_Atomic int64_t ended_ns;      /* (a) when */
+	_Atomic int32_t ended_thread;  /* (a) its number */
+	_Atomic uint64_t mourned_lend; /* (k) the ended lending that was told, and seen to */
+};
+
+/* Room for what is known, before the pool has threads; false: no memory. */
+bool wi_held_init(struct weir_pool *pool);
+void wi_held_fini(struct weir_pool *pool);
+/* In a forked child: what the parent's threads held is nobody's. */
+void wi_held_forget(struct weir_pool *pool);
+
+/*
+ * As core's on_leave: the thread of this seat ends; what is lent to it is noted, for the keeper.
+ */
+void wi_held_thread_ends(void *pool, struct wi_seat *seat);
+
+/*
+ * Whether this lending's thread has ended, and its number: of the one that ended, as its seat may
+ * have another by now.
+ */
+bool wi_held_is_orphan(const struct weir_conn *c, uint64_t lend, int32_t *thread);
+
+/* Records the calling thread's stack with a slot that was just lent to it. */
+void wi_held_stack(struct weir_conn *c);
+
+/* Adds " taken at ..." to a text, if the stack of this lending is known. */
+void wi_held_say_stack(struct wi_text *t, struct weir_conn *c, uint64_t lend);
+
+/*
+ * How many connections the seat's thread holds. all: whether every lent one is its own; then the
+ * count stops at the first that is not. Any thread.
+ */
+uint32_t wi_held_by(struct weir_pool *pool, const struct wi_seat *seat, bool *all);
+
+/* The pool's part of weir_pool_held_get: how many are out, of which up to `room` are listed. */
+size_t wi_held_list(struct weir_pool *pool, weir_held *held, size_t room);
+
+#endif

@@ -24,6 +24,10 @@
  * with no statement after it, is missed at that checkin and found by the first look after the next
  * statement or peek. reset=always misses nothing.
  *
+ * Other changes. The same procedure reads the command tag of what returned no rows (tag.c): most of
+ * what a session can keep is made by commands of its own, such as SET ROLE, PREPARE or LISTEN. What
+ * a function did inside a SELECT has no tag; docs/session-state.md says what is missed thereby.
+ *
  * Waiting. libpq's sockets never block by themselves; libpq waits in poll(2) if it is in blocking
  * mode and its output does not fit. It is in that mode only while a holder has it, see driver.h.
  */
@@ -50,6 +54,7 @@
 #include "driver/fault.h"
 #include "driver/parameter.h"
 #include "driver/settings.h"
+#include "driver/tag.h"
 
 #define KNOWN_MAX 192 /* names that a connection string may use: twice as many as there are */
 
@@ -67,6 +72,7 @@ struct pq_conn {
 	bool flushing;                 /* some of the SQL is not sent yet */
 	bool touched;  /* something was heard since the settings were seen to be as marked */
 	bool notified; /* notifications came since it was marked clean: somebody listens */
+	bool altered;  /* a command was heard since then that may have left something */
 	bool failed;   /* only close is left to do, whatever libpq thinks */
 };
 
@@ -285,14 +291,21 @@ static uint64_t settings_hash(const PGconn *pg)
  */
 static int hear_event(PGEventId what, void *info, void *unused)
 {
-	struct pq_conn *c = NULL;
+	const PGEventResultCreate *event = info;
+	struct pq_conn *c;
 
 	(void)unused;
-	if (what == PGEVT_RESULTCREATE)
-		c = PQinstanceData(((const PGEventResultCreate *)info)->conn, hear_event);
-	if (c)
-		c->touched = true;
-	return 1; /* 0 would make an error of the result in libpq 14 */
+	if (what != PGEVT_RESULTCREATE)
+		return 1; /* 0 would make an error of the result in libpq 14 */
+	c = PQinstanceData(event->conn, hear_event);
+	if (!c)
+		return 1;
+	c->touched = true;
+	/* The tag is there: libpq fires the event where it hands the finished result out. */
+	if (PQresultStatus(event->result) == PGRES_COMMAND_OK &&
+	    wi_tag_may_leave(PQcmdStatus(event->result)))
+		c->altered = true;
+	return 1;
 }
 
 /* Whether the settings are not as marked. Stays true until they are, or are marked. */
@@ -321,7 +334,7 @@ static void pq_mark_clean(void *conn)
 	struct pq_conn *c = conn;
 
 	drop_notifications(c->pg);
-	c->notified = false;
+	c->notified = c->altered = false;
 	c->mark = settings_hash(c->pg);
 	c->touched = false;
 }
@@ -584,7 +597,7 @@ static enum wi_look pq_look(void *conn)
 	c->notified |= drop_notifications(c->pg); /* once seen, it stays a change until a reset */
 	if (c->failed) /* its last words were among what libpq had read and not parsed */
 		return WI_LOOK_DEAD;
-	return c->notified || settings_changed(c) ? WI_LOOK_CHANGED : WI_LOOK_CLEAN;
+	return c->notified || c->altered || settings_changed(c) ? WI_LOOK_CHANGED : WI_LOOK_CLEAN;
 }
 
 static void pq_tidy(void *conn)

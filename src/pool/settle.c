@@ -106,6 +106,8 @@ static void ready(struct weir_conn *c)
 		return;
 	}
 	pool->driver->tidy(c->link);
+	if (is_reset_word(pool, "none") && pool->driver->look(c->link) == WI_LOOK_CHANGED)
+		pool->driver->mark_clean(c->link); /* or every checkin would come here */
 	c->errand = WI_DO_NOTHING;
 	c->deadline_ns = WI_FOREVER;
 	wi_slot_move(c, WI_SETTLING, WI_READY);

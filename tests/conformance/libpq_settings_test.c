@@ -141,17 +141,18 @@ static void before_an_error(PGconn *pg, const char *sql)
 static const struct {
 	const char *name;
 	void (*run)(PGconn *pg, const char *sql);
+	bool leaves_more; /* and that is heard, too */
 } ways[] = {
-	{"PQexec", by_exec},
-	{"PQexecParams", by_exec_params},
-	{"PQexecPrepared", by_prepared},
-	{"PQsendQuery", by_send},
-	{"single row mode", by_single_rows},
-	{"pipeline mode", by_pipeline},
-	{"PQconsumeInput first", by_consuming_first},
-	{"COPY TO", by_copy_out},
-	{"after COPY FROM", behind_copy_in},
-	{"before an error", before_an_error},
+	{"PQexec", by_exec, false},
+	{"PQexecParams", by_exec_params, false},
+	{"PQexecPrepared", by_prepared, true},
+	{"PQsendQuery", by_send, false},
+	{"single row mode", by_single_rows, false},
+	{"pipeline mode", by_pipeline, false},
+	{"PQconsumeInput first", by_consuming_first, false},
+	{"COPY TO", by_copy_out, false},
+	{"after COPY FROM", behind_copy_in, true},
+	{"before an error", before_an_error, false},
 };
 
 static void a_change_is_seen_whatever_way_it_was_made(void **state)
@@ -168,24 +169,96 @@ static void a_change_is_seen_whatever_way_it_was_made(void **state)
 		assert_look(conn, WI_LOOK_CHANGED, ways[i].name);
 		assert_look(conn, WI_LOOK_CHANGED, "a second look");
 		ways[i].run(driver->pg(conn), "SELECT " BERLIN);
-		assert_look(conn, WI_LOOK_CLEAN, ways[i].name);
+		assert_look(conn, ways[i].leaves_more ? WI_LOOK_CHANGED : WI_LOOK_CLEAN,
+		            ways[i].name);
+		driver->mark_clean(conn);
 	}
 	suite_close(&libpq_env, conn);
 }
 
-static void a_change_made_and_undone_is_none(void **state)
+static void a_change_by_a_function_that_is_undone_is_none(void **state)
+{
+	static const char other[] = "SELECT set_config('application_name', 'other', false)";
+	void *conn = suite_open(&libpq_env);
+
+	(void)state;
+	libpq_exec(conn, other);
+	assert_look(conn, WI_LOOK_CHANGED, "set by a function");
+	libpq_exec(conn, "SELECT set_config('application_name', '" LIBPQ_APPLICATION "', false)");
+	assert_look(conn, WI_LOOK_CLEAN, "set back");
+	libpq_exec(conn, "BEGIN");
+	libpq_exec(conn, other);
+	assert_look(conn, WI_LOOK_IN_TX, "in a transaction");
+	libpq_exec(conn, "ROLLBACK");
+	assert_look(conn, WI_LOOK_CLEAN, "rolled back");
+	suite_close(&libpq_env, conn);
+}
+
+/* ---- what is heard by its tag ---- */
+
+static void a_command_that_may_leave_something_is_heard(void **state)
+{
+	static const char *const commands[] = {
+		"SET lock_timeout = 1",
+		"SELECT 1; SET lock_timeout = 1; SELECT 2",
+		"SET ROLE NONE",
+		"RESET ALL",
+		"DISCARD ALL",
+		"PREPARE one AS SELECT 1",
+		"DEALLOCATE one",
+		"LISTEN shop",
+		"UNLISTEN *",
+		"CREATE TEMP TABLE mine AS SELECT 1",
+		"SELECT 1 AS i INTO TEMP also_mine",
+		"CREATE TEMP SEQUENCE numbers",
+		"DO 'BEGIN END'",
+	};
+	void *conn = suite_open(&libpq_env);
+
+	(void)state;
+	for (size_t i = 0; i < WI_ARRAY_LEN(commands); i++) {
+		driver->mark_clean(conn);
+		libpq_exec(conn, commands[i]);
+		assert_look(conn, WI_LOOK_CHANGED, commands[i]);
+	}
+	suite_close(&libpq_env, conn);
+}
+
+static void a_command_that_leaves_nothing_is_passed_over(void **state)
+{
+	static const char *const commands[] = {
+		"SELECT 1",
+		"SELECT",
+		"",
+		"INSERT INTO items SELECT 1 WHERE false",
+		"UPDATE items SET id = id WHERE false",
+		"DELETE FROM items WHERE false RETURNING *",
+		"BEGIN; SAVEPOINT s; ROLLBACK TO s; RELEASE s; COMMIT",
+		"EXPLAIN SELECT 1",
+		"SHOW lock_timeout",
+		"NOTIFY shop",
+		"SELECT 1/0",
+	};
+	void *conn = suite_open(&libpq_env);
+
+	(void)state;
+	for (size_t i = 0; i < WI_ARRAY_LEN(commands); i++) {
+		PQclear(PQexec(driver->pg(conn), commands[i]));
+		assert_look(conn, WI_LOOK_CLEAN, commands[i]);
+	}
+	suite_close(&libpq_env, conn);
+}
+
+static void a_name_prepared_by_protocol_is_heard(void **state)
 {
 	void *conn = suite_open(&libpq_env);
 
 	(void)state;
-	libpq_exec(conn, "SET application_name = 'other'");
-	libpq_exec(conn, "SET application_name = '" LIBPQ_APPLICATION "'");
-	assert_look(conn, WI_LOOK_CLEAN, "set back");
-	libpq_exec(conn, "BEGIN");
-	libpq_exec(conn, "SET application_name = 'other'");
-	assert_look(conn, WI_LOOK_IN_TX, "in a transaction");
-	libpq_exec(conn, "ROLLBACK");
-	assert_look(conn, WI_LOOK_CLEAN, "rolled back");
+	PQclear(PQprepare(driver->pg(conn), "one", "SELECT 1", 0, NULL));
+	assert_look(conn, WI_LOOK_CHANGED, "PQprepare");
+	driver->mark_clean(conn);
+	PQclear(PQexecPrepared(driver->pg(conn), "one", 0, NULL, NULL, NULL, 0));
+	assert_look(conn, WI_LOOK_CLEAN, "PQexecPrepared");
 	suite_close(&libpq_env, conn);
 }
 
@@ -209,7 +282,8 @@ static void a_change_by_the_drivers_own_exchange_is_seen(void **state)
 	assert_look(conn, WI_LOOK_CHANGED, "an exchange");
 	driver->mark_clean(conn);
 	assert_look(conn, WI_LOOK_CLEAN, "marked clean");
-	libpq_ask(conn, "SET application_name = '" LIBPQ_APPLICATION "'", NULL);
+	libpq_ask(conn, "SELECT set_config('application_name', '" LIBPQ_APPLICATION "', false)",
+	          NULL);
 	assert_look(conn, WI_LOOK_CHANGED, "what was clean before the mark");
 	suite_close(&libpq_env, conn);
 }
@@ -295,7 +369,10 @@ int main(void)
 #define TRUTH(test) cmocka_unit_test_setup_teardown(test, libpq_watch, libpq_unwatch)
 	const struct CMUnitTest truths[] = {
 		TRUTH(a_change_is_seen_whatever_way_it_was_made),
-		TRUTH(a_change_made_and_undone_is_none),
+		TRUTH(a_change_by_a_function_that_is_undone_is_none),
+		TRUTH(a_command_that_may_leave_something_is_heard),
+		TRUTH(a_command_that_leaves_nothing_is_passed_over),
+		TRUTH(a_name_prepared_by_protocol_is_heard),
 		TRUTH(a_change_of_the_encoding_by_libpq_is_seen),
 		TRUTH(a_change_by_the_drivers_own_exchange_is_seen),
 		TRUTH(what_a_function_call_changes_is_seen_after_the_next_statement_or_peek),

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a command tag says about the session that ran the command. No libpq here.
+ */
+#ifndef WI_DRIVER_TAG_H
+#define WI_DRIVER_TAG_H
+
+#include <stdbool.h>
+
+/*
+ * Whether a command that returned no rows and ended with this tag may have left something in the
+ * session. Only tags that are known to leave nothing are none of it, so a command that is new to us
+ * counts. An empty tag is that of a statement that was parsed by protocol: a prepared name.
+ */
+bool wi_tag_may_leave(const char *tag);
+
+#endif

@@ -103,7 +103,7 @@ size_t wi_alloc_blocks(void)
 	return wi_load_rlx(&blocks_out);
 }
 
-static bool fails_now(void)
+bool wi_alloc_fails_now(void)
 {
 	int left = wi_load_rlx(&fail_in);
 
@@ -113,33 +113,16 @@ static bool fails_now(void)
 	return false;
 }
 
-static void count_out(size_t size)
+void wi_alloc_count_out(size_t size)
 {
 	wi_add_rlx(&bytes_out, size);
 	wi_add_rlx(&blocks_out, 1);
 }
 
-static void count_in(size_t size)
+void wi_alloc_count_in(size_t size)
 {
 	wi_sub_rlx(&bytes_out, size);
 	wi_sub_rlx(&blocks_out, 1);
-}
-
-#else
-
-static inline bool fails_now(void)
-{
-	return false;
-}
-
-static inline void count_out(size_t size)
-{
-	(void)size;
-}
-
-static inline void count_in(size_t size)
-{
-	(void)size;
 }
 
 #endif
@@ -171,14 +154,14 @@ void *wi_alloc_aligned(size_t size, size_t align)
 
 	if (!wi_load_acq(&sealed)) /* [alloc:A1] sees the table as last set; pairs with R1 */
 		seal();
-	if (fails_now())
+	if (wi_alloc_fails_now())
 		return NULL;
 	if (!size)
 		size = 1; /* NULL means failure, and nothing else */
 	memory = table.alloc(table.arg, size, align);
 	if (!memory)
 		return NULL;
-	count_out(size);
+	wi_alloc_count_out(size);
 	return memset(memory, 0, size);
 }
 
@@ -193,7 +176,7 @@ void wi_free(void *memory, size_t size)
 		return;
 	if (!size)
 		size = 1;
-	count_in(size);
+	wi_alloc_count_in(size);
 	table.free(table.arg, memory, size);
 }
 
@@ -209,15 +192,4 @@ void wi_strfree(char *text)
 {
 	if (text)
 		wi_free(text, strlen(text) + 1);
-}
-
-void wi_secret_free(char *text)
-{
-	size_t size;
-
-	if (!text)
-		return;
-	size = strlen(text) + 1;
-	explicit_bzero(text, size);
-	wi_free(text, size);
 }

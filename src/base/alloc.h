@@ -3,6 +3,7 @@
 #ifndef WI_BASE_ALLOC_H
 #define WI_BASE_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Zeroed memory at a multiple of align (a power of two, at least sizeof(void *)), or NULL. */
@@ -18,10 +19,12 @@ void wi_free(void *memory, size_t size);
 char *wi_strdup(const char *text);
 void wi_strfree(char *text);
 
-/* As wi_strfree for secrets: wipes first. */
-void wi_secret_free(char *text);
-
 #ifdef WI_TESTING
+/* For memory that comes from elsewhere (secret.c): fails and is counted as if from here. */
+bool wi_alloc_fails_now(void);
+void wi_alloc_count_out(size_t size);
+void wi_alloc_count_in(size_t size);
+
 /*
  * Fails the n-th allocation from now (1: the next), once; 0: none. For tests of every failing path.
  */
@@ -29,6 +32,21 @@ void wi_alloc_fail_at(int n);
 /* Bytes and blocks now out. */
 size_t wi_alloc_bytes(void);
 size_t wi_alloc_blocks(void);
+#else
+static inline bool wi_alloc_fails_now(void)
+{
+	return false;
+}
+
+static inline void wi_alloc_count_out(size_t size)
+{
+	(void)size;
+}
+
+static inline void wi_alloc_count_in(size_t size)
+{
+	(void)size;
+}
 #endif
 
 #endif

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "config/options.h"
 #include "config/parse.h"
@@ -48,16 +49,16 @@ static weir_status add_param(struct wi_parse *parse, const char *key, const char
 	if (dsn->n_params == dsn->params_room && !grow_params(dsn))
 		return fail_memory(parse->error);
 	param = &dsn->params[dsn->n_params++]; /* counted at once: fini frees half a one too */
-	param->key = wi_strdup(key);
-	param->value = wi_strdup(value);
+	param->key = wi_secret_strdup(key);
+	param->value = wi_secret_strdup(value);
 	return param->key && param->value ? WEIR_OK : fail_memory(parse->error);
 }
 
 static weir_status set_list(struct wi_list *list, const char *text, const char *source,
                             bool quotable, weir_error *error)
 {
-	wi_secret_free(list->text);
-	*list = (struct wi_list){wi_strdup(text), source, quotable};
+	wi_secret_strfree(list->text);
+	*list = (struct wi_list){wi_secret_strdup(text), source, quotable};
 	return list->text ? WEIR_OK : fail_memory(error);
 }
 
@@ -134,13 +135,12 @@ static weir_status parse_text(struct wi_parse *parse, const char *conninfo)
 
 	if (status != WEIR_OK)
 		return status;
-	copy = wi_alloc(size);
+	copy = wi_secret_alloc(size);
 	if (!copy)
 		return fail_memory(parse->error);
 	memcpy(copy, conninfo, size);
 	status = prefix ? wi_uri_parse(parse, copy + prefix) : wi_keyword_parse(parse, copy);
-	explicit_bzero(copy, size);
-	wi_free(copy, size);
+	wi_secret_free(copy, size);
 	return status;
 }
 
@@ -203,9 +203,9 @@ weir_status wi_dsn_parse(struct wi_dsn *dsn, const char *conninfo, weir_options 
 		parse.source = conninfo ? "DATABASE_URL" : "environment";
 	}
 	status = parse_all(&parse, conninfo);
-	wi_secret_free(parse.hosts.text);
-	wi_secret_free(parse.addresses.text);
-	wi_secret_free(parse.ports.text);
+	wi_secret_strfree(parse.hosts.text);
+	wi_secret_strfree(parse.addresses.text);
+	wi_secret_strfree(parse.ports.text);
 	if (status == WEIR_OK)
 		*options = work;
 	return status;
@@ -218,8 +218,8 @@ weir_status wi_dsn_parse(struct wi_dsn *dsn, const char *conninfo, weir_options 
 void wi_dsn_fini(struct wi_dsn *dsn)
 {
 	for (size_t i = 0; i < dsn->n_params; i++) {
-		wi_secret_free(dsn->params[i].key);
-		wi_secret_free(dsn->params[i].value);
+		wi_secret_strfree(dsn->params[i].key);
+		wi_secret_strfree(dsn->params[i].value);
 	}
 	wi_free(dsn->params, dsn->params_room * sizeof(*dsn->params));
 	if (dsn->hosts)

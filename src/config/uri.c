@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "base/alloc.h"
+#include "base/secret.h"
 #include "base/text.h"
 
 size_t wi_uri_prefix(const char *text)
@@ -147,7 +147,7 @@ static weir_status parse_hosts(struct wi_parse *parse, const char **at, struct w
 static weir_status store_hosts(struct wi_parse *parse, char **at)
 {
 	size_t room = strlen(*at) + 1;
-	char *lists = wi_alloc(2 * room);
+	char *lists = wi_secret_alloc(2 * room);
 	const char *end = *at;
 	struct wi_text hosts, ports;
 	weir_status status;
@@ -162,8 +162,7 @@ static weir_status store_hosts(struct wi_parse *parse, char **at)
 	if (status == WEIR_OK)
 		status = store_part(parse, "port", "list of ports", ports.at);
 	*at += end - *at;
-	explicit_bzero(lists, 2 * room);
-	wi_free(lists, 2 * room);
+	wi_secret_free(lists, 2 * room);
 	return status;
 }
 

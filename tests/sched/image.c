@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/secret.h"
 #include "sched/engine.h"
 
 extern char __data_start[], _end[];
@@ -69,7 +70,22 @@ void wi_strfree(char *text)
 		wi_free(text, strlen(text) + 1);
 }
 
-void wi_secret_free(char *text)
+void *wi_secret_alloc(size_t size)
+{
+	return wi_alloc(size);
+}
+
+void wi_secret_free(void *memory, size_t size)
+{
+	wi_free(memory, size);
+}
+
+char *wi_secret_strdup(const char *text)
+{
+	return wi_strdup(text);
+}
+
+void wi_secret_strfree(char *text)
 {
 	wi_strfree(text);
 }

@@ -18,7 +18,6 @@
 struct host_memory {
 	int out;
 	size_t last_size;
-	bool was_wiped; /* the last block that came back had no byte set */
 };
 
 static void *host_alloc(void *arg, size_t size, size_t align)
@@ -35,13 +34,9 @@ static void *host_alloc(void *arg, size_t size, size_t align)
 static void host_free(void *arg, void *block, size_t size)
 {
 	struct host_memory *memory = arg;
-	const unsigned char *bytes = block;
 
 	memory->out--;
 	memory->last_size = size;
-	memory->was_wiped = true;
-	for (size_t i = 0; i < size; i++)
-		memory->was_wiped &= bytes[i] == 0;
 	free(block);
 }
 
@@ -97,23 +92,6 @@ static void set_allocator_too_late(void)
 	MUST(memory.last_size == 0);
 }
 
-static void free_a_secret(void)
-{
-	static struct host_memory memory;
-	const weir_allocator allocator = {host_alloc, host_free, &memory};
-	char *text;
-
-	MUST(weir_allocator_set(&allocator) == WEIR_OK);
-	text = wi_strdup("hunter2");
-	MUST(text);
-	wi_strfree(text);
-	MUST(memory.last_size == 8 && !memory.was_wiped);
-	text = wi_strdup("hunter2");
-	MUST(text);
-	wi_secret_free(text);
-	MUST(memory.last_size == 8 && memory.was_wiped);
-}
-
 static void host_allocator_is_used(void **state)
 {
 	(void)state;
@@ -124,12 +102,6 @@ static void allocator_is_fixed_by_the_first_allocation(void **state)
 {
 	(void)state;
 	in_child(set_allocator_too_late);
-}
-
-static void secret_is_wiped_before_it_is_freed(void **state)
-{
-	(void)state;
-	in_child(free_a_secret);
 }
 
 static void memory_is_zeroed_and_aligned(void **state)
@@ -165,7 +137,6 @@ static void what_is_out_is_counted(void **state)
 	wi_free(none, 0);
 	wi_free(NULL, 5);
 	wi_strfree(NULL);
-	wi_secret_free(NULL);
 	assert_int_equal(wi_alloc_blocks(), blocks);
 	assert_int_equal(wi_alloc_bytes(), bytes);
 }
@@ -205,7 +176,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(host_allocator_is_used),
 		cmocka_unit_test(allocator_is_fixed_by_the_first_allocation),
-		cmocka_unit_test(secret_is_wiped_before_it_is_freed),
 		cmocka_unit_test(memory_is_zeroed_and_aligned),
 		cmocka_unit_test(what_is_out_is_counted),
 		cmocka_unit_test(the_nth_allocation_fails_once),

@@ -55,6 +55,7 @@ struct wi_seat {
 	WI_ON_NEW_LINE _Atomic uint32_t word;   /* (a) where it sleeps: see waitq.c */
 	_Atomic int64_t served_ns;              /* (a) when somebody last served it, about */
 	uint32_t unlooked;                      /* (o) checkins since it looked who is overdue */
+	uint64_t told;                          /* (o) for the core's user: what it was told last */
 };
 WI_ASSERT_SAME_LINE(struct wi_seat, cached, count[WI_SEAT_COUNTS - 1]);
 WI_ASSERT_NEW_LINE(struct wi_seat, word); /* a granter's write stays off the owner's line */

@@ -183,6 +183,7 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 		return wi_say_exhausted(pool, error);
 	}
 	wi_add_rlx(&pool->waits, 1);
+	wi_held_warn(pool, seat);
 	o = wi_core_wait(&pool->core, seat, deadline_ns);
 	waited_ns = pool->core.world->now() - began_ns;
 	wi_hist_add(&pool->wait_hist, waited_ns);

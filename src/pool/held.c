@@ -32,6 +32,7 @@
 
 #include "base/alloc.h"
 #include "base/atomic.h"
+#include "core/desk.h"
 #include "pool/pool.h"
 
 static size_t holdings_bytes(const struct weir_pool *pool)
@@ -129,27 +130,77 @@ bool wi_held_is_orphan(const struct weir_conn *c, uint64_t lend, int32_t *thread
 	return true;
 }
 
-uint32_t wi_held_by(struct weir_pool *pool, const struct wi_seat *seat, bool *all)
+/* ---- threads that wait for themselves ---- */
+
+void wi_held_by(struct weir_pool *pool, const struct wi_seat *seat, bool alone, struct wi_own *own)
 {
-	uint32_t n = 0, first = seat->number % pool->n_conns;
+	uint32_t first = seat->number % pool->n_conns;
 	int32_t ended;
 
 	/* Each begins elsewhere, so that a crowd that looks does not look at one line. */
-	for (uint32_t i = 0; i < pool->n_conns; i++) {
+	for (uint32_t i = 0; i < pool->n_conns && !(alone && own->others); i++) {
 		struct weir_conn *c = &pool->conns[1 + (first + i) % pool->n_conns];
 		/* [lend:A2] sees whom it was lent to; pairs with R1. */
 		uint64_t lend = wi_load_acq(&c->slot.lend);
+		const char *tag = wi_load_rlx(&c->tag);
 
 		if (!(lend & 1) || (wi_load_rlx(&c->notes) & WI_NOTE_CUT))
 			continue;
-		if (wi_load_rlx(&c->lender) == seat && !wi_held_is_orphan(c, lend, &ended))
-			n++;
-		else if (all)
-			return *all = false, n;
+		if (wi_load_rlx(&c->lender) != seat || wi_held_is_orphan(c, lend, &ended)) {
+			own->others = true;
+			continue;
+		}
+		own->n++;
+		own->digest =
+			(own->digest ^ (lend << 16 | c->number)) * UINT64_C(0x9e3779b97f4a7c15);
+		if (own->tags && tag)
+			wi_text_add(own->tags, "%s%s", own->tags->len ? ", " : "", tag);
 	}
-	if (all)
-		*all = n > 0;
-	return n;
+}
+
+/* Whether the thread of this seat holds all there are, and no more can come. */
+static bool holds_all(struct weir_pool *pool, const struct wi_seat *seat, struct wi_own *own)
+{
+	if (wi_load_rlx(&pool->demand))
+		return false; /* one more could be opened */
+	wi_held_by(pool, seat, true, own);
+	/* What is idle, on its way, or with the keeper is none of ours, and counts here. */
+	return !own->others && own->n && own->n >= wi_pool_shown_total(pool);
+}
+
+WI_NOINLINE void wi_held_warn(struct weir_pool *pool, struct wi_seat *seat)
+{
+	char words[WEIR_ERROR_TEXT / 2];
+	struct wi_own own = {0};
+	struct wi_text tags;
+
+	if (!holds_all(pool, seat, &own) || own.digest == seat->told)
+		return;
+	seat->told = own.digest;
+	wi_text_init(&tags, words, sizeof(words));
+	own = (struct wi_own){.tags = &tags};
+	wi_held_by(pool, seat, false, &own);
+	wi_pool_tell(pool, WEIR_EVENT_SELF_DEADLOCK,
+	             "thread %d waits for a connection to %s and holds all %u of them itself%s%s%s",
+	             (int)wi_load_rlx(&seat->thread), pool->endpoint->name, own.n,
+	             words[0] ? " (" : "", words, words[0] ? ")" : "");
+}
+
+void wi_held_say_own(struct weir_pool *pool, struct wi_text *t)
+{
+	const struct wi_seat *seat = wi_desk_find(&pool->core);
+	struct wi_own own = {0};
+
+	if (!seat)
+		return;
+	if (holds_all(pool, seat, &own)) {
+		wi_text_add(t, "; this thread waits for itself: it holds all %u of them", own.n);
+		return;
+	}
+	own = (struct wi_own){0};
+	wi_held_by(pool, seat, false, &own);
+	if (own.n)
+		wi_text_add(t, "; this thread holds %u of them", own.n);
 }
 
 /* ---- stacks ---- */

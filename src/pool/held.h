@@ -65,11 +65,28 @@ void wi_held_stack(struct weir_conn *c);
 /* Adds " taken at ..." to a text, if the stack of this lending is known. */
 void wi_held_say_stack(struct wi_text *t, struct weir_conn *c, uint64_t lend);
 
+/* What one thread holds. */
+struct wi_own {
+	uint32_t n;      /* how many */
+	bool others;     /* others hold some, too */
+	uint64_t digest; /* of which lendings they are */
+	struct wi_text *tags;
+};
+
 /*
- * How many connections the seat's thread holds. all: whether every lent one is its own; then the
- * count stops at the first that is not. Any thread.
+ * What the seat's thread holds; its tags are added to own->tags, if that is set. alone: the search
+ * ends at the first that is another's. Any thread.
  */
-uint32_t wi_held_by(struct weir_pool *pool, const struct wi_seat *seat, bool *all);
+void wi_held_by(struct weir_pool *pool, const struct wi_seat *seat, bool alone, struct wi_own *own);
+
+/*
+ * The seat's thread is about to sleep for a connection: if it holds all there are, and no more can
+ * come, that is told, once for what it holds.
+ */
+void wi_held_warn(struct weir_pool *pool, struct wi_seat *seat);
+
+/* Adds to the text of a timeout what the calling thread holds itself. */
+void wi_held_say_own(struct weir_pool *pool, struct wi_text *t);
 
 /* The pool's part of weir_pool_held_get: how many are out, of which up to `room` are listed. */
 size_t wi_held_list(struct weir_pool *pool, weir_held *held, size_t room);

@@ -414,6 +414,9 @@ bool wi_pool_renew(struct weir_pool *pool, struct wi_keeper *keeper);
 /* The timeouts in force, in the order of weir_host_stats; -1: unknown. Any thread. */
 void wi_pool_in_force(const struct weir_pool *pool, int64_t ms[WI_SETTINGS]);
 
+/* Connections that the server may see, as the keeper last said. Any thread. */
+uint32_t wi_pool_shown_total(struct weir_pool *pool);
+
 /* Statistics by value; fills all of *stats. */
 void wi_pool_read(struct weir_pool *pool, weir_pool_stats *stats);
 

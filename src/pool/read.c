@@ -6,6 +6,14 @@
 #include "base/text.h"
 #include "pool/pool.h"
 
+uint32_t wi_pool_shown_total(struct weir_pool *pool)
+{
+	uint32_t n = wi_load_rlx(&pool->shown[WI_READY]) - wi_load_rlx(&pool->shown_cut);
+
+	return n + wi_load_rlx(&pool->shown[WI_SETTLING]) + wi_load_rlx(&pool->shown[WI_CLOSING]) +
+	       wi_load_rlx(&pool->shown[WI_RESOLVING]) + wi_load_rlx(&pool->shown[WI_CONNECTING]);
+}
+
 static void read_census(struct weir_pool *pool, weir_pool_stats *s)
 {
 	uint32_t ready = wi_load_rlx(&pool->shown[WI_READY]);

@@ -35,6 +35,7 @@ weir_status wi_say_timeout(struct weir_pool *pool, int64_t waited_ns, weir_error
 	wi_text_add(&t, "no connection to %s within %.1f ms: ", pool->endpoint->name,
 	            (double)waited_ns / (double)WI_MS);
 	describe(pool, &t);
+	wi_held_say_own(pool, &t);
 	return WEIR_TIMEOUT;
 }
 

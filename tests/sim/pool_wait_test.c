@@ -86,7 +86,8 @@ static void a_deadline_is_kept_and_told(void **state)
 	assert_string_equal(
 		error.text,
 		"no connection to 127.0.0.1:5432 within 50.0 ms: 1 of at most 1 connections "
-		"open, 1 busy, 0 idle, 0 opening, 0 callers waiting");
+		"open, 1 busy, 0 idle, 0 opening, 0 callers waiting; this thread waits for itself: "
+		"it holds all 1 of them");
 	assert_string_equal(error.host, "127.0.0.1:5432");
 	assert_int_equal(error.status, WEIR_TIMEOUT);
 	assert_int_equal(sim_stats()->timeouts, 1);
@@ -269,6 +270,76 @@ static void wait_a_minute(void *arg)
 	weir_checkin(&conn);
 }
 
+/* ---- waiting for oneself ---- */
+
+static void who_waits_for_itself_is_told(void **state)
+{
+	weir_conn *conn[2], *other;
+
+	(void)state;
+	o.pool_max = 2;
+	open_pool();
+	conn[0] = sim_checkout(1000);
+	assert_int_equal(sim_told(WEIR_EVENT_SELF_DEADLOCK), 0);
+	conn[1] = sim_checkout(1000);
+	wi_conn_mark(conn[0], &(struct wi_mark){.tag = "outer"});
+	wi_conn_mark(conn[1], &(struct wi_mark){.tag = "inner"});
+	assert_int_equal(checkout(0, &other), WEIR_EXHAUSTED); /* it does not sleep */
+	assert_int_equal(sim_told(WEIR_EVENT_SELF_DEADLOCK), 0);
+	assert_int_equal(checkout(50, &other), WEIR_TIMEOUT);
+	assert_int_equal(sim_told(WEIR_EVENT_SELF_DEADLOCK), 1);
+	assert_non_null(strstr(sim_text(WEIR_EVENT_SELF_DEADLOCK),
+	                       " waits for a connection to 127.0.0.1:5432 and holds all 2 of them "
+	                       "itself ("));
+	assert_non_null(strstr(sim_text(WEIR_EVENT_SELF_DEADLOCK), "outer"));
+	assert_non_null(strstr(sim_text(WEIR_EVENT_SELF_DEADLOCK), "inner"));
+	assert_non_null(
+		strstr(error.text, "; this thread waits for itself: it holds all 2 of them"));
+	assert_int_equal(checkout(50, &other), WEIR_TIMEOUT);
+	assert_int_equal(sim_told(WEIR_EVENT_SELF_DEADLOCK), 1); /* once for what it holds */
+	weir_checkin(&conn[0]);
+	conn[0] = sim_checkout(0);
+	assert_int_equal(checkout(50, &other), WEIR_TIMEOUT);
+	assert_int_equal(sim_told(WEIR_EVENT_SELF_DEADLOCK), 2);
+	weir_checkin(&conn[0]);
+	weir_checkin(&conn[1]);
+	close_pool();
+}
+
+static void hold_for_a_second(void *arg)
+{
+	weir_conn *conn = sim_checkout(1000);
+
+	(void)arg;
+	sim_sleep(1000);
+	weir_checkin(&conn);
+}
+
+static void who_waits_for_others_is_not(void **state)
+{
+	weir_conn *conn, *other;
+
+	(void)state;
+	o.pool_max = 2;
+	open_pool();
+	sim_spawn(hold_for_a_second, NULL);
+	sim_run(1);
+	conn = sim_checkout(1000);
+	assert_int_equal(checkout(50, &other), WEIR_TIMEOUT);
+	assert_non_null(strstr(error.text, "; this thread holds 1 of them"));
+	sim_join();
+	weir_discard(&conn); /* on its way out: there will be room */
+	conn = sim_checkout(1000);
+	other = sim_checkout(1000);
+	weir_discard(&other);
+	other = sim_checkout(1000);
+	assert_non_null(other);
+	weir_checkin(&conn);
+	weir_checkin(&other);
+	assert_int_equal(sim_told(WEIR_EVENT_SELF_DEADLOCK), 0);
+	close_pool();
+}
+
 static void closing_tells_everybody_at_once(void **state)
 {
 	weir_conn *conn, *other;
@@ -337,6 +408,8 @@ int main(void)
 		TEST(who_gave_up_is_passed_over),
 		TEST(a_waiter_takes_what_comes_first_old_or_new),
 		TEST(too_many_are_shed),
+		TEST(who_waits_for_itself_is_told),
+		TEST(who_waits_for_others_is_not),
 		TEST(closing_tells_everybody_at_once),
 		TEST(who_is_sent_away_is_told_so),
 		TEST(a_connect_under_way_is_given_up_at_close),

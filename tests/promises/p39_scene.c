@@ -276,6 +276,18 @@ static int play_well(enum inject kind, int from, enum until until)
 	return calls;
 }
 
+/* Threads that nobody waits for have ended when nothing has changed for a while. */
+static void come_to_rest(void)
+{
+	struct traces now = traces_now(), then;
+
+	do {
+		then = now;
+		nap_ms(100);
+		now = traces_now();
+	} while (memcmp(&now, &then, sizeof(now)) != 0);
+}
+
 /* Some things are made once and stay: a seat of the main thread, a server's timer. */
 static void warm_up(enum inject kind)
 {
@@ -288,6 +300,7 @@ static void warm_up(enum inject kind)
 		end();
 	}
 	(void)inject_end(&failed);
+	come_to_rest();
 }
 
 void scene_play_all(const struct lender *lender, enum inject kind, int most)

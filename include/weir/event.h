@@ -24,7 +24,8 @@ WEIR_BEGIN
 	X(LEAK, "a connection is held for longer than leak_after_ms, or its thread has ended")     \
 	X(MISUSE, "a stale or foreign handle was given back")                                      \
 	X(SELF_DEADLOCK, "a thread waits for a connection and holds the last ones itself")         \
-	X(BREAKER_HALF_OPEN, "a pause is over: one connect tries whether the server is back")
+	X(BREAKER_HALF_OPEN, "a pause is over: one connect tries whether the server is back")      \
+	X(INSECURE, "a password could go to a server that has not proven who it is")
 
 typedef enum weir_event_kind {
 #define WEIR_EVENT_ENUM(name, text) WEIR_EVENT_##name,
@@ -44,7 +45,8 @@ typedef struct weir_event {
 /*
  * Until a close has returned OK: after one that returned TIMEOUT, until the last connection is
  * back. Called on the keeper's thread, except MISUSE and SELF_DEADLOCK, which are told on the
- * thread that did it. Must not block and must not call into the pool or router it came from, except for its statistics.
+ * thread that did it. Must not block and must not call into the pool or router it came from, except
+ * for its statistics.
  */
 typedef void (*weir_event_sink)(void *arg, const weir_event *event);
 

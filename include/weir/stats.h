@@ -3,6 +3,7 @@
 #ifndef WEIR_STATS_H
 #define WEIR_STATS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <weir/conn.h>
@@ -103,6 +104,47 @@ typedef struct weir_held {
  * asked for names, which may wait for a dlopen that goes on.
  */
 WEIR_API size_t weir_pool_held_get(weir_pool *pool, weir_held *held, size_t room);
+/* How the settings that weir asks of a server got into force. */
+typedef enum weir_applied {
+	WEIR_APPLIED_UNKNOWN = 0,    /* no connection has been opened yet */
+	WEIR_APPLIED_AT_STARTUP = 1, /* by startup options: no reset takes them away */
+	WEIR_APPLIED_BY_SET = 2,     /* by SET after the connect, and again after each reset */
+	/* not all of them: the server insists on other values, or is too old to know one */
+	WEIR_APPLIED_IN_PART = 3,
+	/* a pooler shares server processes between transactions: nothing that is SET holds */
+	WEIR_APPLIED_NOT_HELD = 4,
+} weir_applied;
+
+/*
+ * What is in force on a pool's connections, as the server and the socket of the newest one said;
+ * -1 and "": unknown, or there is no such thing (a Unix socket, an older server).
+ */
+typedef struct weir_in_force {
+	weir_applied applied;
+	/* the server process, and whether a pooler is between: another process took the connect */
+	int server_process;
+	bool through_pooler;
+	int64_t statement_timeout_ms;
+	int64_t lock_timeout_ms;
+	int64_t idle_in_transaction_timeout_ms;
+	int64_t idle_session_timeout_ms;
+	int64_t transaction_timeout_ms;
+	int read_only; /* default_transaction_read_only: 0, 1 */
+	/* TCP, of this side's socket; keepalives 0: off */
+	int keepalives, keepalives_idle_s, keepalives_interval_s, keepalives_count;
+	int64_t tcp_user_timeout_ms;
+	char search_path[128]; /* as far as it fits */
+	char application_name[64];
+	char tls[64]; /* "TLSv1.3 TLS_AES_256_GCM_SHA384", "off" */
+	/* nothing keeps a password from a server that has not proven who it is */
+	bool insecure;
+} weir_in_force;
+
+/*
+ * Reads what is in force on a pool's connections. Any thread; does not block. false: none was
+ * opened yet.
+ */
+WEIR_API bool weir_pool_in_force_get(weir_pool *pool, weir_in_force *in_force);
 
 /* One host of a router at one moment. */
 typedef struct weir_host_stats {
@@ -132,6 +174,7 @@ typedef struct weir_host_stats {
 	uint64_t fallback_reads; /* reads that it served as primary for want of a replica */
 	char last_error[WEIR_ERROR_TEXT];
 	weir_pool_stats pool;
+	weir_in_force in_force; /* on the connections of `pool` */
 } weir_host_stats;
 
 /*

@@ -66,6 +66,8 @@ struct wi_target {
 	const char *const *values; /*   wins; without host, hostaddr, port and options */
 	const char *startup_options; /* for libpq's `options`: "-c lock_timeout=5000", or NULL */
 	const char *secret; /* the password, to be taken out of every text; NULL if unknown */
+	bool strict;        /* its sslmode is weir's default: said where it refuses */
+	const char *gap;    /* why a password could go to somebody unverified, or NULL */
 	bool isolated;      /* look at no environment variable and no file but those named */
 	void *script;       /* the fake driver's server; NULL for libpq */
 };
@@ -121,6 +123,9 @@ struct wi_driver {
 	 * to do.
 	 */
 	enum wi_step (*connect_step)(void *conn, struct wi_failure *failure);
+
+	/* Whether a password is at hand, should the server ask for one; from connect on. */
+	bool (*has_password)(void *conn);
 
 	/* The descriptor to wait on now, or -1. May change from step to step while connecting. */
 	int (*fd)(void *conn);

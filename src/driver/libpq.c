@@ -55,6 +55,7 @@
 #include "driver/parameter.h"
 #include "driver/settings.h"
 #include "driver/tag.h"
+#include "driver/tls.h"
 
 #define KNOWN_MAX 192 /* names that a connection string may use: twice as many as there are */
 
@@ -64,6 +65,7 @@ struct pq_conn {
 	PQnoticeReceiver to_processor; /* libpq's own receiver, which calls the processor */
 	PGresult *error;               /* the first error of the exchange under way */
 	struct wi_failure *last_words; /* what the server said as it ended the session */
+	void *tls;                     /* held from the begin of the TLS handshake to its end */
 	uint64_t mark;                 /* hash of the reported settings when clean */
 	ino_t inode;                   /* of the socket, so that cut never hits another's */
 	_Atomic int fd;                /* the socket once connected, else -1; any thread */
@@ -209,6 +211,19 @@ static weir_status check_keys(const struct wi_target *target, weir_error *error)
 	return status;
 }
 
+/* Where an older libpq would look for a file of this name, and say that there is none. */
+static weir_status check_system_roots(const struct wi_target *target, weir_error *error)
+{
+	for (size_t i = 0; target->keys && target->keys[i]; i++)
+		if (strcmp(target->keys[i], "sslrootcert") == 0 &&
+		    strcmp(target->values[i], "system") == 0 && PQlibVersion() < 160000)
+			return wi_fail(error, WEIR_INVALID,
+			               "sslrootcert=system needs libpq 16 or later; this is libpq "
+			               "%d.%d: name a file with the authorities",
+			               PQlibVersion() / 10000, PQlibVersion() % 10000);
+	return WEIR_OK;
+}
+
 /*
  * libpq judges values where it begins to connect, so we let it: to a Unix socket that cannot be. If
  * it gets as far as naming the socket in its complaint, it had nothing to say about the values.
@@ -241,6 +256,8 @@ static weir_status pq_check(const struct wi_target *target, weir_error *error)
 		               "whatever it is told: unset it",
 		               variable);
 	status = check_keys(target, error);
+	if (status == WEIR_OK)
+		status = check_system_roots(target, error);
 	return status == WEIR_OK ? check_values(target, error) : status;
 }
 
@@ -381,10 +398,43 @@ static enum wi_step wait_for(struct pq_conn *c, short events)
 	return events == POLLIN ? WI_STEP_READ : WI_STEP_WRITE;
 }
 
+static void hold_tls(struct pq_conn *c)
+{
+	void *ssl = c->tls ? NULL : PQsslStruct(c->pg, "OpenSSL");
+	int (*a_function)(void) = PQlibVersion;
+	const void *libpq;
+
+	memcpy(&libpq, &a_function, sizeof(libpq));
+	if (ssl)
+		c->tls = wi_tls_hold(ssl, libpq);
+}
+
+static void drop_tls(struct pq_conn *c)
+{
+	wi_tls_drop(c->tls);
+	c->tls = NULL;
+}
+
+/* Adds what libpq does not say: which check a certificate failed, and whose wish the check was. */
+static void explain_tls(struct pq_conn *c, struct wi_failure *failure)
+{
+	struct wi_text text;
+	char why[200];
+
+	if (failure->fault != WI_FAULT_TLS)
+		return;
+	text = (struct wi_text){failure->text, sizeof(failure->text), strlen(failure->text)};
+	if (wi_tls_why(c->tls, why, sizeof(why)))
+		wi_text_add(&text, ": %s", why);
+	if (c->target->strict)
+		wi_text_add(&text, "; no sslmode was given, so weir asked for verify-full");
+}
+
 static enum wi_step connected(struct pq_conn *c)
 {
 	struct stat status;
 
+	drop_tls(c);
 	PQsetErrorVerbosity(c->pg, PQERRORS_DEFAULT);
 	if (fstat(PQsocket(c->pg), &status) == 0)
 		c->inode = status.st_ino;
@@ -406,8 +456,10 @@ static enum wi_step pq_connect_step(void *conn, struct wi_failure *failure)
 		return wait_for(c, c->waits);
 	switch (PQconnectPoll(c->pg)) {
 	case PGRES_POLLING_READING:
+		hold_tls(c);
 		return wait_for(c, POLLIN);
 	case PGRES_POLLING_WRITING:
+		hold_tls(c);
 		return wait_for(c, POLLOUT);
 	case PGRES_POLLING_OK:
 		return connected(c);
@@ -416,7 +468,15 @@ static enum wi_step pq_connect_step(void *conn, struct wi_failure *failure)
 		break;
 	}
 	wi_failure_of_connect(failure, PQerrorMessage(c->pg), secret_of(c));
+	explain_tls(c, failure);
 	return WI_STEP_FAILED;
+}
+
+static bool pq_has_password(void *conn)
+{
+	const char *password = PQpass(((struct pq_conn *)conn)->pg);
+
+	return password && password[0];
 }
 
 static int pq_fd(void *conn)
@@ -694,6 +754,7 @@ static void pq_cut(void *conn)
 static void free_conn(struct pq_conn *c)
 {
 	drop_error(c);
+	drop_tls(c);
 	PQfinish(c->pg);
 	wi_free(c->last_words, sizeof(*c->last_words));
 	wi_free(c, sizeof(*c));
@@ -750,6 +811,7 @@ const struct wi_driver wi_driver_libpq = {
 	.check = pq_check,
 	.connect = pq_connect,
 	.connect_step = pq_connect_step,
+	.has_password = pq_has_password,
 	.fd = pq_fd,
 	.due = pq_due,
 	.send = pq_send,

@@ -41,6 +41,7 @@ static void forget(struct weir_conn *c)
 	c->answer = NULL;
 	c->life = WI_EMPTY;
 	c->in_hand = c->fresh = c->leak_told = c->cut_counted = false;
+	c->server_process = 0;
 	c->watch.fd = -1;
 	c->goodbye_fd = -1;
 	/* An odd count would be a handle of the parent's: it must not match a later one of ours. */
@@ -66,6 +67,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_store_rlx(&pool->inside, 0);
 	wi_store_rlx(&pool->alive, 0);
 	wi_posted_init(&pool->last_error); /* may have been left half-written */
+	wi_posted_init(&pool->in_force);
 	wi_breaker_init(&pool->breaker, pool->options.breaker_failures,
 	                pool->options.breaker_open_ms);
 }

@@ -57,12 +57,9 @@ void wi_greet_done(struct weir_conn *c)
 static void verified(struct weir_conn *c)
 {
 	struct weir_pool *pool = c->pool;
-	int64_t in_force[WI_SETTINGS];
-	bool match = wi_settings_match(&pool->settings, c->answer, in_force);
+	bool match = wi_in_force_take(c);
 
-	for (int i = 0; i < WI_SETTINGS; i++)
-		wi_store_rlx(&pool->in_force_ms[i], in_force[i]);
-	if (match || !c->answer->has_row) {
+	if (match || !c->answer->has_row || pool->not_held) {
 		c->errand = WI_DO_ON_CONNECT;
 	} else if (c->errand == WI_DO_VERIFY) {
 		if (!pool->apply_by_set)
@@ -72,7 +69,7 @@ static void verified(struct weir_conn *c)
 		c->errand = WI_DO_APPLY;
 	} else {
 		wi_pool_tell(pool, WEIR_EVENT_SETTINGS_REFUSED,
-		             "timeouts in force differ from those asked for");
+		             "settings in force differ from those asked for");
 		c->errand = WI_DO_ON_CONNECT;
 	}
 }

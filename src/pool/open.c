@@ -106,6 +106,8 @@ static void connect_to(struct weir_conn *c, const char *address, int64_t now_ns)
 		wi_open_failed(c, &f);
 		return;
 	}
+	c->server_process = 0;
+	wi_pool_warn(pool, &pool->target, c->link);
 	wi_open_step(c, now_ns);
 }
 
@@ -228,18 +230,28 @@ static bool is_lasting(enum wi_fault fault)
 }
 
 /*
- * Startup options were refused: SET from now on, and try again at once. Connects that were under
+ * Startup options were refused: without the one that the server is too old for, or, if it takes
+ * none, SET from now on; and try again at once. Connects that were under
  * way with them when the first was refused are refused, too, and say nothing new. false: there were
  * none of weir's to leave out, or the user's own cannot be left out.
  */
 static bool falls_back(const struct weir_conn *c, const struct wi_failure *failure)
 {
 	struct weir_pool *pool = c->pool;
+	const char *unknown;
+	bool again;
 
-	if (pool->settings.has_users)
-		return false;
 	if (!pool->target.startup_options)
 		return c->with_options;
+	unknown = wi_settings_leave_out(&pool->settings, failure->text, &again);
+	if (unknown) {
+		if (!again)
+			wi_pool_tell(pool, WEIR_EVENT_SETTINGS_REFUSED,
+			             "the server is too old to know %s: not in force", unknown);
+		return true;
+	}
+	if (pool->settings.users)
+		return false;
 	pool->target.startup_options = NULL;
 	pool->apply_by_set = true;
 	wi_pool_tell(pool, WEIR_EVENT_SETTINGS_FALLBACK, "startup options refused: %s",

@@ -117,8 +117,6 @@ static void start_values(struct weir_pool *pool, const struct wi_pool_config *co
 	pool->core.world = config->world;
 	atomic_init(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));
 	atomic_init(&pool->demand, 1);
-	for (int i = 0; i < WI_SETTINGS; i++)
-		atomic_init(&pool->in_force_ms[i], -1);
 	wi_rng_seed(&pool->rng, (uint64_t)config->world->now() ^ (uintptr_t)pool);
 	wi_breaker_init(&pool->breaker, pool->options.breaker_failures,
 	                pool->options.breaker_open_ms);

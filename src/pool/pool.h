@@ -25,6 +25,7 @@
 #include "pool/breaker.h"
 #include "pool/held.h"
 #include "pool/keeper.h"
+#include "pool/settings.h"
 #include "stat/event.h"
 #include "stat/hist.h"
 
@@ -127,6 +128,7 @@ struct weir_conn {
 	int64_t deadline_ns; /* (k) of what the keeper does with it now */
 	WI_ON_NEW_LINE struct wi_watch watch; /* (k) */
 	struct wi_answer *answer;             /* (k) of the errand, if it wants one */
+	int server_process;                   /* (k) as it said itself when it was verified; or 0 */
 	int goodbye_fd;                 /* (k) CLOSING: end-of-file here means the server is done */
 	bool with_options;              /* (k) its connect was begun with startup options */
 	struct weir_conn *next, **prev; /* (k) list of slots in hand */
@@ -134,17 +136,6 @@ struct weir_conn {
 };
 
 _Static_assert(sizeof(struct weir_conn) == WI_CONN_BYTES, "a handle's low bits count checkouts");
-
-/* Settings that weir asks of the server: built once from the options (settings.c). */
-#define WI_SETTINGS 4
-struct wi_settings {
-	char startup[512]; /* for libpq's `options` */
-	char apply[512];   /* as SET statements, for where startup options are refused */
-	char verify[768];  /* a SELECT of what is in force */
-	/* startup holds options of the user's own, which SET cannot stand in for */
-	bool has_users;
-	int64_t want_ms[WI_SETTINGS]; /* -1: not weir's to judge (the user's own options name it) */
-};
 
 struct wi_pool_config {
 	const struct wi_driver *driver;
@@ -190,7 +181,7 @@ struct weir_pool {
 	uint32_t max;                       /* (c) */
 	const struct wi_endpoint *endpoint; /* (c) */
 	struct wi_target target;            /* (c) but startup_options: (k) */
-	struct wi_settings settings;        /* (c) */
+	struct wi_settings settings;        /* (k) once there is a keeper */
 	bool own_keeper;                    /* (c) */
 	struct wi_dsn dsn;                  /* (c) of a pool without a router */
 	struct wi_endpoint named;           /* (c) copy of the endpoint of such a pool */
@@ -225,13 +216,15 @@ struct weir_pool {
 	struct weir_conn *retiring;
 	bool replacing;    /* (k) a connection more is wanted before it goes */
 	bool sweep_wanted; /* (k) */
+	bool not_held;     /* (k) a pooler shares server processes: SET does not hold */
+	bool warned;       /* (k) INSECURE has been told */
 	bool apply_by_set; /* (k) startup options are refused here: SET, and again after a reset */
 	uint32_t next_empty; /* (k) where to look for an empty slot */
 	_Atomic uint64_t opened, connect_failures, closed_by[WEIR_CLOSE_REASONS], leaks;
 	_Atomic uint32_t shown[WI_LIVES]; /* (a) census for statistics */
 	_Atomic uint32_t shown_fresh, shown_cut;
-	_Atomic int64_t in_force_ms[WI_SETTINGS]; /* (a) as the server said; -1: unknown */
-	struct wi_hist connect_hist;              /* (a) */
+	struct wi_posted in_force;   /* (k) writes, any thread reads: a weir_in_force */
+	struct wi_hist connect_hist; /* (a) */
 	void (*on_trouble)(void *arg, const struct wi_failure *failure); /* (c) */
 	void *trouble_arg;                                               /* (c) */
 	struct wi_posted last_error; /* (k) writes, any thread reads: a struct wi_last_error */
@@ -285,6 +278,12 @@ void wi_health_tend(struct weir_conn *c, int64_t now_ns);
 /* When a connection that was asked has to have answered. */
 int64_t wi_health_deadline(const struct weir_conn *c);
 
+/*
+ * in_force.c: takes the answer to VERIFY: what is in force is published, and told where it is not
+ * what it should be; whether it is.
+ */
+bool wi_in_force_take(struct weir_conn *c);
+
 /* close.c: closing connections. */
 void wi_conn_close(struct weir_conn *c, weir_close why);
 void wi_conn_close_step(struct weir_conn *c, int64_t now_ns);
@@ -299,13 +298,6 @@ int64_t wi_tend_interval(const weir_options *options);
 
 /* turn.c: the pool as a keeper's job. */
 void wi_pool_job_init(struct weir_pool *pool);
-
-/* settings.c */
-weir_status wi_settings_build(struct wi_settings *s, const weir_options *options, const char *users,
-                              weir_error *error);
-bool wi_settings_match(const struct wi_settings *s, const struct wi_answer *answer,
-                       int64_t in_force_ms[WI_SETTINGS]);
-bool wi_settings_is_empty(const struct wi_settings *s);
 
 /*
  * checkout.c: pins the calling thread, which sits down if it has no seat yet. NULL: no memory for
@@ -411,8 +403,11 @@ void wi_conn_mark(struct weir_conn *handle, const struct wi_mark *mark);
  */
 bool wi_pool_renew(struct weir_pool *pool, struct wi_keeper *keeper);
 
-/* The timeouts in force, in the order of weir_host_stats; -1: unknown. Any thread. */
-void wi_pool_in_force(const struct weir_pool *pool, int64_t ms[WI_SETTINGS]);
+/*
+ * Tells INSECURE if a password is at hand that could go to a server that has not proven who it is;
+ * once. Between connect and its first step; keeper's thread.
+ */
+void wi_pool_warn(struct weir_pool *pool, const struct wi_target *target, void *link);
 
 /* Connections that the server may see, as the keeper last said. Any thread. */
 uint32_t wi_pool_shown_total(struct weir_pool *pool);

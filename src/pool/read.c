@@ -63,10 +63,32 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 		wi_copy(s->last_connect_error, sizeof(s->last_connect_error), e.text);
 }
 
-void wi_pool_in_force(const struct weir_pool *pool, int64_t ms[WI_SETTINGS])
+static void nothing_known(weir_in_force *f)
 {
-	for (int i = 0; i < WI_SETTINGS; i++)
-		ms[i] = wi_load_rlx(&pool->in_force_ms[i]);
+	*f = (weir_in_force){
+		.applied = WEIR_APPLIED_UNKNOWN,
+		.statement_timeout_ms = -1,
+		.lock_timeout_ms = -1,
+		.idle_in_transaction_timeout_ms = -1,
+		.idle_session_timeout_ms = -1,
+		.transaction_timeout_ms = -1,
+		.read_only = -1,
+		.keepalives = -1,
+		.keepalives_idle_s = -1,
+		.keepalives_interval_s = -1,
+		.keepalives_count = -1,
+		.tcp_user_timeout_ms = -1,
+	};
+}
+
+bool weir_pool_in_force_get(weir_pool *pool, weir_in_force *in_force)
+{
+	if (!in_force)
+		return false;
+	if (pool && wi_posted_read(&pool->in_force, in_force, sizeof(*in_force)))
+		return true;
+	nothing_known(in_force);
+	return false;
 }
 
 void weir_pool_stats_get(weir_pool *pool, weir_pool_stats *stats)

@@ -1,61 +1,209 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The timeouts that weir asks of a server. They go into the startup packet's `options`, because
- * what is set there survives RESET ALL and DISCARD ALL, and what is SET does not. Whether the
- * server took them is asked once a connection. Where it did not (a pooler between), they are SET,
- * and again after each reset.
+ * What weir asks of a server for its sessions: timeouts, the search path, a read-only default. They
+ * go into the startup packet's `options`, because what is set there survives RESET ALL and DISCARD
+ * ALL, and what is SET does not. Whether the server took them is asked once a connection. Where it
+ * did not (a pooler between), they are SET, and again after each reset.
+ *
+ * Older servers refuse the whole connect for a setting that they do not know. What came late is
+ * asked for only if it is wanted, and left out once a server has said that it does not know it.
  */
+#include "pool/settings.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/line.h"
 #include "base/text.h"
-#include "pool/pool.h"
 
-/* In the order of wi_settings.want_ms and of weir_host_stats. */
-static const char *const names[WI_SETTINGS] = {
-	"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
-	"idle_session_timeout", /* PostgreSQL 14 and later */
+/* In the order of wi_settings.want_ms, of the columns of the answer, and of weir_in_force. */
+static const struct {
+	const char *name;
+	bool came_late; /* idle_session_timeout with PostgreSQL 14, transaction_timeout with 17 */
+} timeouts[WI_SETTINGS] = {
+	{"statement_timeout", false},
+	{"lock_timeout", false},
+	{"idle_in_transaction_session_timeout", false},
+	{"idle_session_timeout", true},
+	{"transaction_timeout", true},
 };
-#define SINCE_14 3
 
-weir_status wi_settings_build(struct wi_settings *s, const weir_options *o, const char *users,
-                              weir_error *error)
+/* The columns after the timeouts. */
+enum {
+	READ_ONLY = WI_SETTINGS,
+	SEARCH_PATH,
+	APPLICATION_NAME,
+	BACKEND,
+	SAME_PATH, /* the search path is the one that was asked for */
+	COLUMNS
+};
+_Static_assert(COLUMNS <= WI_ANSWER_COLUMNS, "an answer has room for all of them");
+
+/* Whether the user's own startup options name a setting: they win, and are not ours to judge. */
+static bool is_users(const char *users, const char *name)
 {
-	const int64_t want[WI_SETTINGS] = {o->statement_timeout_ms, o->lock_timeout_ms,
-	                                   o->idle_in_transaction_timeout_ms,
-	                                   o->idle_session_timeout_ms};
-	struct wi_text startup, apply, verify;
+	return users && strstr(users, name);
+}
 
-	wi_text_init(&startup, s->startup, sizeof(s->startup));
-	wi_text_init(&apply, s->apply, sizeof(s->apply));
-	wi_text_init(&verify, s->verify, sizeof(s->verify));
-	wi_text_add(&verify, "SELECT ");
+static bool wants(const struct wi_settings *s, int i)
+{
+	return s->want_ms[i] >= 0 && !(timeouts[i].came_late && s->want_ms[i] == 0);
+}
+
+/* A value in the startup packet: blanks end it there, and a backslash takes any byte as it is. */
+static void add_startup(struct wi_text *t, const char *name, const char *value)
+{
+	wi_text_add(t, "%s-c %s=", t->len ? " " : "", name);
+	for (; *value; value++)
+		wi_text_add(t, "%s%c", *value == ' ' || *value == '\\' ? "\\" : "", *value);
+}
+
+/* A literal: good for any standard_conforming_strings, as check_path lets no backslash in. */
+static void add_literal(struct wi_text *t, const char *value)
+{
+	wi_text_add(t, "'");
+	for (; *value; value++)
+		wi_text_add(t, "%s%c", *value == '\'' ? "'" : "", *value);
+	wi_text_add(t, "'");
+}
+
+/*
+ * The part of the startup packet; also again, when a server has turned out not to know a setting.
+ */
+static weir_status build_startup(struct wi_settings *s, weir_error *error)
+{
+	struct wi_text t;
+	char digits[24];
+
+	wi_text_init(&t, s->startup, sizeof(s->startup));
 	for (int i = 0; i < WI_SETTINGS; i++) {
-		/* The user's own startup options win, and are not ours to judge. */
-		s->want_ms[i] = users && strstr(users, names[i]) ? -1 : want[i];
-		wi_text_add(&verify, "%spg_catalog.current_setting('%s', true)", i ? ", " : "",
-		            names[i]);
-		/* Older servers do not know it: ask for it only if it is wanted. */
-		if (s->want_ms[i] < 0 || (i == SINCE_14 && s->want_ms[i] == 0))
+		struct wi_text number;
+
+		if (!wants(s, i) || s->unknown[i])
 			continue;
-		wi_text_add(&startup, "%s-c %s=%" PRId64, startup.len ? " " : "", names[i],
-		            s->want_ms[i]);
-		wi_text_add(&apply, "SET %s = %" PRId64 ";", names[i], s->want_ms[i]);
+		wi_text_init(&number, digits, sizeof(digits));
+		wi_text_add(&number, "%" PRId64, s->want_ms[i]);
+		add_startup(&t, timeouts[i].name, digits);
 	}
-	s->has_users = users && users[0];
-	if (s->has_users)
-		wi_text_add(&startup, "%s%s", startup.len ? " " : "", users);
-	if (startup.len + 1 >= sizeof(s->startup))
+	if (s->read_only)
+		add_startup(&t, "default_transaction_read_only", "on");
+	if (s->path[0])
+		add_startup(&t, "search_path", s->path);
+	if (s->users)
+		wi_text_add(&t, "%s%s", t.len ? " " : "", s->users);
+	if (t.len + 1 >= sizeof(s->startup))
 		return wi_fail(error, WEIR_INVALID,
 		               "\"options\" of the connection string is too long");
 	return WEIR_OK;
 }
 
+static void build_apply(struct wi_settings *s)
+{
+	struct wi_text t;
+
+	wi_text_init(&t, s->apply, sizeof(s->apply));
+	for (int i = 0; i < WI_SETTINGS; i++) {
+		const char *name = timeouts[i].name;
+
+		if (s->want_ms[i] >= 0 && timeouts[i].came_late)
+			wi_text_add(&t,
+			            "SELECT pg_catalog.set_config('%s', '%" PRId64
+			            "', false) WHERE "
+			            "pg_catalog.current_setting('%s', true) IS NOT NULL;",
+			            name, s->want_ms[i], name);
+		else if (wants(s, i))
+			wi_text_add(&t, "SET %s = %" PRId64 ";", name, s->want_ms[i]);
+	}
+	if (s->read_only)
+		wi_text_add(&t, "SET default_transaction_read_only = on;");
+	if (s->path[0]) {
+		wi_text_add(&t, "SELECT pg_catalog.set_config('search_path', ");
+		add_literal(&t, s->path);
+		wi_text_add(&t, ", false);");
+	}
+}
+
+static void build_verify(struct wi_settings *s)
+{
+	static const char *const texts[] = {"default_transaction_read_only", "search_path",
+	                                    "application_name"};
+	struct wi_text t;
+
+	wi_text_init(&t, s->verify, sizeof(s->verify));
+	wi_text_add(&t, "SELECT ");
+	for (int i = 0; i < WI_SETTINGS; i++)
+		wi_text_add(&t, "pg_catalog.current_setting('%s', true), ", timeouts[i].name);
+	for (size_t i = 0; i < WI_ARRAY_LEN(texts); i++)
+		wi_text_add(&t, "pg_catalog.current_setting('%s', true), ", texts[i]);
+	wi_text_add(&t, "pg_catalog.pg_backend_pid(), ");
+	if (!s->path[0]) {
+		wi_text_add(&t, "true");
+		return;
+	}
+	wi_text_add(&t, "pg_catalog.current_setting('search_path', true) OPERATOR(pg_catalog.=) ");
+	add_literal(&t, s->path);
+}
+
+/* Bytes that would need to be quoted in one of the places that a search path goes to. */
+static weir_status check_path(const char *path, weir_error *error)
+{
+	for (; *path; path++)
+		if ((unsigned char)*path < ' ' || *path == 127 || *path == '\\')
+			return wi_fail(error, WEIR_INVALID,
+			               "option \"search_path\": no control bytes, no backslashes");
+	return WEIR_OK;
+}
+
+/* The server would cut it at 63 bytes, and show other bytes as question marks. */
+static weir_status check_application_name(const char *name, weir_error *error)
+{
+	for (; *name; name++)
+		if ((unsigned char)*name < ' ' || (unsigned char)*name > '~')
+			return wi_fail(error, WEIR_INVALID,
+			               "option \"application_name\": printable ASCII only");
+	return WEIR_OK;
+}
+
+weir_status wi_settings_build(struct wi_settings *s, const weir_options *o, const char *users,
+                              weir_error *error)
+{
+	const int64_t want[WI_SETTINGS] = {
+		o->statement_timeout_ms, o->lock_timeout_ms, o->idle_in_transaction_timeout_ms,
+		o->idle_session_timeout_ms,
+		o->transaction_timeout_ms ? o->transaction_timeout_ms : -1};
+	weir_status st = check_path(o->search_path, error);
+
+	if (st == WEIR_OK)
+		st = check_application_name(o->application_name, error);
+	if (st != WEIR_OK)
+		return st;
+	s->users = users && users[0] ? users : NULL;
+	for (int i = 0; i < WI_SETTINGS; i++)
+		s->want_ms[i] = is_users(users, timeouts[i].name) ? -1 : want[i];
+	s->read_only = o->read_only && !is_users(users, "default_transaction_read_only");
+	if (!is_users(users, "search_path"))
+		wi_copy(s->path, sizeof(s->path), o->search_path);
+	build_apply(s);
+	build_verify(s);
+	return build_startup(s, error);
+}
+
 bool wi_settings_is_empty(const struct wi_settings *s)
 {
 	return s->apply[0] == '\0';
+}
+
+const char *wi_settings_leave_out(struct wi_settings *s, const char *refusal, bool *again)
+{
+	for (int i = 0; i < WI_SETTINGS; i++)
+		if (timeouts[i].came_late && wants(s, i) && strstr(refusal, timeouts[i].name)) {
+			*again = s->unknown[i];
+			s->unknown[i] = true;
+			build_startup(s, NULL);
+			return timeouts[i].name;
+		}
+	return NULL;
 }
 
 /* "0", "250ms", "30s", "5min", "1h", "1d" as the server prints them; -1 for anything else. */
@@ -77,18 +225,66 @@ static int64_t milliseconds(const char *text)
 	return -1;
 }
 
-bool wi_settings_match(const struct wi_settings *s, const struct wi_answer *answer,
-                       int64_t in_force_ms[WI_SETTINGS])
+/* Where a timeout is told. */
+static int64_t *told(weir_in_force *f, int i)
 {
+	int64_t *const members[WI_SETTINGS] = {
+		&f->statement_timeout_ms, &f->lock_timeout_ms, &f->idle_in_transaction_timeout_ms,
+		&f->idle_session_timeout_ms, &f->transaction_timeout_ms};
+
+	return members[i];
+}
+
+/* A column of the answer, or NULL where the server knows no such thing. */
+static const char *column(const struct wi_answer *a, size_t i)
+{
+	return a->has_row && i < a->columns && !a->is_null[i] ? a->value[i] : NULL;
+}
+
+bool wi_settings_match(const struct wi_settings *s, const struct wi_answer *answer,
+                       weir_in_force *f)
+{
+	const char *value;
 	bool all = true;
 
 	for (int i = 0; i < WI_SETTINGS; i++) {
-		bool known = answer->has_row && (size_t)i < answer->columns && !answer->is_null[i];
-
-		in_force_ms[i] = known ? milliseconds(answer->value[i]) : -1;
-		if (s->want_ms[i] >= 0 && in_force_ms[i] != s->want_ms[i] &&
-		    !(i == SINCE_14 && !known))
+		value = column(answer, (size_t)i);
+		*told(f, i) = value ? milliseconds(value) : -1;
+		if (s->want_ms[i] >= 0 && *told(f, i) != s->want_ms[i] &&
+		    !(timeouts[i].came_late && !value))
 			all = false;
 	}
+	value = column(answer, READ_ONLY);
+	f->read_only = value ? strcmp(value, "on") == 0 : -1;
+	value = column(answer, SEARCH_PATH);
+	wi_copy(f->search_path, sizeof(f->search_path), value ? value : "");
+	value = column(answer, APPLICATION_NAME);
+	wi_copy(f->application_name, sizeof(f->application_name), value ? value : "");
+	value = column(answer, BACKEND);
+	f->server_process = value ? atoi(value) : 0;
+	value = column(answer, SAME_PATH);
+	if ((s->read_only && f->read_only != 1) ||
+	    (s->path[0] && !(value && strcmp(value, "t") == 0)))
+		all = false;
 	return all;
+}
+
+const char *wi_settings_unknown(struct wi_settings *s, const weir_in_force *f)
+{
+	weir_in_force copy = *f;
+
+	for (int i = 0; i < WI_SETTINGS; i++)
+		if (timeouts[i].came_late && wants(s, i) && !s->unknown[i] && *told(&copy, i) < 0) {
+			s->unknown[i] = true;
+			return timeouts[i].name;
+		}
+	return NULL;
+}
+
+bool wi_settings_lack_one(const struct wi_settings *s)
+{
+	for (int i = 0; i < WI_SETTINGS; i++)
+		if (s->unknown[i])
+			return true;
+	return false;
 }

@@ -58,7 +58,8 @@ static const char *errand_sql(const struct weir_conn *c)
 	case WI_DO_RESET:
 		return reset_sql(pool);
 	case WI_DO_REAPPLY:
-		return pool->apply_by_set && !wi_settings_is_empty(&pool->settings)
+		return pool->apply_by_set && !pool->not_held &&
+		                       !wi_settings_is_empty(&pool->settings)
 		               ? pool->settings.apply
 		               : NULL;
 	case WI_DO_PING:

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "pool/trust.h"
 
 /* dsn parameters that weir passes in its own way, or not at all. */
 static bool is_ours(const char *key)
@@ -27,7 +28,7 @@ static bool is_ours(const char *key)
 	return false;
 }
 
-#define OPTION_ROWS 11
+#define OPTION_ROWS 12
 #define NUMBER_ROOM 24
 
 /* The arrays are one block: keys, values, and room for the one number. */
@@ -54,11 +55,11 @@ static void add(struct arrays *a, const char *key, const char *value)
 
 static void add_options(struct arrays *a, const weir_options *o, const char *application_name)
 {
-	add(a, "sslmode", o->sslmode);
 	add(a, "sslrootcert", o->sslrootcert);
 	add(a, "sslcert", o->sslcert);
 	add(a, "sslkey", o->sslkey);
 	add(a, "sslcrl", o->sslcrl);
+	add(a, "sslcrldir", o->sslcrldir);
 	add(a, "ssl_min_protocol_version", o->ssl_min_protocol_version);
 	add(a, "channel_binding", o->channel_binding);
 	add(a, "require_auth", o->require_auth);
@@ -93,7 +94,9 @@ weir_status wi_target_build(struct wi_target *t, const struct wi_dsn *dsn,
 	for (size_t i = 0; i < dsn->n_params; i++)
 		if (!is_ours(dsn->params[i].key))
 			add(&a, dsn->params[i].key, dsn->params[i].value);
+	add(&a, "sslmode", wi_trust_sslmode(options, endpoint, &t->strict));
 	add_options(&a, options, application_name);
+	t->gap = wi_trust_gap(options, endpoint);
 
 	t->endpoint = endpoint;
 	t->keys = a.keys;

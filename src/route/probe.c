@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/line.h"
 #include "base/text.h"
+#include "pool/pool.h"
 #include "pool/resolve.h"
 #include "pool/target.h"
 #include "route/lsn.h"
@@ -327,6 +328,8 @@ static enum wi_probe_news connect_to(struct wi_probe *p, const char *address, in
 	p->link = p->driver->connect(&p->target, address);
 	if (!p->link)
 		return failed_with(p, WI_FAULT_MEMORY, "no memory for a probe's connection");
+	if (p->pool)
+		wi_pool_warn(p->pool, &p->target, p->link);
 	return connect_on(p, now_ns);
 }
 
@@ -461,9 +464,11 @@ void wi_probe_fini(struct wi_probe *p)
 void wi_probe_forget(struct wi_probe *p, struct wi_keeper *keeper)
 {
 	struct wi_target target = p->target;
+	struct weir_pool *pool = p->pool;
 
 	/* One that the parent was working on may be half-changed: it is left alone. */
 	if (p->link && p->state == WI_PROBE_IDLE)
 		p->driver->abandon(p->link);
 	wi_probe_init(p, p->driver, keeper, &target);
+	p->pool = pool;
 }

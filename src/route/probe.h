@@ -55,12 +55,13 @@ struct wi_probe {
 	bool again;  /* this question was answered by an error once, and is asked again */
 	int64_t begun_ns;
 	int64_t asked_ns;
-	int64_t basic_ns;    /* since when it is asked the basic question */
-	int64_t deadline_ns; /* of this question; of the connect, where that is late */
-	int64_t give_up_ns;  /* end of the connect's patience */
-	int64_t limit_ms;    /* for a question */
-	int64_t connect_ms;  /* for a connect */
-	bool late;           /* told as failed, but the connect goes on: it may only be slow */
+	int64_t basic_ns;       /* since when it is asked the basic question */
+	int64_t deadline_ns;    /* of this question; of the connect, where that is late */
+	int64_t give_up_ns;     /* end of the connect's patience */
+	int64_t limit_ms;       /* for a question */
+	int64_t connect_ms;     /* for a connect */
+	struct weir_pool *pool; /* of the same host, which tells about both; NULL: nobody does */
+	bool late;              /* told as failed, but the connect goes on: it may only be slow */
 	struct wi_answer answer;
 	struct wi_finding found;
 };

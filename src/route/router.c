@@ -166,7 +166,9 @@ static weir_status make_host(weir_router *r, struct wi_host *h, void *script, we
 	if (st != WEIR_OK)
 		return st;
 	wi_probe_init(&h->probe, r->driver, r->keeper, &target);
-	return wi_pool_create(&config, r->keeper, &h->pool, error);
+	st = wi_pool_create(&config, r->keeper, &h->pool, error);
+	h->probe.pool = h->pool;
+	return st;
 }
 
 static weir_status make_hosts(weir_router *r, const struct wi_router_config *config,

@@ -42,15 +42,15 @@ static void read_position(const struct wi_host *h, weir_host_stats *s, int64_t n
 	s->probe_age_ms = answered_ns ? (now_ns - answered_ns) / WI_MS : -1;
 }
 
-static void read_timeouts(const struct wi_host *h, weir_host_stats *s)
+static void read_in_force(const struct wi_host *h, weir_host_stats *s)
 {
-	int64_t in_force[WI_SETTINGS];
+	weir_in_force *f = &s->in_force;
 
-	wi_pool_in_force(h->pool, in_force);
-	s->statement_timeout_ms = in_force[0];
-	s->lock_timeout_ms = in_force[1];
-	s->idle_in_transaction_timeout_ms = in_force[2];
-	s->idle_session_timeout_ms = in_force[3];
+	weir_pool_in_force_get(h->pool, f);
+	s->statement_timeout_ms = f->statement_timeout_ms;
+	s->lock_timeout_ms = f->lock_timeout_ms;
+	s->idle_in_transaction_timeout_ms = f->idle_in_transaction_timeout_ms;
+	s->idle_session_timeout_ms = f->idle_session_timeout_ms;
 }
 
 static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *s)
@@ -62,7 +62,7 @@ static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *
 	wi_copy(s->zone, sizeof(s->zone), h->zone);
 	read_report(h, s);
 	read_position(h, s, r->world->now());
-	read_timeouts(h, s);
+	read_in_force(h, s);
 	s->fallback_reads = wi_seats_sum(threads, WI_TALLY_FALLBACK);
 	s->reads = wi_seats_sum(threads, WI_TALLY_READ) + s->fallback_reads;
 	s->writes = wi_seats_sum(threads, WI_TALLY_WRITE);

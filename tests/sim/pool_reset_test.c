@@ -267,6 +267,14 @@ static void a_server_that_falls_silent_in_a_reset_is_left(void **state)
 
 /* ---- new connections ---- */
 
+static weir_in_force in_force(void)
+{
+	weir_in_force f;
+
+	assert_true(weir_pool_in_force_get(sim_pool(), &f));
+	return f;
+}
+
 static void settings_are_verified_once_a_connection(void **state)
 {
 	(void)state;
@@ -274,8 +282,8 @@ static void settings_are_verified_once_a_connection(void **state)
 	open_pool();
 	sim_settle();
 	assert_string_equal(said(), "verify|verify|");
-	assert_int_equal(wi_load_rlx(&sim_pool()->in_force_ms[0]), 30000);
-	assert_int_equal(wi_load_rlx(&sim_pool()->in_force_ms[2]), 60000);
+	assert_int_equal(in_force().statement_timeout_ms, 30000);
+	assert_int_equal(in_force().idle_in_transaction_timeout_ms, 60000);
 	assert_int_equal(sim_told(WEIR_EVENT_SETTINGS_FALLBACK), 0);
 	close_pool();
 }
@@ -289,7 +297,7 @@ static void settings_that_did_not_arrive_are_set_and_set_again_after_a_reset(voi
 	sim_settle();
 	assert_string_equal(said(), "verify|apply|verify|");
 	assert_int_equal(sim_told(WEIR_EVENT_SETTINGS_FALLBACK), 1);
-	assert_int_equal(wi_load_rlx(&sim_pool()->in_force_ms[0]), 30000);
+	assert_int_equal(in_force().statement_timeout_ms, 30000);
 	assert_string_equal(after_leaving(WI_LOOK_CHANGED), "DISCARD ALL|apply|");
 	assert_clean(1);
 	close_pool();

@@ -16,7 +16,7 @@
 
 static weir_options o;
 static struct wi_settings s;
-static int64_t in_force[WI_SETTINGS];
+static weir_in_force in_force;
 
 static int set_up(void **state)
 {
@@ -44,7 +44,7 @@ static bool match(const char *statement, const char *lock, const char *in_transa
 {
 	struct wi_answer a = answer(statement, lock, in_transaction, session);
 
-	return wi_settings_match(&s, &a, in_force);
+	return wi_settings_match(&s, &a, &in_force);
 }
 
 static void the_startup_packet_carries_them(void **state)
@@ -53,8 +53,12 @@ static void the_startup_packet_carries_them(void **state)
 	assert_int_equal(wi_settings_build(&s, &o, NULL, NULL), WEIR_OK);
 	assert_string_equal(s.startup, "-c statement_timeout=30000 -c lock_timeout=0 "
 	                               "-c idle_in_transaction_session_timeout=60000");
-	assert_string_equal(s.apply, "SET statement_timeout = 30000;SET lock_timeout = 0;"
-	                             "SET idle_in_transaction_session_timeout = 60000;");
+	assert_string_equal(
+		s.apply,
+		"SET statement_timeout = 30000;SET lock_timeout = 0;"
+		"SET idle_in_transaction_session_timeout = 60000;"
+		"SELECT pg_catalog.set_config('idle_session_timeout', '0', false) "
+		"WHERE pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL;");
 	assert_false(wi_settings_is_empty(&s));
 }
 
@@ -64,9 +68,9 @@ static void what_older_servers_lack_is_only_asked_for_if_wanted(void **state)
 	o.idle_session_timeout_ms = 5000;
 	assert_int_equal(wi_settings_build(&s, &o, NULL, NULL), WEIR_OK);
 	assert_non_null(strstr(s.startup, "-c idle_session_timeout=5000"));
-	assert_non_null(strstr(s.apply, "SET idle_session_timeout = 5000;"));
+	assert_non_null(strstr(s.apply, "set_config('idle_session_timeout', '5000', false) WHERE"));
 	assert_true(match("30s", "0", "1min", NULL)); /* a server that does not know it */
-	assert_int_equal(in_force[3], -1);
+	assert_int_equal(in_force.idle_session_timeout_ms, -1);
 	assert_false(match("30s", "0", "1min", "0"));
 	assert_true(match("30s", "0", "1min", "5s"));
 }
@@ -86,7 +90,7 @@ static void every_unit_of_the_server_is_read(void **state)
 	assert_int_equal(wi_settings_build(&s, &o, NULL, NULL), WEIR_OK);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		match(cases[i].text, "0", "1min", "0");
-		assert_int_equal(in_force[0], cases[i].ms);
+		assert_int_equal(in_force.statement_timeout_ms, cases[i].ms);
 	}
 }
 
@@ -100,9 +104,9 @@ static void what_is_in_force_is_compared(void **state)
 	assert_false(match("30s", "1ms", "1min", "0"));
 	assert_false(match("30s", "0", "0", "0"));
 	assert_false(match("30s", "0", "1min", "1s"));
-	assert_int_equal(in_force[0], 30000);
-	assert_int_equal(in_force[2], 60000);
-	assert_int_equal(in_force[3], 1000);
+	assert_int_equal(in_force.statement_timeout_ms, 30000);
+	assert_int_equal(in_force.idle_in_transaction_timeout_ms, 60000);
+	assert_int_equal(in_force.idle_session_timeout_ms, 1000);
 }
 
 static void no_answer_is_no_match_and_nothing_known(void **state)
@@ -111,13 +115,14 @@ static void no_answer_is_no_match_and_nothing_known(void **state)
 
 	(void)state;
 	assert_int_equal(wi_settings_build(&s, &o, NULL, NULL), WEIR_OK);
-	assert_false(wi_settings_match(&s, &none, in_force));
-	for (int i = 0; i < WI_SETTINGS; i++)
-		assert_int_equal(in_force[i], -1);
+	assert_false(wi_settings_match(&s, &none, &in_force));
+	assert_int_equal(in_force.statement_timeout_ms, -1);
+	assert_int_equal(in_force.transaction_timeout_ms, -1);
+	assert_int_equal(in_force.read_only, -1);
 	narrow.columns = 2;
-	assert_false(wi_settings_match(&s, &narrow, in_force));
-	assert_int_equal(in_force[1], 0);
-	assert_int_equal(in_force[2], -1);
+	assert_false(wi_settings_match(&s, &narrow, &in_force));
+	assert_int_equal(in_force.lock_timeout_ms, 0);
+	assert_int_equal(in_force.idle_in_transaction_timeout_ms, -1);
 }
 
 static void the_users_own_win_and_are_not_judged(void **state)
@@ -130,7 +135,7 @@ static void the_users_own_win_and_are_not_judged(void **state)
 	assert_non_null(strstr(s.startup, users));
 	assert_null(strstr(s.apply, "statement_timeout"));
 	assert_true(match("5min", "0", "1min", "0"));
-	assert_int_equal(in_force[0], 300000);
+	assert_int_equal(in_force.statement_timeout_ms, 300000);
 	assert_false(match("5min", "9s", "1min", "0"));
 }
 
@@ -167,11 +172,116 @@ static void the_longest_values_fit(void **state)
 	(void)state;
 	o.statement_timeout_ms = o.lock_timeout_ms = INT32_MAX;
 	o.idle_in_transaction_timeout_ms = o.idle_session_timeout_ms = INT32_MAX;
+	o.transaction_timeout_ms = INT32_MAX;
+	o.read_only = 1;
+	memset(o.search_path, '\'', sizeof(o.search_path) - 1); /* each is doubled */
 	assert_int_equal(wi_settings_build(&s, &o, NULL, NULL), WEIR_OK);
 	assert_non_null(strstr(s.startup, "-c idle_session_timeout=2147483647"));
-	assert_non_null(strstr(s.apply, "SET idle_session_timeout = 2147483647;"));
+	assert_non_null(strstr(s.apply, "set_config('transaction_timeout', '2147483647'"));
+	assert_true(strlen(s.apply) + 1 < sizeof(s.apply));
 	assert_non_null(strstr(s.verify, "current_setting('idle_session_timeout', true)"));
-	assert_true(match("2147483647ms", "2147483647", "2147483647ms", "2147483647ms"));
+	assert_true(strlen(s.verify) + 1 < sizeof(s.verify));
+	assert_memory_equal(s.verify + strlen(s.verify) - 2, "''", 2);
+}
+
+static void a_setting_that_the_server_is_too_old_for_is_left_out(void **state)
+{
+	bool again;
+
+	(void)state;
+	o.transaction_timeout_ms = 5000;
+	assert_int_equal(wi_settings_build(&s, &o, "-c x.y=1", NULL), WEIR_OK);
+	assert_non_null(strstr(s.startup, "-c transaction_timeout=5000"));
+	assert_null(
+		wi_settings_leave_out(&s, "unrecognized configuration parameter \"x.y\"", &again));
+	assert_string_equal(
+		wi_settings_leave_out(
+			&s, "unrecognized configuration parameter \"transaction_timeout\"", &again),
+		"transaction_timeout");
+	assert_false(again);
+	assert_null(strstr(s.startup, "transaction_timeout"));
+	assert_non_null(strstr(s.startup, "-c statement_timeout=30000"));
+	assert_non_null(strstr(s.startup, "-c x.y=1"));
+	assert_true(wi_settings_lack_one(&s));
+	assert_true(match("30s", "0", "1min", "0"));
+	assert_null(wi_settings_unknown(&s, &in_force)); /* told already */
+	assert_non_null(wi_settings_leave_out(&s, "\"transaction_timeout\"", &again));
+	assert_true(again);
+}
+
+static void what_the_answer_does_not_know_is_told_once(void **state)
+{
+	(void)state;
+	o.transaction_timeout_ms = 5000;
+	assert_int_equal(wi_settings_build(&s, &o, NULL, NULL), WEIR_OK);
+	assert_true(match("30s", "0", "1min", "0"));
+	assert_string_equal(wi_settings_unknown(&s, &in_force), "transaction_timeout");
+	assert_null(wi_settings_unknown(&s, &in_force));
+}
+
+static void a_search_path_cannot_become_another_setting(void **state)
+{
+	weir_error error;
+
+	(void)state;
+	wi_copy(o.search_path, sizeof(o.search_path), "a b' -c statement_timeout=0");
+	assert_int_equal(wi_settings_build(&s, &o, NULL, NULL), WEIR_OK);
+	assert_non_null(strstr(s.startup, " -c search_path=a\\ b'\\ -c\\ statement_timeout=0"));
+	assert_non_null(strstr(
+		s.apply, "set_config('search_path', 'a b'' -c statement_timeout=0', false);"));
+	assert_non_null(strstr(s.verify, "OPERATOR(pg_catalog.=) 'a b'' -c statement_timeout=0'"));
+	wi_copy(o.search_path, sizeof(o.search_path), "a\\' ; DROP TABLE x; --");
+	assert_int_equal(wi_settings_build(&s, &o, NULL, &error), WEIR_INVALID);
+	assert_non_null(strstr(error.text, "search_path"));
+	wi_copy(o.search_path, sizeof(o.search_path), "a\nb");
+	assert_int_equal(wi_settings_build(&s, &o, NULL, &error), WEIR_INVALID);
+}
+
+static void a_search_path_counts_only_if_the_server_says_it_is_the_same(void **state)
+{
+	struct wi_answer a = answer("30s", "0", "1min", "0");
+
+	(void)state;
+	wi_copy(o.search_path, sizeof(o.search_path), "app");
+	assert_int_equal(wi_settings_build(&s, &o, NULL, NULL), WEIR_OK);
+	a.columns = 10;
+	wi_copy(a.value[4], sizeof(a.value[4]), "0");
+	wi_copy(a.value[6], sizeof(a.value[6]), "app");
+	wi_copy(a.value[9], sizeof(a.value[9]), "f");
+	assert_false(wi_settings_match(&s, &a, &in_force));
+	wi_copy(a.value[9], sizeof(a.value[9]), "t");
+	assert_true(wi_settings_match(&s, &a, &in_force));
+	assert_string_equal(in_force.search_path, "app");
+}
+
+static void a_read_only_default_is_asked_for_and_checked(void **state)
+{
+	struct wi_answer a = answer("30s", "0", "1min", "0");
+
+	(void)state;
+	o.read_only = 1;
+	assert_int_equal(wi_settings_build(&s, &o, NULL, NULL), WEIR_OK);
+	assert_non_null(strstr(s.startup, "-c default_transaction_read_only=on"));
+	assert_non_null(strstr(s.apply, "SET default_transaction_read_only = on;"));
+	a.columns = 10;
+	wi_copy(a.value[4], sizeof(a.value[4]), "0");
+	wi_copy(a.value[5], sizeof(a.value[5]), "off");
+	assert_false(wi_settings_match(&s, &a, &in_force));
+	wi_copy(a.value[5], sizeof(a.value[5]), "on");
+	assert_true(wi_settings_match(&s, &a, &in_force));
+	assert_int_equal(in_force.read_only, 1);
+}
+
+static void an_application_name_is_printable(void **state)
+{
+	weir_error error;
+
+	(void)state;
+	wi_copy(o.application_name, sizeof(o.application_name), "shop\x1b[31m");
+	assert_int_equal(wi_settings_build(&s, &o, NULL, &error), WEIR_INVALID);
+	wi_copy(o.application_name, sizeof(o.application_name), "caf\xc3\xa9");
+	assert_int_equal(wi_settings_build(&s, &o, NULL, &error), WEIR_INVALID);
+	assert_non_null(strstr(error.text, "application_name"));
 }
 
 static void names_are_looked_up_where_nobody_can_hide_them(void **state)
@@ -195,6 +305,14 @@ int main(void)
 		cmocka_unit_test_setup(all_of_the_users_own_leave_nothing_to_apply, set_up),
 		cmocka_unit_test_setup(too_much_is_refused, set_up),
 		cmocka_unit_test_setup(the_longest_values_fit, set_up),
+		cmocka_unit_test_setup(a_setting_that_the_server_is_too_old_for_is_left_out,
+	                               set_up),
+		cmocka_unit_test_setup(what_the_answer_does_not_know_is_told_once, set_up),
+		cmocka_unit_test_setup(a_search_path_cannot_become_another_setting, set_up),
+		cmocka_unit_test_setup(a_search_path_counts_only_if_the_server_says_it_is_the_same,
+	                               set_up),
+		cmocka_unit_test_setup(a_read_only_default_is_asked_for_and_checked, set_up),
+		cmocka_unit_test_setup(an_application_name_is_printable, set_up),
 		cmocka_unit_test_setup(names_are_looked_up_where_nobody_can_hide_them, set_up),
 	};
 

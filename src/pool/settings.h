@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What weir asks of a server for its sessions: how it is asked for, and whether it is in force. */
+#ifndef WI_POOL_SETTINGS_H
+#define WI_POOL_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <weir/options.h>
+#include <weir/stats.h>
+
+#include "driver/driver.h"
+
+#define WI_SETTINGS 5 /* timeouts */
+
+/* Built once from the options; `unknown` and startup change as a server is found to be older. */
+struct wi_settings {
+	char startup[1024]; /* for libpq's `options` */
+	char apply[1536];   /* as SET statements, for where startup options are refused */
+	char verify[1280];  /* a SELECT of what is in force */
+	const char *users;  /* startup options of the user's own, for which SET is no substitute */
+	char path[256];     /* the search path, or "" */
+	bool read_only;     /* default_transaction_read_only is to be on */
+	int64_t want_ms[WI_SETTINGS]; /* -1: not weir's to judge (the user's own options name it) */
+	bool unknown[WI_SETTINGS];    /* wanted, and this server is too old to know it */
+};
+
+/* users: the startup options of the connection string, or NULL; must live as long as *s. */
+weir_status wi_settings_build(struct wi_settings *s, const weir_options *options, const char *users,
+                              weir_error *error);
+
+/*
+ * Reads the answer to `verify` into the members of *f that it tells about; whether all is as asked
+ * for. What the server is too old to know counts as that.
+ */
+bool wi_settings_match(const struct wi_settings *s, const struct wi_answer *answer,
+                       weir_in_force *f);
+
+/*
+ * Takes a setting that is named by a refusal of the startup options, and that older servers do not
+ * know, out of them. Its name, or NULL if it is none of those; again: it was out before, and that
+ * connect was begun earlier.
+ */
+const char *wi_settings_leave_out(struct wi_settings *s, const char *refusal, bool *again);
+
+/* The same for one that the answer to `verify` did not know. NULL: none, or known before. */
+const char *wi_settings_unknown(struct wi_settings *s, const weir_in_force *f);
+
+/* Whether something is wanted that this server does not know. */
+bool wi_settings_lack_one(const struct wi_settings *s);
+
+bool wi_settings_is_empty(const struct wi_settings *s);
+
+#endif

@@ -71,6 +71,7 @@ typedef struct weir_pool_stats {
 	weir_durations connect; /* of the connects that succeeded */
 	char last_connect_error[WEIR_ERROR_TEXT];
 	uint64_t orphans; /* connections that were out when their thread ended */
+	uint64_t cancels; /* cancel requests, for what came back busy or ran too long */
 } weir_pool_stats;
 
 /*

@@ -10,7 +10,7 @@
  * which any thread may call beside the holder. Different connections may be worked on by different
  * threads at once.
  *
- * Waiting. No call waits for the network and none sleeps: a step says what to wait for, and the
+ * Waiting. No call but cancel_ask waits for the network and none sleeps: a step says what to wait for, and the
  * caller polls with its own deadline. What a connect reads of local files (certificates, a password
  * file) is read where it is called. No call looks up a name.
  *
@@ -18,8 +18,9 @@
  * finds the connection as PQconnectdb would have left it; the driver sets the flag for its own
  * exchanges only.
  *
- * Order at checkin: tidy, look; then, as look says, nothing, or statements (send) and mark_clean,
- * or close.
+ * Order at checkin: tidy, look; then, as look says, nothing, or drain where it is busy and
+ * statements (send) and mark_clean, or close. Order of a cancel: make, ask, free; nothing is sent
+ * on the connection between make and the end of ask.
  */
 #ifndef WI_DRIVER_DRIVER_H
 #define WI_DRIVER_DRIVER_H
@@ -145,6 +146,30 @@ struct wi_driver {
 	 */
 	enum wi_step (*answer_step)(void *conn, struct wi_answer *answer,
 	                            struct wi_failure *failure);
+
+	/*
+	 * Throws away what a holder left under way: a running query, rows unread, COPY, which is
+	 * told to fail. One read a call. *room is how many bytes more may be read, about, and is
+	 * lowered. DONE: nothing is owed any more, and look tells whether inside a transaction.
+	 * FAILED with WI_FAULT_SQL: there is too much to read, or it is of a kind that is not worth
+	 * it (a pipeline); with WI_FAULT_LOST: the connection has ended. Only close is left then.
+	 */
+	enum wi_step (*drain_step)(void *conn, size_t *room, struct wi_failure *failure);
+
+	/*
+	 * What asks the server to end what this connection is doing, or NULL: no memory, the driver
+	 * has no such thing, or it was made already and nothing was sent since. The holder's. It is
+	 * independent of the connection, which may be closed meanwhile.
+	 */
+	void *(*cancel_make)(void *conn);
+
+	/*
+	 * Asks, once, and returns when the server has dealt with it: true: what is sent from now on
+	 * is not hit by it. false: whether it has been or will be asked is unknown. Blocks for as
+	 * long as the network likes. Any thread, and cancel_free too.
+	 */
+	bool (*cancel_ask)(void *cancel);
+	void (*cancel_free)(void *cancel);
 
 	/* What state is the connection in? No I/O: a death nobody has read yet is not seen. */
 	enum wi_look (*look)(void *conn);

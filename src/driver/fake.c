@@ -54,7 +54,8 @@ struct wi_fake_session {
 	int fd;       /* the server's end */
 	bool held;    /* a connection points here */
 	bool ended;
-	_Atomic bool killed; /* by the server, not by a goodbye */
+	_Atomic bool killed;    /* by the server, not by a goodbye */
+	_Atomic bool cancelled; /* what is under way is to end */
 };
 
 enum stage { CONNECTING, IDLE, ASKED, LOST };
@@ -445,6 +446,7 @@ static bool fake_send(void *conn, const char *sql, struct wi_failure *failure)
 	c->stage = ASKED;
 	c->look = WI_LOOK_BUSY;
 	c->due = due_after(c->server, wi_load_rlx(&c->server->answer_ns));
+	wi_store_rlx(&c->session->cancelled, false); /* what came while it was idle is past */
 	return true;
 }
 
@@ -532,10 +534,14 @@ static enum wi_step fake_answer_step(void *conn, struct wi_answer *answer,
 
 	if (has_ended(c, failure))
 		return WI_STEP_FAILED;
-	if (!is_due(c))
+	if (!is_due(c) && !wi_load_rlx(&c->session->cancelled))
 		return WI_STEP_READ;
 	wi_add_rlx(&c->server->queries, 1);
-	done = run_sql(c, answer, failure);
+	done = !wi_swap_acq(&c->session->cancelled, false);
+	if (done)
+		done = run_sql(c, answer, failure);
+	else
+		wi_failure_set(failure, WI_FAULT_SQL, "57014", "canceling statement", NULL);
 	wi_strfree(c->sql);
 	c->sql = NULL;
 	c->stage = IDLE;
@@ -544,6 +550,64 @@ static enum wi_step fake_answer_step(void *conn, struct wi_answer *answer,
 	if (!done && failure->fault != WI_FAULT_SQL)
 		end_session(c);
 	return done ? WI_STEP_DONE : WI_STEP_FAILED;
+}
+
+/* ---- what was left under way ---- */
+
+static enum wi_step fake_drain_step(void *conn, size_t *room, struct wi_failure *failure)
+{
+	struct fake_conn *c = conn;
+
+	(void)room;
+	if (has_ended(c, failure))
+		return WI_STEP_FAILED;
+	if (c->look == WI_LOOK_BUSY && !(c->stage == ASKED && is_due(c)) &&
+	    !wi_swap_acq(&c->session->cancelled, false))
+		return WI_STEP_READ;
+	wi_strfree(c->sql);
+	c->sql = NULL;
+	c->stage = IDLE;
+	c->due = WI_FOREVER;
+	set_look(c);
+	return WI_STEP_DONE;
+}
+
+struct fake_cancel {
+	struct wi_fake_server *server;
+	uint64_t serial;
+};
+
+static void *fake_cancel_make(void *conn)
+{
+	const struct fake_conn *c = conn;
+	struct fake_cancel *cancel;
+
+	if (!wi_load_rlx(&c->server->obeys_cancel) || !(cancel = wi_alloc(sizeof(*cancel))))
+		return NULL;
+	*cancel = (struct fake_cancel){.server = c->server, .serial = c->serial};
+	return cancel;
+}
+
+/* Sleeps in a thread of its own, not in the world of the server's clock. */
+static bool fake_cancel_ask(void *arg)
+{
+	const struct fake_cancel *cancel = arg;
+	struct wi_fake_server *server = cancel->server;
+
+	while (wi_load_rlx(&server->holds_cancel))
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	pthread_mutex_lock(&server->lock);
+	for (struct wi_fake_session *s = server->first; s; s = s->next)
+		if (s->serial == cancel->serial)
+			wi_store_rlx(&s->cancelled, true);
+	pthread_mutex_unlock(&server->lock);
+	wi_add_rlx(&server->cancels, 1);
+	return true;
+}
+
+static void fake_cancel_free(void *arg)
+{
+	wi_free(arg, sizeof(struct fake_cancel));
 }
 
 /* ---- looking ---- */
@@ -690,6 +754,10 @@ const struct wi_driver wi_driver_fake = {
 	.due = fake_due,
 	.send = fake_send,
 	.answer_step = fake_answer_step,
+	.drain_step = fake_drain_step,
+	.cancel_make = fake_cancel_make,
+	.cancel_ask = fake_cancel_ask,
+	.cancel_free = fake_cancel_free,
 	.look = fake_look,
 	.tidy = fake_tidy,
 	.tidy_and_look = fake_look, /* nothing to tidy */

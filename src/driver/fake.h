@@ -44,8 +44,10 @@ struct wi_fake_server {
 		fail_connects;    /* so many fail with connect_fault (REFUSED if NONE), then none */
 	_Atomic bool silent;      /* what is asked or due while this is on is never answered */
 	_Atomic int max_sessions; /* more are refused with CAPACITY; 0: no bound */
-	_Atomic bool in_recovery; /* a standby */
-	_Atomic uint64_t lsn;     /* its position */
+	_Atomic bool obeys_cancel; /* else a connection has nothing to cancel with */
+	_Atomic bool holds_cancel; /* cancel requests stay under way while this is on */
+	_Atomic bool in_recovery;  /* a standby */
+	_Atomic uint64_t lsn;      /* its position */
 	_Atomic uint32_t timeline;
 	_Atomic uint64_t system;
 
@@ -60,7 +62,8 @@ struct wi_fake_server {
 	_Atomic uint64_t connects;  /* attempts begun */
 	_Atomic uint64_t connected; /* that succeeded */
 	_Atomic uint64_t queries;
-	_Atomic uint64_t closes; /* goodbyes */
+	_Atomic uint64_t closes;  /* goodbyes */
+	_Atomic uint64_t cancels; /* requests that were dealt with */
 
 	/* Private, under lock: the sessions, and the thread that ends them in time. */
 	pthread_mutex_t lock;

@@ -39,6 +39,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,10 +73,11 @@ struct pq_conn {
 	short waits;                   /* POLLIN or POLLOUT: what connecting waits for */
 	bool fresh;                    /* no step of this exchange was made yet */
 	bool flushing;                 /* some of the SQL is not sent yet */
-	bool touched;  /* something was heard since the settings were seen to be as marked */
-	bool notified; /* notifications came since it was marked clean: somebody listens */
-	bool altered;  /* a command was heard since then that may have left something */
-	bool failed;   /* only close is left to do, whatever libpq thinks */
+	bool touched;   /* something was heard since the settings were seen to be as marked */
+	bool notified;  /* notifications came since it was marked clean: somebody listens */
+	bool altered;   /* a command was heard since then that may have left something */
+	bool failed;    /* only close is left to do, whatever libpq thinks */
+	bool cancelled; /* what asks the server to stop was made, and nothing was sent since */
 };
 
 /* ---- what libpq is told ---- */
@@ -550,6 +552,7 @@ static bool pq_send(void *conn, const char *sql, struct wi_failure *failure)
 	}
 	c->flushing = true;
 	c->fresh = true;
+	c->cancelled = false;
 	return true;
 }
 
@@ -631,6 +634,131 @@ static enum wi_step pq_answer_step(void *conn, struct wi_answer *answer, struct 
 			return surprised(c, failure);
 	}
 	return c->flushing ? WI_STEP_WRITE : WI_STEP_READ;
+}
+
+/* ---- what was left under way ---- */
+
+/* What libpq reads at one go, about. */
+#define READ_MOST 65536
+
+/* Takes what a step will read from the room for it; false: there is none left. */
+static bool has_room(const PGconn *pg, size_t *room)
+{
+	int n = 0;
+
+	if (ioctl(PQsocket(pg), FIONREAD, &n) != 0 || n < 1)
+		return *room > 0;
+	if (n > READ_MOST)
+		n = READ_MOST;
+	if (*room < (size_t)n)
+		return false;
+	*room -= (size_t)n;
+	return true;
+}
+
+/*
+ * Nonblocking mode flushes first, and libpq would wait for that. In simple and extended queries
+ * nothing is left to flush; in COPY at most a block of 8 KiB is, for which a writable socket has
+ * room; in a pipeline it may be more, and it is not worth it.
+ */
+static bool may_drain(const PGconn *pg)
+{
+	return PQpipelineStatus(pg) == PQ_PIPELINE_OFF &&
+	       (PQisnonblocking(pg) || is_ready(PQsocket(pg), POLLOUT));
+}
+
+/* What there is of COPY's rows; true: all of them. */
+static bool drop_copied(struct pq_conn *c)
+{
+	char *row;
+	int n;
+
+	while ((n = PQgetCopyData(c->pg, &row, 1)) > 0)
+		PQfreemem(row);
+	if (n < -1)
+		c->failed = true;
+	return n < 0;
+}
+
+enum drained { DRAINED_MORE, DRAINED_ALL, DRAINED_NOT };
+
+/* Throws away what is parsed. */
+static enum drained drop_results(struct pq_conn *c)
+{
+	PGresult *result = PQgetResult(c->pg);
+	ExecStatusType status = PQresultStatus(result);
+
+	if (!result)
+		return DRAINED_ALL;
+	PQclear(result);
+	if (status == PGRES_COPY_BOTH)
+		c->failed = true;
+	else if (status == PGRES_COPY_IN && PQputCopyEnd(c->pg, "given back in COPY") < 0)
+		c->failed = true;
+	else if (status == PGRES_COPY_OUT && !drop_copied(c))
+		return DRAINED_NOT;
+	return DRAINED_MORE;
+}
+
+static enum wi_step drain_failed(struct wi_failure *failure, const char *why)
+{
+	wi_failure_set(failure, WI_FAULT_SQL, NULL, why, NULL);
+	return WI_STEP_FAILED;
+}
+
+static enum wi_step pq_drain_step(void *conn, size_t *room, struct wi_failure *failure)
+{
+	struct pq_conn *c = conn;
+	enum drained now = DRAINED_MORE;
+	bool alive;
+
+	if (c->failed || PQstatus(c->pg) != CONNECTION_OK)
+		return lost(c, failure);
+	if (!may_drain(c->pg))
+		return drain_failed(failure, "what is under way cannot be ended here");
+	if (!has_room(c->pg, room))
+		return drain_failed(failure, "too much is left unread");
+	if (!PQisnonblocking(c->pg)) {
+		PQsetSingleRowMode(c->pg); /* no heap of rows, where that can still be had */
+		PQsetnonblocking(c->pg, 1);
+	}
+	PQflush(c->pg);
+	alive = PQconsumeInput(c->pg);
+	while (now == DRAINED_MORE && !c->failed && (!alive || !PQisBusy(c->pg)))
+		now = drop_results(c);
+	if (c->failed || PQstatus(c->pg) != CONNECTION_OK)
+		return lost(c, failure);
+	if (now != DRAINED_ALL)
+		return PQflush(c->pg) > 0 ? WI_STEP_WRITE : WI_STEP_READ;
+	PQsetnonblocking(c->pg, 0);
+	return WI_STEP_DONE;
+}
+
+static void *pq_cancel_make(void *conn)
+{
+	struct pq_conn *c = conn;
+
+	if (c->cancelled || PQstatus(c->pg) != CONNECTION_OK)
+		return NULL;
+	c->cancelled = true;
+	return PQgetCancel(c->pg);
+}
+
+/*
+ * libpq returns when the server has closed the connection that brought the request, which it does
+ * after it has signalled the session's process; and a process that finds the signal when it reads
+ * its next message takes it for over.
+ */
+static bool pq_cancel_ask(void *cancel)
+{
+	char error[256];
+
+	return PQcancel(cancel, error, sizeof(error)) == 1;
+}
+
+static void pq_cancel_free(void *cancel)
+{
+	PQfreeCancel(cancel);
 }
 
 /* ---- looking ---- */
@@ -816,6 +944,10 @@ const struct wi_driver wi_driver_libpq = {
 	.due = pq_due,
 	.send = pq_send,
 	.answer_step = pq_answer_step,
+	.drain_step = pq_drain_step,
+	.cancel_make = pq_cancel_make,
+	.cancel_ask = pq_cancel_ask,
+	.cancel_free = pq_cancel_free,
 	.look = pq_look,
 	.tidy = pq_tidy,
 	.tidy_and_look = pq_tidy_and_look,

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "pool/busy.h"
 #include "pool/pool.h"
 
 static bool begins_with(const char *sql, const char *word)
@@ -75,6 +76,7 @@ static weir_status run(struct weir_conn *c, const char *sql, int64_t timeout_ms,
 	case WI_STEP_WRITE:
 		break;
 	}
+	wi_cancel_and_forget(c); /* so that the server does not go on; the connection is done for */
 	wi_copy(f.text, sizeof(f.text), "no answer to the query within the caller's deadline");
 	return lost(c, WEIR_TIMEOUT, unknown, &f, error);
 }

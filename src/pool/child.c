@@ -38,6 +38,7 @@ static void forget(struct weir_conn *c)
 	c->link = NULL;
 	c->pg = NULL;
 	c->resolving = NULL;
+	c->busy = NULL;
 	c->answer = NULL;
 	c->life = WI_EMPTY;
 	c->in_hand = c->fresh = c->leak_told = c->cut_counted = false;

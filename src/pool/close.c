@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "pool/busy.h"
 #include "pool/pool.h"
 #include "pool/resolve.h"
 
@@ -91,6 +92,13 @@ static void count(struct weir_conn *c, weir_close why)
 	wi_pool_tell(pool, WEIR_EVENT_CLOSED, "%s", weir_close_text(why));
 }
 
+/* Whether the server is in a statement that nobody wants any more, and can be told. */
+static bool is_to_be_stopped(struct weir_conn *c, weir_close why)
+{
+	return c->link && why != WEIR_CLOSE_UNHEALTHY && why != WEIR_CLOSE_BROKEN &&
+	       c->pool->driver->look(c->link) == WI_LOOK_BUSY;
+}
+
 void wi_conn_close(struct weir_conn *c, weir_close why)
 {
 	struct weir_pool *pool = c->pool;
@@ -103,6 +111,9 @@ void wi_conn_close(struct weir_conn *c, weir_close why)
 	c->resolving = NULL;
 	wi_free(c->answer, sizeof(*c->answer)); /* of an errand that is given up */
 	c->answer = NULL;
+	wi_busy_drop(c);
+	if (is_to_be_stopped(c, why))
+		wi_cancel_and_forget(c);
 	c->link = NULL;
 	c->pg = NULL;
 	if (pool->retiring == c) {

@@ -68,6 +68,7 @@ enum {
  */
 enum wi_errand {
 	WI_DO_NOTHING,
+	WI_DO_DRAIN, /* no SQL: what a holder left under way is ended (busy.c) */
 	WI_DO_VERIFY,
 	WI_DO_APPLY,
 	WI_DO_VERIFY_AGAIN,
@@ -126,13 +127,14 @@ struct weir_conn {
 	int64_t born_ns;     /* (k) when it was begun to be opened */
 	int64_t expires_ns;  /* (k) end of its lifetime */
 	int64_t deadline_ns; /* (k) of what the keeper does with it now */
+	bool with_options;   /* (k) its connect was begun with startup options */
 	WI_ON_NEW_LINE struct wi_watch watch; /* (k) */
 	struct wi_answer *answer;             /* (k) of the errand, if it wants one */
 	int server_process;                   /* (k) as it said itself when it was verified; or 0 */
 	int goodbye_fd;                 /* (k) CLOSING: end-of-file here means the server is done */
-	bool with_options;              /* (k) its connect was begun with startup options */
 	struct weir_conn *next, **prev; /* (k) list of slots in hand */
 	void *resolving;                /* (k) name lookup under way */
+	struct wi_busy *busy;           /* (k) of DRAIN, else NULL */
 };
 
 _Static_assert(sizeof(struct weir_conn) == WI_CONN_BYTES, "a handle's low bits count checkouts");
@@ -221,6 +223,7 @@ struct weir_pool {
 	bool apply_by_set; /* (k) startup options are refused here: SET, and again after a reset */
 	uint32_t next_empty; /* (k) where to look for an empty slot */
 	_Atomic uint64_t opened, connect_failures, closed_by[WEIR_CLOSE_REASONS], leaks;
+	_Atomic uint64_t cancels;         /* (a) requests begun */
 	_Atomic uint32_t shown[WI_LIVES]; /* (a) census for statistics */
 	_Atomic uint32_t shown_fresh, shown_cut;
 	struct wi_posted in_force;   /* (k) writes, any thread reads: a weir_in_force */
@@ -256,6 +259,7 @@ uint32_t wi_pool_total(const struct weir_pool *pool);
 void wi_settle_begin(struct weir_conn *c, enum wi_errand errand, int64_t deadline_ns);
 void wi_settle_step(struct weir_conn *c, int64_t now_ns);
 void wi_settle_returned(struct weir_conn *c);
+void wi_settle_go_on(struct weir_conn *c, int64_t now_ns, bool round_trip);
 
 /*
  * greet.c: the errands of a new connection: their SQL (NULL: nothing to do), what follows, the end.

@@ -56,6 +56,7 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 		s->closed[i] = wi_load_rlx(&pool->closed_by[i]);
 	s->misuse = wi_load_rlx(&pool->misuse);
 	s->leaks = wi_load_rlx(&pool->leaks);
+	s->cancels = wi_load_rlx(&pool->cancels);
 	s->orphans = wi_load_rlx(&pool->orphans);
 	wi_hist_durations(&pool->wait_hist, &s->wait);
 	wi_hist_durations(&pool->connect_hist, &s->connect);

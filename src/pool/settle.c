@@ -5,7 +5,8 @@
  * waiting; when its answer is there the next errand follows:
  *
  *	new:       as greet.c says --> ready
- *	returned:  ROLLBACK (if in a transaction) --> RESET (if dirty, or always) --> REAPPLY (what a reset takes away) --> ready
+ *	returned:  DRAIN (if busy: busy.c) --> ROLLBACK (if in a transaction) -->
+ *	           RESET (if dirty, or always) --> REAPPLY (what a reset takes away) --> ready
  *	idle:      PING --> ready
  */
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "pool/busy.h"
 #include "pool/pool.h"
 
 /* A connection that cannot be put right in this time is closed. */
@@ -64,6 +66,7 @@ static const char *errand_sql(const struct weir_conn *c)
 		               : NULL;
 	case WI_DO_PING:
 		return "";
+	case WI_DO_DRAIN:
 	case WI_DO_NOTHING:
 		break;
 	}
@@ -151,6 +154,7 @@ static void next_errand(struct weir_conn *c)
 		c->checked_ns = pool->core.world->now();
 		c->errand = WI_DO_NOTHING;
 		return;
+	case WI_DO_DRAIN:
 	case WI_DO_NOTHING:
 		return;
 	}
@@ -212,6 +216,10 @@ void wi_settle_step(struct weir_conn *c, int64_t now_ns)
 	struct weir_pool *pool = c->pool;
 	struct wi_failure f = {0};
 
+	if (c->errand == WI_DO_DRAIN) {
+		wi_busy_step(c, now_ns);
+		return;
+	}
 	if (now_ns >= c->deadline_ns) {
 		late(c);
 		return;
@@ -245,7 +253,8 @@ static enum wi_errand errand_for(struct weir_conn *c, uint32_t notes)
 }
 
 /*
- * Whether the notes on it, or what it looks like, mean the end of a connection; then it is closed.
+ * Whether the notes on it, or what it looks like, mean the end of a connection; then it is closed,
+ * or, where it is busy, on its way to be free again.
  */
 static bool ends(struct weir_conn *c, uint32_t notes)
 {
@@ -262,7 +271,7 @@ static bool ends(struct weir_conn *c, uint32_t notes)
 	} else if (wi_load_rlx(&pool->closed)) {
 		wi_conn_close(c, WEIR_CLOSE_SHUTDOWN);
 	} else if ((look = pool->driver->look(c->link)) == WI_LOOK_BUSY) {
-		wi_conn_close(c, WEIR_CLOSE_BUSY);
+		wi_busy_begin(c, pool->core.world->now());
 	} else if ((look == WI_LOOK_DEAD || (notes & WI_NOTE_SUSPECT)) &&
 	           !pool->driver->peek(c->link, &f)) {
 		wi_conn_lost(c, &f);
@@ -299,7 +308,18 @@ void wi_settle_returned(struct weir_conn *c)
 		return;
 	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_SUSPECT);
 	wi_slot_move(c, WI_READY, WI_SETTLING);
-	c->errand = errand_for(c, notes);
+	wi_settle_go_on(c, now_ns, false);
+}
+
+/*
+ * SETTLING, and nothing is under way on it: what it needs before somebody gets it; a round trip at
+ * the least, where one is wanted.
+ */
+void wi_settle_go_on(struct weir_conn *c, int64_t now_ns, bool round_trip)
+{
+	c->errand = errand_for(c, wi_load_rlx(&c->notes));
+	if (c->errand == WI_DO_NOTHING && round_trip)
+		c->errand = WI_DO_PING;
 	if (c->errand == WI_DO_PING)
 		wi_store_rlx(&c->asked_ns, now_ns);
 	if (c->errand == WI_DO_NOTHING)

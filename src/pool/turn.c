@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "pool/busy.h"
 #include "pool/pool.h"
 #include "pool/tend.h"
 
@@ -93,7 +94,7 @@ static void step_due(struct weir_pool *pool, int64_t now_ns)
 	/* A step may take c off the list; it puts others on only at the front. */
 	for (c = pool->in_hand; c; c = next) {
 		next = c->next;
-		if (c->life == WI_RESOLVING || due_of(c) <= now_ns)
+		if (c->life == WI_RESOLVING || due_of(c) <= now_ns || wi_busy_is_rung(c))
 			step(c, now_ns);
 	}
 }

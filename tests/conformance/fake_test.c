@@ -60,6 +60,7 @@ static void set_up(struct fake_env *f)
 	for (int i = 0; i < PLACES; i++) {
 		wi_fake_server_init(&f->servers[i]);
 		f->servers[i].answer = answer_suite;
+		f->servers[i].obeys_cancel = true;
 		f->servers[i].connect_fault = (int)refusals[i];
 		f->targets[i] = (struct wi_target){
 			.endpoint = &f->endpoint,

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What comes back busy. The keeper reads what is there and throws it away. If that is not all, it
+ * has a cancel request sent and reads on, until nothing is owed any more; then the connection is
+ * rolled back and reset as any other. All of that within cancel_timeout_ms, or it is closed.
+ *
+ * The request. libpq's call blocks, so it is a chore, on a thread of its own. The request goes to
+ * the server on a connection of its own, and names a session, not a statement: whatever that
+ * session is doing when it arrives is hit. So a connection for which a request is under way is
+ * neither handed out nor sent a statement. It goes on only when the call has returned with success,
+ * which is when the server has signalled the session and closed the request's connection; when all
+ * of the answer was read; and when it has answered one statement more. If the call fails, or does
+ * not end in time, nobody knows whether the request is still on its way: the connection is closed,
+ * and a request that comes late finds no session with that key. (The key is a random number of 32
+ * bits: a process with the same pid has another.)
+ *
+ * Also where the connection is closed at once, a request is sent, so that the server does not go on
+ * with what nobody wants any more. That one is waited for by nobody.
+ */
+#include "pool/busy.h"
+
+#include <sys/epoll.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "pool/chore.h"
+#include "pool/pool.h"
+
+/* More than what the buffers on the way can hold, and little enough to read it in passing. */
+#define MOST_UNREAD ((size_t)16 << 20)
+
+/* A cancel request. The chore's thread and the keeper share it; the rest is as chore.h says. */
+struct wi_cancel {
+	struct wi_chore chore;
+	const struct wi_driver *driver;
+	void *request;
+	bool dealt_with; /* the thread's until done */
+};
+
+/* What is being done about a busy connection; keeper's thread. */
+struct wi_busy {
+	struct wi_cancel *cancel; /* under way, or NULL */
+	size_t room;              /* how much more may be read */
+	bool drained;
+};
+
+static void ask(struct wi_chore *chore)
+{
+	struct wi_cancel *x = WI_CONTAINER_OF(chore, struct wi_cancel, chore);
+
+	x->dealt_with = x->driver->cancel_ask(x->request);
+}
+
+static void dispose(struct wi_chore *chore)
+{
+	struct wi_cancel *x = WI_CONTAINER_OF(chore, struct wi_cancel, chore);
+
+	x->driver->cancel_free(x->request);
+	wi_free(x, sizeof(*x));
+}
+
+/* A cancel request on its way, to be dropped by the caller, or NULL. */
+static struct wi_cancel *start(struct weir_conn *c, struct wi_keeper *keeper)
+{
+	const struct wi_driver *d = c->pool->driver;
+	struct wi_cancel *x = wi_alloc(sizeof(*x));
+
+	if (!x)
+		return NULL;
+	*x = (struct wi_cancel){.chore = {.run = ask, .dispose = dispose},
+	                        .driver = d,
+	                        .request = d->cancel_make(c->link)};
+	if (!x->request) {
+		wi_free(x, sizeof(*x));
+		return NULL;
+	}
+	if (!wi_chore_start(&x->chore, WI_CHORE_CANCEL, keeper)) {
+		wi_chore_drop(&x->chore, NULL);
+		return NULL;
+	}
+	wi_add_rlx(&c->pool->cancels, 1);
+	return x;
+}
+
+void wi_cancel_and_forget(struct weir_conn *c)
+{
+	struct wi_cancel *x = start(c, NULL);
+
+	if (x)
+		wi_chore_drop(&x->chore, NULL);
+}
+
+void wi_busy_drop(struct weir_conn *c)
+{
+	struct wi_busy *b = c->busy;
+
+	if (!b)
+		return;
+	if (b->cancel)
+		wi_chore_drop(&b->cancel->chore, NULL);
+	wi_free(b, sizeof(*b));
+	c->busy = NULL;
+}
+
+bool wi_busy_is_rung(const struct weir_conn *c)
+{
+	return c->busy && c->busy->cancel && wi_chore_poll(&c->busy->cancel->chore) != 0;
+}
+
+/* Reads on. false: the connection is closed. */
+static bool drain(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_failure f = {0};
+	enum wi_step step = pool->driver->drain_step(c->link, &c->busy->room, &f);
+
+	switch (step) {
+	case WI_STEP_DONE:
+		c->busy->drained = true;
+		wi_keeper_watch(pool->keeper, &c->watch, -1, 0);
+		return true;
+	case WI_STEP_READ:
+	case WI_STEP_WRITE:
+		wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link),
+		                step == WI_STEP_READ ? EPOLLIN : EPOLLIN | EPOLLOUT);
+		return true;
+	case WI_STEP_FAILED:
+		break;
+	}
+	if (f.fault == WI_FAULT_LOST)
+		wi_conn_lost(c, &f);
+	else
+		wi_conn_close(c, WEIR_CLOSE_BUSY);
+	return false;
+}
+
+static void go_on(struct weir_conn *c, int64_t now_ns)
+{
+	bool cancelled = c->busy->cancel != NULL;
+
+	wi_busy_drop(c);
+	wi_settle_go_on(c, now_ns, cancelled);
+}
+
+void wi_busy_begin(struct weir_conn *c, int64_t now_ns)
+{
+	int64_t ms = c->pool->options.cancel_timeout_ms;
+
+	if (ms == 0 || !(c->busy = wi_alloc(sizeof(*c->busy)))) {
+		wi_conn_close(c, WEIR_CLOSE_BUSY);
+		return;
+	}
+	c->busy->room = MOST_UNREAD;
+	c->errand = WI_DO_DRAIN;
+	c->deadline_ns = wi_deadline_after(now_ns, ms);
+	wi_slot_move(c, WI_READY, WI_SETTLING);
+	if (!drain(c))
+		return;
+	if (c->busy->drained)
+		go_on(c, now_ns); /* it was all there, and nobody was asked for anything */
+	else if (!(c->busy->cancel = start(c, c->pool->keeper)))
+		wi_conn_close(c, WEIR_CLOSE_BUSY);
+}
+
+void wi_busy_step(struct weir_conn *c, int64_t now_ns)
+{
+	int asked;
+
+	if (!c->busy->drained && !drain(c))
+		return;
+	asked = wi_chore_poll(&c->busy->cancel->chore);
+	if (asked > 0 && c->busy->drained && c->busy->cancel->dealt_with)
+		go_on(c, now_ns);
+	else if (asked < 0 || (asked > 0 && !c->busy->cancel->dealt_with) ||
+	         now_ns >= c->deadline_ns)
+		wi_conn_close(c, WEIR_CLOSE_BUSY);
+}

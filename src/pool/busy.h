@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What comes back busy: a query that runs, rows unread, COPY under way. And cancel requests.
+ */
+#ifndef WI_POOL_BUSY_H
+#define WI_POOL_BUSY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct weir_conn;
+
+/*
+ * Ends what a returned connection is doing, and goes on with settling it, or closes it. READY and
+ * in hand; keeper's thread.
+ */
+void wi_busy_begin(struct weir_conn *c, int64_t now_ns);
+
+/* Goes on; when its descriptor, its deadline or the end of the cancel request says so. */
+void wi_busy_step(struct weir_conn *c, int64_t now_ns);
+
+/* When the next step is wanted though neither descriptor nor deadline say so: has the cancel ended? */
+bool wi_busy_is_rung(const struct weir_conn *c);
+
+/* It is being closed: whoever still asks for the cancel is left to it. Keeper's thread. */
+void wi_busy_drop(struct weir_conn *c);
+
+/*
+ * Asks the server to stop what the connection is doing, and waits for nothing. For one that will be
+ * closed and never used again. The holder, or the keeper; never blocks.
+ */
+void wi_cancel_and_forget(struct weir_conn *c);
+
+#endif

@@ -8,6 +8,7 @@
 
 #include <weir/event.h>
 #include <weir/export.h>
+#include <weir/sqlstate.h>
 #include <weir/status.h>
 
 WEIR_BEGIN
@@ -52,6 +53,8 @@ typedef struct weir_options {
 	size_t size;
 	weir_event_sink on_event; /* NULL: events go nowhere */
 	void *on_event_arg;
+	weir_classify on_sqlstate; /* NULL: the table alone judges */
+	void *on_sqlstate_arg;
 #define WEIR_OPTION_INT(name, unit, default_, min, max, help) int64_t name;
 #define WEIR_OPTION_CHOICE(name, choices, default_, help) int64_t name;
 #define WEIR_OPTION_TEXT(name, room, default_, help) char name[room];

@@ -25,7 +25,9 @@ WEIR_BEGIN
 	X(RESET_FAILED, "rollback or reset failed")                                                \
 	X(UNHEALTHY, "did not answer a check")                                                     \
 	X(RECLAIMED, "held for too long, or by a thread that ended: taken back")                   \
-	X(SHUTDOWN, "the pool was closed")
+	X(SHUTDOWN, "the pool was closed")                                                         \
+	X(CONDEMNED, "another connection's death was taken for the server's")                      \
+	X(WRONG_ROLE, "met a server that takes no writes")
 
 typedef enum weir_close {
 #define WEIR_CLOSE_ENUM(name, text) WEIR_CLOSE_##name,
@@ -72,6 +74,10 @@ typedef struct weir_pool_stats {
 	char last_connect_error[WEIR_ERROR_TEXT];
 	uint64_t orphans; /* connections that were out when their thread ended */
 	uint64_t cancels; /* cancel requests, for what came back busy or ran too long */
+	/* of the last connection that the server, the network or silence ended */
+	char last_lost_sqlstate[6]; /* "" where the server said none */
+	char last_lost[WEIR_ERROR_TEXT];
+	uint64_t lost; /* how many such */
 } weir_pool_stats;
 
 /*

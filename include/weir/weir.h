@@ -23,6 +23,7 @@
 #include <weir/options.h>
 #include <weir/pool.h>
 #include <weir/router.h>
+#include <weir/sqlstate.h>
 #include <weir/stats.h>
 #include <weir/status.h>
 #include <weir/token.h>

@@ -334,7 +334,8 @@ static void sweep_caches(struct wi_core *core, bool (*wanted)(void *, uint32_t),
 static void sweep_list(struct wi_core *core, int from, bool (*wanted)(void *, uint32_t),
                        void (*got)(void *, uint32_t), void *arg)
 {
-	for (uint32_t n = 0; n < core->table.count; n++) {
+	/* What `got` gives back at once is met a second time. */
+	for (uint32_t n = 0; n < 2 * core->table.count; n++) {
 		uint32_t slot = wi_freelist_pop(&core->list[from], &core->table);
 
 		if (!slot)

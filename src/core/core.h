@@ -39,7 +39,10 @@ struct wi_core {
 	/* (c) called by a thread that is about to sleep for want of a slot; or NULL */
 	void (*on_short)(void *arg);
 	void *on_short_arg; /* (c) */
-	/* (c) called inside a read section by a thread that ends, while its seat is its own; or NULL */
+	/*
+	 * (c) called inside a read section by a thread that ends, while its seat is its own; or
+	 * NULL
+	 */
 	void (*on_leave)(void *arg, struct wi_seat *seat);
 	void *on_leave_arg; /* (c) */
 	/* (a) takers look into both; [1] is used while the keeper sweeps */
@@ -50,8 +53,8 @@ struct wi_core {
 };
 
 /*
- * The table must be zeroed and aligned; slots start outside the core. on_short and on_leave may be set after it.
- * false: no id left (WI_CORES_MAX).
+ * The table must be zeroed and aligned; slots start outside the core. on_short and on_leave may be
+ * set after it. false: no id left (WI_CORES_MAX).
  */
 bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_world *world);
 

@@ -56,6 +56,7 @@ enum wi_fault {
 
 struct wi_failure {
 	enum wi_fault fault;
+	bool silent; /* LOST: the other side did not acknowledge anything for too long */
 	char sqlstate[6];
 	char text[512]; /* clean and without secrets */
 };
@@ -70,6 +71,7 @@ struct wi_target {
 	bool strict;        /* its sslmode is weir's default: said where it refuses */
 	const char *gap;    /* why a password could go to somebody unverified, or NULL */
 	bool isolated;      /* look at no environment variable and no file but those named */
+	bool hears_all;     /* of holders' errors `heard` tells also those that are PLAIN */
 	void *script;       /* the fake driver's server; NULL for libpq */
 };
 
@@ -183,6 +185,14 @@ struct wi_driver {
 
 	/* What a checkin asks: tidy, then look, in one call. */
 	enum wi_look (*tidy_and_look)(void *conn);
+
+	/*
+	 * Takes the SQLSTATE of the first error that a statement of the holder met with since this
+	 * was last asked, of those that are not PLAIN by the table (weir_class_of), or of all if
+	 * the target says so. true: there was one; until it is taken, look finds nothing CLEAN. No
+	 * I/O.
+	 */
+	bool (*heard)(void *conn, char sqlstate[6]);
 
 	/*
 	 * Takes the present reported settings as the clean state that look compares with, and drops

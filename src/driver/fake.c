@@ -72,6 +72,7 @@ struct fake_conn {
 	_Atomic bool cut;
 	bool in_tx, changed;
 	uint64_t serial;
+	char heard[6];
 	char *sql; /* what was asked, or NULL */
 };
 
@@ -361,13 +362,23 @@ static void fail_refused(struct fake_conn *c, struct wi_failure *failure)
 	fail(c, failure, c->refusal, says[c->refusal].sqlstate, says[c->refusal].text);
 }
 
+static void fail_killed(struct fake_conn *c, struct wi_failure *failure)
+{
+	const char *words = wi_load_rlx(&c->server->last_words);
+
+	if (!words)
+		words = "57P01";
+	fail(c, failure, WI_FAULT_LOST, words,
+	     words[0] ? "terminating connection due to administrator command"
+	              : "server closed the connection unexpectedly");
+}
+
 /* Whether the connection has ended, as a reader of the descriptor would find; *failure says why. */
 static bool has_ended(struct fake_conn *c, struct wi_failure *failure)
 {
 	/* [fake:A1] what ended the session is known as soon as its end is; pairs with [fake:R1]. */
 	if (c->session && wi_load_acq(&c->session->killed))
-		fail(c, failure, WI_FAULT_LOST, "57P01",
-		     "terminating connection due to administrator command");
+		fail_killed(c, failure);
 	else if (wi_load_acq(&c->cut) || c->stage == LOST) /* [fake:A2], pairs with [fake:R2] */
 		fail(c, failure, WI_FAULT_LOST, "", "server closed the connection unexpectedly");
 	else
@@ -380,7 +391,7 @@ static bool is_due(struct fake_conn *c)
 {
 	if (c->due > 0 && (c->due == WI_FOREVER || server_now(c->server) < c->due))
 		return false;
-	if (!wi_load_rlx(&c->server->silent))
+	if (!wi_load_rlx(&c->server->silent) && wi_load_rlx(&c->server->mute) != c->serial)
 		return true;
 	c->due = WI_FOREVER;
 	return false;
@@ -486,7 +497,9 @@ static bool has_several(const char *sql)
 
 static void set_look(struct fake_conn *c)
 {
-	c->look = c->in_tx ? WI_LOOK_IN_TX : c->changed ? WI_LOOK_CHANGED : WI_LOOK_CLEAN;
+	c->look = c->in_tx                    ? WI_LOOK_IN_TX
+	          : c->changed || c->heard[0] ? WI_LOOK_CHANGED
+	                                      : WI_LOOK_CLEAN;
 }
 
 /* Runs what was asked; false: an error, *failure says which. */
@@ -500,6 +513,8 @@ static bool run_sql(struct fake_conn *c, struct wi_answer *answer, struct wi_fai
 	memset(answer, 0, sizeof(*answer));
 	if (c->server->answer && !c->server->answer(c->server, c->sql, answer, &why)) {
 		wi_failure_set(failure, why.fault, why.sqlstate, why.text, c->target->secret);
+		if (!c->heard[0] && wi_fault_is_heard(why.sqlstate, c->target->hears_all))
+			memcpy(c->heard, why.sqlstate, sizeof(c->heard));
 		return false;
 	}
 	for (const char *sql = c->sql; sql; sql = next_statement(sql)) {
@@ -629,6 +644,17 @@ static void fake_mark_clean(void *conn)
 	c->changed = false;
 	if (c->look == WI_LOOK_CHANGED)
 		set_look(c);
+}
+
+static bool fake_heard(void *conn, char sqlstate[6])
+{
+	struct fake_conn *c = conn;
+
+	memcpy(sqlstate, c->heard, sizeof(c->heard));
+	c->heard[0] = '\0';
+	if (c->look == WI_LOOK_CHANGED)
+		set_look(c);
+	return sqlstate[0] != '\0';
 }
 
 static bool fake_peek(void *conn, struct wi_failure *failure)
@@ -761,6 +787,7 @@ const struct wi_driver wi_driver_fake = {
 	.look = fake_look,
 	.tidy = fake_tidy,
 	.tidy_and_look = fake_look, /* nothing to tidy */
+	.heard = fake_heard,
 	.mark_clean = fake_mark_clean,
 	.peek = fake_peek,
 	.facts = fake_facts,

@@ -41,8 +41,11 @@ struct wi_fake_server {
 	_Atomic int64_t goodbye_ns; /* how long a closed session stays on the server */
 	_Atomic int connect_fault;  /* enum wi_fault: every connect fails so; NONE: succeeds */
 	_Atomic int
-		fail_connects;    /* so many fail with connect_fault (REFUSED if NONE), then none */
-	_Atomic bool silent;      /* what is asked or due while this is on is never answered */
+		fail_connects; /* so many fail with connect_fault (REFUSED if NONE), then none */
+	_Atomic bool silent;   /* what is asked or due while this is on is never answered */
+	_Atomic uint64_t mute; /* the session with this serial alone is silent so; 0: none */
+	/* SQLSTATE that sessions are killed with, "": they end without a word; NULL: 57P01 */
+	_Atomic(const char *) last_words;
 	_Atomic int max_sessions; /* more are refused with CAPACITY; 0: no bound */
 	_Atomic bool obeys_cancel; /* else a connection has nothing to cancel with */
 	_Atomic bool holds_cancel; /* cancel requests stay under way while this is on */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a failure's SQLSTATE and words mean to the pool: two tables, looked up in that order.
+ * What a failure's SQLSTATE (sqlstate.c) and words mean to the pool, asked in that order.
  *
  * Behind the words. libpq up to 18 gives no SQLSTATE for a failed connect, only text; the driver
  * asks for verbose text, which holds the server's. What libpq says by itself has none, and what a
@@ -14,23 +14,39 @@
 #include "base/line.h"
 #include "base/text.h"
 
-struct state_row {
-	const char *prefix; /* of the SQLSTATE; the longer of two stands first */
-	enum wi_fault fault;
-};
+enum wi_fault wi_fault_of_class(weir_class class_)
+{
+	switch (class_) {
+	case WEIR_CLASS_CAPACITY:
+		return WI_FAULT_CAPACITY;
+	case WEIR_CLASS_AUTH:
+		return WI_FAULT_AUTH;
+	case WEIR_CLASS_CONFIG:
+		return WI_FAULT_CONFIG;
+	case WEIR_CLASS_OPTIONS:
+		return WI_FAULT_OPTIONS;
+	case WEIR_CLASS_CONDEMN:
+	case WEIR_CLASS_RETRY_CONNECT:
+		return WI_FAULT_STARTING;
+	case WEIR_CLASS_PLAIN:
+	case WEIR_CLASS_RETRY:
+	case WEIR_CLASS_EVICT:
+	case WEIR_CLASS_WRONG_ROLE:
+	case WEIR_CLASS_DROP_STATEMENTS:
+	case WEIR_CLASSES:
+		break;
+	}
+	return WI_FAULT_REFUSED;
+}
 
-static const struct state_row connect_states[] = {
-	{"28", WI_FAULT_AUTH},
-	{"3D000", WI_FAULT_CONFIG},
-	{"42501", WI_FAULT_CONFIG},  /* no CONNECT privilege, or a superuser's setting */
-	{"42704", WI_FAULT_OPTIONS}, /* an older server does not know a setting in the options */
-	{"42", WI_FAULT_CONFIG},
-	{"22", WI_FAULT_CONFIG},    /* a value that a setting does not take */
-	{"0A000", WI_FAULT_CONFIG}, /* protocol version */
-	{"55000", WI_FAULT_CONFIG}, /* a database that takes no connections */
-	{"53", WI_FAULT_CAPACITY},
-	{"57P0", WI_FAULT_STARTING},
-};
+bool wi_fault_is_heard(const char *sqlstate, bool hears_all)
+{
+	weir_class class_ = weir_class_of(sqlstate, false);
+
+	if (!sqlstate || !sqlstate[0])
+		return false;
+	return hears_all || (class_ != WEIR_CLASS_PLAIN && class_ != WEIR_CLASS_RETRY);
+}
 
 struct word_row {
 	const char *words;
@@ -82,12 +98,10 @@ static const struct word_row connect_words[] = {
 
 enum wi_fault wi_fault_of_connect(const char *sqlstate, const char *text)
 {
-	for (size_t i = 0; i < WI_ARRAY_LEN(connect_states); i++) {
-		const struct state_row *row = &connect_states[i];
+	weir_class class_ = weir_class_of(sqlstate, true);
 
-		if (strncmp(sqlstate, row->prefix, strlen(row->prefix)) == 0)
-			return row->fault;
-	}
+	if (class_ != WEIR_CLASS_PLAIN)
+		return wi_fault_of_class(class_);
 	for (size_t i = 0; i < WI_ARRAY_LEN(connect_words); i++)
 		if (strstr(text, connect_words[i].words))
 			return connect_words[i].fault;
@@ -140,6 +154,7 @@ void wi_failure_set(struct wi_failure *failure, enum wi_fault fault, const char 
                     const char *text, const char *secret)
 {
 	failure->fault = fault;
+	failure->silent = false;
 	wi_copy(failure->sqlstate, sizeof(failure->sqlstate), sqlstate ? sqlstate : "");
 	wi_copy_clean(failure->text, sizeof(failure->text), text ? text : "", secret);
 }

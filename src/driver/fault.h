@@ -3,6 +3,8 @@
 #ifndef WI_DRIVER_FAULT_H
 #define WI_DRIVER_FAULT_H
 
+#include <weir/sqlstate.h>
+
 #include "driver/driver.h"
 
 /*
@@ -20,6 +22,12 @@ enum wi_fault wi_fault_of_connect(const char *sqlstate, const char *text);
  * place, source locations go, and the rest is cleaned of control bytes and of the secret.
  */
 void wi_failure_of_connect(struct wi_failure *failure, const char *text, const char *secret);
+
+/* The kind of a failed connect of this class, where the class alone decides. */
+enum wi_fault wi_fault_of_class(weir_class class_);
+
+/* Whether an error that a holder's statement met with is one for wi_driver.heard. */
+bool wi_fault_is_heard(const char *sqlstate, bool hears_all);
 
 /* Fills *failure; sqlstate, text and secret may be NULL. */
 void wi_failure_set(struct wi_failure *failure, enum wi_fault fault, const char *sqlstate,

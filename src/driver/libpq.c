@@ -78,6 +78,7 @@ struct pq_conn {
 	bool altered;   /* a command was heard since then that may have left something */
 	bool failed;    /* only close is left to do, whatever libpq thinks */
 	bool cancelled; /* what asks the server to stop was made, and nothing was sent since */
+	char heard[6];  /* SQLSTATE of the first error of note; "" for none */
 };
 
 /* ---- what libpq is told ---- */
@@ -304,6 +305,15 @@ static uint64_t settings_hash(const PGconn *pg)
 	return wi_settings_hash(pg, PQclientEncoding(pg), PQparameterStatus);
 }
 
+/* An error of a holder's statement. touched keeps look from finding it CLEAN. */
+static void hear_error(struct pq_conn *c, const PGresult *result)
+{
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	if (!c->heard[0] && wi_fault_is_heard(sqlstate, c->target->hears_all))
+		wi_copy(c->heard, sizeof(c->heard), sqlstate);
+}
+
 /*
  * The event procedure. Results carry a copy of it and may outlive the connection: so it looks for
  * the connection in the event, and only in an event that has one.
@@ -324,6 +334,8 @@ static int hear_event(PGEventId what, void *info, void *unused)
 	if (PQresultStatus(event->result) == PGRES_COMMAND_OK &&
 	    wi_tag_may_leave(PQcmdStatus(event->result)))
 		c->altered = true;
+	else if (PQresultStatus(event->result) == PGRES_FATAL_ERROR)
+		hear_error(c, event->result);
 	return 1;
 }
 
@@ -331,7 +343,7 @@ static int hear_event(PGEventId what, void *info, void *unused)
 static bool settings_changed(struct pq_conn *c)
 {
 	if (c->touched)
-		c->touched = settings_hash(c->pg) != c->mark;
+		c->touched = c->heard[0] || settings_hash(c->pg) != c->mark;
 	return c->touched;
 }
 
@@ -509,7 +521,25 @@ static void failure_of_result(struct wi_failure *failure, enum wi_fault fault,
 	               text ? text : PQresultErrorMessage(result), secret);
 }
 
-/* Says why a connection is lost, by what has the most to say: the server, or libpq. */
+/* Whether libpq's complaint is the system's about a peer that acknowledged nothing for too long. */
+static bool is_silence(const PGconn *pg)
+{
+	char words[128];
+
+	return strstr(PQerrorMessage(pg), strerror_r(ETIMEDOUT, words, sizeof(words))) != NULL;
+}
+
+/* What libpq says, with what a statement of the holder's was told before, if anything. */
+static void tell_by_libpq(const struct pq_conn *c, struct wi_failure *failure)
+{
+	wi_failure_set(failure, WI_FAULT_LOST, c->heard, PQerrorMessage(c->pg), secret_of(c));
+	failure->silent = !c->heard[0] && is_silence(c->pg);
+}
+
+/*
+ * Says why a connection is lost, by what has the most to say: the server, or libpq. Says the same
+ * when asked again.
+ */
 static void tell_lost(struct pq_conn *c, struct wi_failure *failure)
 {
 	if (c->error && PQresultErrorField(c->error, PG_DIAG_SQLSTATE))
@@ -517,11 +547,13 @@ static void tell_lost(struct pq_conn *c, struct wi_failure *failure)
 	else if (c->last_words)
 		*failure = *c->last_words;
 	else
-		wi_failure_set(failure, WI_FAULT_LOST, NULL, PQerrorMessage(c->pg), secret_of(c));
+		tell_by_libpq(c, failure);
 	if (!failure->text[0])
 		wi_copy(failure->text, sizeof(failure->text), "the connection is lost");
 	c->failed = true;
 	drop_error(c);
+	if (!c->last_words && (c->last_words = wi_alloc(sizeof(*c->last_words))))
+		*c->last_words = *failure;
 }
 
 static enum wi_step lost(struct pq_conn *c, struct wi_failure *failure)
@@ -837,6 +869,15 @@ static bool pq_peek(void *conn, struct wi_failure *failure)
 	return false;
 }
 
+static bool pq_heard(void *conn, char sqlstate[6])
+{
+	struct pq_conn *c = conn;
+
+	wi_copy(sqlstate, sizeof(c->heard), c->heard);
+	c->heard[0] = '\0';
+	return sqlstate[0] != '\0';
+}
+
 static void pq_facts(void *conn, struct wi_facts *facts)
 {
 	PGconn *pg = ((struct pq_conn *)conn)->pg;
@@ -951,6 +992,7 @@ const struct wi_driver wi_driver_libpq = {
 	.look = pq_look,
 	.tidy = pq_tidy,
 	.tidy_and_look = pq_tidy_and_look,
+	.heard = pq_heard,
 	.mark_clean = pq_mark_clean,
 	.peek = pq_peek,
 	.facts = pq_facts,

@@ -33,9 +33,11 @@ static bool may_commit(const char *sql, bool in_transaction)
 	       begins_with(sql, "do");
 }
 
-static bool is_retry(const char *sqlstate)
+static weir_status status_of(const struct weir_conn *c, const struct wi_failure *f)
 {
-	return strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0;
+	bool again = wi_pool_classify(c->pool, f->sqlstate, false) == WEIR_CLASS_RETRY;
+
+	return again ? WEIR_RETRY : WEIR_QUERY;
 }
 
 static weir_status fail(struct weir_conn *c, weir_status status, const struct wi_failure *f,
@@ -70,7 +72,7 @@ static weir_status run(struct weir_conn *c, const char *sql, int64_t timeout_ms,
 		return WEIR_OK;
 	case WI_STEP_FAILED:
 		if (f.fault == WI_FAULT_SQL)
-			return fail(c, is_retry(f.sqlstate) ? WEIR_RETRY : WEIR_QUERY, &f, error);
+			return fail(c, status_of(c, &f), &f, error);
 		return lost(c, WEIR_CONNECT, unknown, &f, error);
 	case WI_STEP_READ:
 	case WI_STEP_WRITE:

@@ -65,8 +65,8 @@ static bool is_clean(struct weir_conn *c)
 	uint32_t notes = wi_load_seq(&c->notes) & ~kept;
 	const uint32_t proven = WI_NOTE_LOOK | WI_NOTE_CHECK | WI_NOTE_PING;
 
-	/* Being used was proof enough of life. */
-	if (notes & proven)
+	/* Being used was proof enough of life, but where there is a reason to doubt. */
+	if (notes & proven && !(notes & WI_NOTE_SUSPECT))
 		notes = wi_and_rlx(&c->notes, ~proven | kept) & ~(proven | kept);
 	if (notes || wi_load_acq(&c->pool->closed))
 		return false;

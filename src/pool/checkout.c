@@ -25,8 +25,8 @@
  */
 static bool is_unusable(uint32_t notes)
 {
-	return notes &
-	       (WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_CUT | WI_NOTE_ASKED);
+	return notes & (WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_CUT |
+	                WI_NOTE_ASKED | WI_NOTE_SILENT);
 }
 
 /* Lends a slot whose stack may be wanted. */

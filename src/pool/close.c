@@ -47,7 +47,8 @@ static int64_t goodbye_ms(const struct weir_conn *c, weir_close why)
 	if (c->fresh)
 		return GOODBYE_FRESH_MS;
 	if ((wi_load_rlx(&c->notes) & WI_NOTE_CUT) ||
-	    (why != WEIR_CLOSE_UNHEALTHY && c->link && pool->driver->look(c->link) == WI_LOOK_BUSY))
+	    (why != WEIR_CLOSE_UNHEALTHY && why != WEIR_CLOSE_CONDEMNED && c->link &&
+	     pool->driver->look(c->link) == WI_LOOK_BUSY))
 		return wi_busy_goodbye_ms(pool);
 	return GOODBYE_MS;
 }
@@ -143,16 +144,4 @@ void wi_conn_close_step(struct weir_conn *c, int64_t now_ns)
 	/* 0: the server is gone. -1: not yet, or the connection was reset, which is as good. */
 	if (n == 0 || now_ns >= c->deadline_ns || (n < 0 && errno != EAGAIN && errno != EINTR))
 		gone(c);
-}
-
-void wi_conn_lost(struct weir_conn *c, const struct wi_failure *failure)
-{
-	struct weir_pool *pool = c->pool;
-
-	wi_pool_tell(pool, WEIR_EVENT_LOST, "%s%s%s", failure->sqlstate,
-	             failure->sqlstate[0] ? ": " : "",
-	             failure->text[0] ? failure->text : "the connection ended");
-	wi_conn_close(c, WEIR_CLOSE_BROKEN);
-	if (pool->on_trouble)
-		pool->on_trouble(pool->trouble_arg, failure);
 }

@@ -14,11 +14,15 @@
  */
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/text.h"
+#include "driver/fault.h"
 #include "pool/pool.h"
 #include "pool/tend.h"
 
 /* A caller with less time than this is content with a look, unless it asked for pre_ping=ping. */
 #define ASK_LEAST_NS (100 * WI_MS)
+/* A reset and a refused connect within this are one event. */
+#define TOGETHER_NS (1000 * WI_MS)
 
 uint32_t wi_health_standing(const weir_options *options)
 {
@@ -67,6 +71,13 @@ static int64_t time_to_ask(const struct weir_pool *pool, int64_t now_ns, int64_t
 	return left_ns / 2 < most_ns ? left_ns / 2 : most_ns;
 }
 
+/* An answer is overdue: the keeper asks the idle ones meanwhile, so that the good are proven. */
+static void doubt(struct weir_pool *pool)
+{
+	wi_store_seq(&pool->health.doubt, 1);
+	wi_keeper_ring(pool->keeper);
+}
+
 /* Asks; the answer is in the notes. */
 static void ask(struct weir_conn *c, int64_t deadline_ns)
 {
@@ -83,7 +94,11 @@ static void ask(struct weir_conn *c, int64_t deadline_ns)
 		suspect(c);
 		return;
 	}
-	step = wi_conn_await(c, NULL, now_ns + time_ns, &f);
+	step = wi_conn_await(c, NULL, now_ns + time_ns / 2, &f);
+	if (step != WI_STEP_DONE && step != WI_STEP_FAILED) {
+		doubt(pool);
+		step = wi_conn_await(c, NULL, now_ns + time_ns, &f);
+	}
 	if (step == WI_STEP_DONE) {
 		wi_store_rlx(&c->proven_ns, pool->core.world->now());
 		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CHECK | pool->standing);
@@ -92,6 +107,8 @@ static void ask(struct weir_conn *c, int64_t deadline_ns)
 	} else if (step != WI_STEP_FAILED && time_ns < pool->options.check_timeout_ms * WI_MS) {
 		/* It was the caller who had no more time: its answer is still owed. */
 		wi_or_acq_rel(&c->notes, WI_NOTE_ASKED);
+	} else if (step != WI_STEP_FAILED) {
+		wi_or_acq_rel(&c->notes, WI_NOTE_SILENT);
 	} else {
 		wi_store_rlx(&c->why, WEIR_CLOSE_UNHEALTHY);
 		wi_or_acq_rel(&c->notes, WI_NOTE_RETIRE);
@@ -106,11 +123,6 @@ void wi_health_check(struct weir_conn *c, uint32_t notes, int64_t deadline_ns)
 
 /* ---- by the keeper, as time goes by ---- */
 
-int64_t wi_health_deadline(const struct weir_conn *c)
-{
-	return wi_deadline_after(wi_load_rlx(&c->asked_ns), c->pool->options.check_timeout_ms);
-}
-
 void wi_health_tend(struct weir_conn *c, int64_t now_ns)
 {
 	const weir_options *o = &c->pool->options;
@@ -124,4 +136,242 @@ void wi_health_tend(struct weir_conn *c, int64_t now_ns)
 	} else if (wi_is_longer(proof_ns, now_ns, o->look_after_ms)) {
 		wi_conn_note(c, WI_NOTE_LOOK);
 	}
+}
+
+static int64_t answer_due(const struct weir_conn *c)
+{
+	return wi_deadline_after(wi_load_rlx(&c->asked_ns), c->pool->options.check_timeout_ms);
+}
+
+int64_t wi_health_deadline(const struct weir_conn *c)
+{
+	return wi_load_rlx(&c->asked_ns) + c->pool->options.check_timeout_ms * WI_MS / 2;
+}
+
+bool wi_health_has_time(struct weir_conn *c, int64_t now_ns)
+{
+	if (c->fresh || c->errand != WI_DO_PING || now_ns >= answer_due(c))
+		return false;
+	doubt(c->pool);
+	c->deadline_ns = answer_due(c);
+	return true;
+}
+
+/* ---- what a death means ---- */
+
+weir_class wi_pool_classify(const struct weir_pool *pool, const char *sqlstate, bool connecting)
+{
+	const weir_options *o = &pool->options;
+	weir_class usual = weir_class_of(sqlstate, connecting), class_;
+
+	if (!o->on_sqlstate || !sqlstate[0])
+		return usual;
+	class_ = o->on_sqlstate(o->on_sqlstate_arg, sqlstate, connecting, usual);
+	return (unsigned)class_ < WEIR_CLASSES ? class_ : usual;
+}
+
+static void condemn(struct weir_pool *pool, int64_t since_ns)
+{
+	if (since_ns > pool->health.condemn_ns)
+		pool->health.condemn_ns = since_ns;
+}
+
+/* Lost without a word, and nobody listens any more: it was the server. */
+static void put_together(struct weir_pool *pool)
+{
+	const struct wi_health *h = &pool->health;
+	int64_t first_ns = h->reset_ns < h->refused_ns ? h->reset_ns : h->refused_ns;
+	int64_t last_ns = h->reset_ns < h->refused_ns ? h->refused_ns : h->reset_ns;
+
+	if (first_ns && last_ns - first_ns <= TOGETHER_NS)
+		condemn(pool, first_ns);
+}
+
+static void remember(struct weir_pool *pool, const struct wi_failure *f)
+{
+	struct wi_last_error e = {.fault = f->fault};
+
+	memcpy(e.sqlstate, f->sqlstate, sizeof(e.sqlstate));
+	memcpy(e.text, f->text, sizeof(e.text));
+	wi_post(&pool->health.last, &e, sizeof(e));
+	wi_add_rlx(&pool->health.lost, 1);
+	wi_pool_tell(pool, WEIR_EVENT_LOST, "%s%s%s", f->sqlstate, f->sqlstate[0] ? ": " : "",
+	             f->text);
+}
+
+static void tell_trouble(struct weir_pool *pool, const struct wi_failure *failure)
+{
+	if (pool->on_trouble)
+		pool->on_trouble(pool->trouble_arg, failure);
+}
+
+/* What the loss of one says about the others. */
+static void judge_loss(struct weir_pool *pool, const struct wi_failure *f)
+{
+	int64_t now_ns = pool->core.world->now();
+
+	if (f->silent) {
+		condemn(pool, now_ns - pool->options.check_timeout_ms * WI_MS);
+	} else if (!f->sqlstate[0]) {
+		pool->health.others |= WI_NOTE_CHECK;
+		pool->health.reset_ns = now_ns;
+		put_together(pool);
+	} else if (wi_pool_classify(pool, f->sqlstate, false) == WEIR_CLASS_CONDEMN) {
+		condemn(pool, now_ns);
+	} else {
+		pool->health.others |= WI_NOTE_LOOK;
+	}
+}
+
+void wi_conn_lost(struct weir_conn *c, const struct wi_failure *failure)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_failure f = *failure;
+
+	if (!f.text[0])
+		wi_copy(f.text, sizeof(f.text), "the connection ended");
+	remember(pool, &f);
+	judge_loss(pool, &f);
+	wi_conn_close(c, WEIR_CLOSE_BROKEN);
+	tell_trouble(pool, &f);
+}
+
+void wi_health_unanswered(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_failure f = {.fault = WI_FAULT_TIMEOUT, .silent = true};
+	struct wi_text t;
+
+	wi_text_init(&t, f.text, sizeof(f.text));
+	wi_text_add(&t, "no answer within %lld ms to a check of an idle connection",
+	            (long long)pool->options.check_timeout_ms);
+	remember(pool, &f);
+	condemn(pool, wi_load_rlx(&c->asked_ns));
+	wi_conn_close(c, WEIR_CLOSE_UNHEALTHY);
+	tell_trouble(pool, &f);
+}
+
+bool wi_health_heard(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_failure f = {.fault = WI_FAULT_SQL};
+
+	if (!pool->driver->heard(c->link, f.sqlstate))
+		return false;
+	switch (wi_pool_classify(pool, f.sqlstate, false)) {
+	case WEIR_CLASS_WRONG_ROLE:
+		if (c->role == WEIR_ROLE_REPLICA)
+			return false; /* as it was lent */
+		wi_copy(f.text, sizeof(f.text), "a statement met a server that takes no writes");
+		wi_conn_close(c, WEIR_CLOSE_WRONG_ROLE);
+		tell_trouble(pool, &f);
+		return true;
+	case WEIR_CLASS_EVICT:
+	case WEIR_CLASS_CONDEMN:
+		wi_copy(f.text, sizeof(f.text), "a statement met an error that ends a session");
+		wi_conn_lost(c, &f);
+		return true;
+	case WEIR_CLASS_DROP_STATEMENTS:
+		wi_or_rlx(&c->notes, WI_NOTE_RENEW);
+		return false;
+	case WEIR_CLASS_PLAIN:
+	case WEIR_CLASS_RETRY:
+	case WEIR_CLASS_CAPACITY:
+	case WEIR_CLASS_RETRY_CONNECT:
+	case WEIR_CLASS_AUTH:
+	case WEIR_CLASS_CONFIG:
+	case WEIR_CLASS_OPTIONS:
+	case WEIR_CLASSES:
+		break;
+	}
+	return false;
+}
+
+enum wi_fault wi_health_judged(const struct weir_pool *pool, const struct wi_failure *failure)
+{
+	weir_class usual = weir_class_of(failure->sqlstate, true);
+	weir_class class_ = wi_pool_classify(pool, failure->sqlstate, true);
+
+	return class_ == usual ? failure->fault : wi_fault_of_class(class_);
+}
+
+void wi_health_connect_failed(struct weir_pool *pool, const struct wi_failure *failure,
+                              int64_t now_ns)
+{
+	if (wi_pool_classify(pool, failure->sqlstate, true) == WEIR_CLASS_CONDEMN)
+		condemn(pool, now_ns);
+	if (failure->fault != WI_FAULT_REFUSED)
+		return;
+	pool->health.refused_ns = now_ns;
+	put_together(pool);
+}
+
+/* ---- carrying it out ---- */
+
+static void close_condemned(struct weir_conn *c)
+{
+	wi_store_rlx(&c->why, WEIR_CLOSE_CONDEMNED);
+	wi_conn_note(c, WI_NOTE_RETIRE);
+}
+
+/* Looked at and asked by the keeper: at once if idle, else when it is given back. */
+static void ask_soon(struct weir_conn *c)
+{
+	wi_conn_note(c, WI_NOTE_SUSPECT);
+	wi_conn_note(c, WI_NOTE_PING);
+}
+
+static void carry_out_condemnation(struct weir_conn *c, int64_t since_ns)
+{
+	uint64_t lend = wi_load_rlx(&c->slot.lend);
+
+	if (wi_load_rlx(&c->proven_ns) >= since_ns)
+		return;
+	if (c->life == WI_SETTLING && !c->fresh && c->errand == WI_DO_PING)
+		wi_conn_close(c, WEIR_CLOSE_CONDEMNED);
+	if (c->life != WI_READY || c->in_hand)
+		return;
+	if (lend & 1 || lend != c->seen_lend || c->seen_ns >= since_ns)
+		ask_soon(c);
+	else
+		close_condemned(c);
+}
+
+static void pass_over_all(struct weir_pool *pool, bool doubted)
+{
+	const struct wi_health *h = &pool->health;
+
+	for (uint32_t i = 1; i <= pool->n_conns; i++) {
+		struct weir_conn *c = &pool->conns[i];
+
+		if (h->condemn_ns)
+			carry_out_condemnation(c, h->condemn_ns);
+		if (c->life != WI_READY || c->in_hand)
+			continue;
+		if (doubted && !(wi_load_rlx(&c->slot.lend) & 1))
+			wi_conn_note(c, WI_NOTE_PING);
+		if (h->others)
+			wi_or_seq(&c->notes, h->others);
+	}
+	pool->sweep_wanted = true;
+}
+
+bool wi_health_is_pending(const struct weir_pool *pool)
+{
+	const struct wi_health *h = &pool->health;
+
+	return h->condemn_ns || h->others || wi_load_rlx(&h->doubt);
+}
+
+void wi_health_turn(struct weir_pool *pool)
+{
+	struct wi_health *h = &pool->health;
+	bool doubted;
+
+	if (!wi_health_is_pending(pool))
+		return;
+	doubted = wi_swap_seq(&h->doubt, 0);
+	pass_over_all(pool, doubted);
+	h->condemn_ns = 0;
+	h->others = 0;
 }

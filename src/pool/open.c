@@ -263,7 +263,11 @@ void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure)
 {
 	struct weir_pool *pool = c->pool;
 	int64_t now_ns = pool->core.world->now();
+	struct wi_failure f = *failure;
 
+	f.fault = wi_health_judged(pool, failure);
+	failure = &f;
+	wi_health_connect_failed(pool, failure, now_ns);
 	if (failure->fault == WI_FAULT_OPTIONS && falls_back(c, failure)) {
 		wi_conn_close(c, WEIR_CLOSE_BROKEN);
 		return;

@@ -60,6 +60,9 @@ enum {
 	WI_NOTE_LOOK = 1 << 9, /* idle for a while: look at its socket before use */
 	/* the thread that has it next is to leave its stack; stays while every checkout is to */
 	WI_NOTE_STACK = 1 << 10,
+	/* its taker asked it, and had no answer in all the time that such a question may take */
+	WI_NOTE_SILENT = 1 << 11,
+	WI_NOTE_RENEW = 1 << 12, /* to be reset, whatever it looks like */
 };
 
 /*
@@ -157,6 +160,17 @@ struct wi_pool_config {
 /* Reasons a waiter can be refused with (wi_core_shut, wi_core_refuse). */
 enum { WI_REFUSE_CLOSED = 1, WI_REFUSE_BREAKER = 2, WI_REFUSE_ELSEWHERE = 3 };
 
+/* What one connection's death means for the others. */
+struct wi_health {
+	_Atomic uint32_t doubt; /* (a) 1: an answer is overdue somewhere: ask all that are idle */
+	int64_t condemn_ns;     /* (k) who has not been proven alive since is closed; 0: nobody */
+	uint32_t others;        /* (k) notes for all: LOOK or CHECK */
+	int64_t reset_ns;       /* (k) when one was last lost without a word */
+	int64_t refused_ns;     /* (k) when nobody last listened */
+	_Atomic uint64_t lost;  /* (a) */
+	struct wi_posted last;  /* (k) writes, any thread reads: a struct wi_last_error */
+};
+
 /* How many slots a pool counts in each life; keeper's thread. */
 struct wi_census {
 	uint32_t n[WI_LIVES];
@@ -207,6 +221,7 @@ struct weir_pool {
 	/* the keeper's */
 	WI_ON_NEW_LINE struct wi_job job; /* (k) */
 	struct wi_breaker breaker;        /* (k) writes; its `open` is read by any */
+	struct wi_health health;          /* (k) writes, but where it says otherwise */
 	struct weir_conn *in_hand;        /* (k) */
 	struct wi_census census;          /* (k) */
 	struct wi_rng rng;                /* (k) */
@@ -279,8 +294,31 @@ void wi_health_check(struct weir_conn *c, uint32_t notes, int64_t deadline_ns);
 uint32_t wi_health_standing(const weir_options *options);
 void wi_health_tend(struct weir_conn *c, int64_t now_ns);
 
-/* When a connection that was asked has to have answered. */
+/*
+ * The keeper asks: when to look at the clock again; then whether there is time left (and the
+ * deadline is set anew); and what follows if there is none.
+ */
 int64_t wi_health_deadline(const struct weir_conn *c);
+bool wi_health_has_time(struct weir_conn *c, int64_t now_ns);
+void wi_health_unanswered(struct weir_conn *c);
+
+/* The server or the network has ended a connection, which is closed. */
+void wi_conn_lost(struct weir_conn *c, const struct wi_failure *failure);
+
+/* What its holder's statements met with, if anything of note; true: it is closed for that. */
+bool wi_health_heard(struct weir_conn *c);
+
+/* A connect failed: what it is to be taken for, and what that means for what is open. */
+enum wi_fault wi_health_judged(const struct weir_pool *pool, const struct wi_failure *failure);
+void wi_health_connect_failed(struct weir_pool *pool, const struct wi_failure *failure,
+                              int64_t now_ns);
+
+/* What deaths mean for the others, once a turn; whether something new is waiting for that. */
+void wi_health_turn(struct weir_pool *pool);
+bool wi_health_is_pending(const struct weir_pool *pool);
+
+/* The class of an error, by the table and the user's hook. Any thread. */
+weir_class wi_pool_classify(const struct weir_pool *pool, const char *sqlstate, bool connecting);
 
 /*
  * in_force.c: takes the answer to VERIFY: what is in force is published, and told where it is not
@@ -291,7 +329,6 @@ bool wi_in_force_take(struct weir_conn *c);
 /* close.c: closing connections. */
 void wi_conn_close(struct weir_conn *c, weir_close why);
 void wi_conn_close_step(struct weir_conn *c, int64_t now_ns);
-void wi_conn_lost(struct weir_conn *c, const struct wi_failure *failure);
 void wi_conn_close_soon(struct weir_conn *c);
 int64_t wi_busy_goodbye_ms(const struct weir_pool *pool);
 

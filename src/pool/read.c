@@ -62,6 +62,11 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 	wi_hist_durations(&pool->connect_hist, &s->connect);
 	if (wi_posted_read(&pool->last_error, &e, sizeof(e)))
 		wi_copy(s->last_connect_error, sizeof(s->last_connect_error), e.text);
+	s->lost = wi_load_rlx(&pool->health.lost);
+	if (wi_posted_read(&pool->health.last, &e, sizeof(e))) {
+		wi_copy(s->last_lost, sizeof(s->last_lost), e.text);
+		wi_copy(s->last_lost_sqlstate, sizeof(s->last_lost_sqlstate), e.sqlstate);
+	}
 }
 
 static void nothing_known(weir_in_force *f)

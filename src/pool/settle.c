@@ -41,7 +41,8 @@ static bool wants_reset(struct weir_conn *c)
 {
 	if (is_reset_word(c->pool, "none"))
 		return false;
-	return c->pool->reset_always || c->pool->driver->look(c->link) == WI_LOOK_CHANGED;
+	return c->pool->reset_always || wi_load_rlx(&c->notes) & WI_NOTE_RENEW ||
+	       c->pool->driver->look(c->link) == WI_LOOK_CHANGED;
 }
 
 /* SQL of an errand; NULL: nothing to do. */
@@ -86,6 +87,8 @@ static void failed(struct weir_conn *c, const struct wi_failure *failure)
 		wi_greet_failed(c, failure);
 	} else if (failure->fault == WI_FAULT_LOST) {
 		wi_conn_lost(c, failure);
+	} else if (c->errand == WI_DO_PING && failure->fault == WI_FAULT_TIMEOUT) {
+		wi_health_unanswered(c);
 	} else {
 		wi_conn_close(c, c->errand == WI_DO_PING ? WEIR_CLOSE_UNHEALTHY
 		                                         : WEIR_CLOSE_RESET_FAILED);
@@ -117,7 +120,8 @@ static void ready(struct weir_conn *c)
 	wi_slot_move(c, WI_SETTLING, WI_READY);
 	wi_slot_in_hand(c, false);
 	wi_tend_first(c, pool->core.world->now(), fresh);
-	wi_and_rlx(&c->notes, ~(uint32_t)(WI_NOTE_PING | WI_NOTE_CHECK | WI_NOTE_LOOK));
+	wi_and_rlx(&c->notes,
+	           ~(uint32_t)(WI_NOTE_PING | WI_NOTE_CHECK | WI_NOTE_LOOK | WI_NOTE_RENEW));
 	wi_or_rlx(&c->notes, pool->standing);
 	/*
 	 * Edge-triggered, and only for the end of the connection: its traffic while lent does not
@@ -220,7 +224,7 @@ void wi_settle_step(struct weir_conn *c, int64_t now_ns)
 		wi_busy_step(c, now_ns);
 		return;
 	}
-	if (now_ns >= c->deadline_ns) {
+	if (now_ns >= c->deadline_ns && !wi_health_has_time(c, now_ns)) {
 		late(c);
 		return;
 	}
@@ -266,6 +270,8 @@ static bool ends(struct weir_conn *c, uint32_t notes)
 		wi_conn_close(c, WEIR_CLOSE_RECLAIMED);
 	} else if (notes & WI_NOTE_DISCARD) {
 		wi_conn_close(c, WEIR_CLOSE_DISCARDED);
+	} else if (notes & WI_NOTE_SILENT) {
+		wi_health_unanswered(c);
 	} else if (notes & WI_NOTE_RETIRE) {
 		wi_conn_close(c, (weir_close)wi_load_rlx(&c->why));
 	} else if (wi_load_rlx(&pool->closed)) {
@@ -275,6 +281,8 @@ static bool ends(struct weir_conn *c, uint32_t notes)
 	} else if ((look == WI_LOOK_DEAD || (notes & WI_NOTE_SUSPECT)) &&
 	           !pool->driver->peek(c->link, &f)) {
 		wi_conn_lost(c, &f);
+	} else if (wi_health_heard(c)) {
+		return true;
 	} else if ((notes & WI_NOTE_OVERFLOW) && !wi_core_waiting(&pool->core)) {
 		wi_conn_close(c, WEIR_CLOSE_OVERFLOW);
 	} else {

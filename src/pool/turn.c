@@ -169,7 +169,7 @@ static void refuse_the_hopeless(struct weir_pool *pool)
 
 static int64_t next_due(struct weir_pool *pool, int64_t now_ns)
 {
-	int64_t due = pool->next_tend_ns;
+	int64_t due = wi_health_is_pending(pool) ? now_ns : pool->next_tend_ns;
 	int64_t connect = wi_breaker_due(&pool->breaker);
 
 	/*
@@ -198,6 +198,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 	take_in(pool);
 	step_due(pool, now_ns);
 	wi_leak_mourn(pool, now_ns);
+	wi_health_turn(pool);
 	if (wi_load_acq(&pool->closed)) {
 		shut(pool);
 	} else {

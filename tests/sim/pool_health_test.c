@@ -12,6 +12,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/line.h"
 #include "pool/pool.h"
 #include "support/fake_cluster.h"
 #include "support/sim.h"
@@ -242,6 +243,324 @@ static void idleness_is_met_with_a_look_then_a_question(void **state)
 	close_pool();
 }
 
+/* ---- what one death means for the others ---- */
+
+static const weir_pool_stats *settled(void)
+{
+	sim_settle();
+	return sim_stats();
+}
+
+/* Five connections: the first idle since the beginning, the others since shortly before 10 s. */
+static uint64_t first_is_idle_for_longest(void)
+{
+	weir_conn *conn[5];
+	uint64_t serial;
+
+	o.pool_min = o.pool_max = 5;
+	o.look_after_ms = o.validate_after_ms = 0;
+	o.keepalive_ms = 10000;
+	o.check_timeout_ms = 1000;
+	open_pool();
+	for (int i = 0; i < 5; i++)
+		conn[i] = sim_checkout(1000);
+	serial = sim_serial(conn[0]);
+	weir_checkin(&conn[0]);
+	sim_run(9000);
+	for (int i = 1; i < 5; i++)
+		weir_checkin(&conn[i]);
+	sim_settle();
+	return serial;
+}
+
+static void one_stuck_server_process_costs_only_itself(void **state)
+{
+	uint64_t before, stuck = first_is_idle_for_longest();
+
+	(void)state;
+	wi_store_rlx(&sim_server()->mute, stuck);
+	before = queries();
+	sim_run(3000);
+	/* At half of the time the four others were asked, and have answered. */
+	assert_true(queries() >= before + 4);
+	sim_run(1500);
+	assert_int_equal(settled()->closed[WEIR_CLOSE_UNHEALTHY], 1);
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_CONDEMNED], 0);
+	assert_int_equal(sim_stats()->opened, 6);
+	assert_int_equal(sim_stats()->idle, 5);
+	assert_string_equal(sim_stats()->last_lost_sqlstate, "");
+	assert_non_null(strstr(sim_stats()->last_lost, "no answer within 1000 ms"));
+	close_pool();
+}
+
+/* Five connections cost one timeout, not five. */
+static void silence_condemns_all_that_have_not_answered(void **state)
+{
+	(void)state;
+	(void)first_is_idle_for_longest();
+	wi_store_rlx(&sim_server()->silent, true);
+	for (int i = 0; i < 40 && !sim_stats()->closed[WEIR_CLOSE_UNHEALTHY]; i++)
+		sim_run(100);
+	assert_int_equal(settled()->closed[WEIR_CLOSE_UNHEALTHY], 1);
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_CONDEMNED], 4);
+	wi_store_rlx(&sim_server()->silent, false);
+	sim_run(30000);
+	assert_int_equal(sim_stats()->idle, 5);
+	assert_int_equal(sim_stats()->opened, 10);
+	close_pool();
+}
+
+/* The keeper's question is out when the others come back: they are asked, not closed. */
+static void who_was_used_meanwhile_is_asked_instead(void **state)
+{
+	weir_conn *conn[4];
+	uint64_t stuck = 1 + 2 + 3 + 4 + 5;
+
+	(void)state;
+	(void)first_is_idle_for_longest();
+	for (int i = 0; i < 4; i++) {
+		conn[i] = sim_checkout(1000);
+		stuck -= sim_serial(conn[i]);
+	}
+	wi_store_rlx(&sim_server()->mute, stuck);
+	for (int i = 0; i < 200 && sim_stats()->kept == 0; i++)
+		sim_run(100);
+	sim_run(700); /* doubt has passed */
+	for (int i = 0; i < 3; i++)
+		weir_checkin(&conn[i]);
+	sim_run(1500);
+	assert_int_equal(settled()->closed[WEIR_CLOSE_UNHEALTHY], 1);
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_CONDEMNED], 0);
+	/* The one still lent is judged when it comes back. */
+	weir_checkin(&conn[3]);
+	sim_run(1500);
+	assert_int_equal(sim_stats()->idle, 5);
+	assert_int_equal(sim_stats()->opened, 6);
+	close_pool();
+}
+
+static void end_one(const char *sqlstate)
+{
+	weir_conn *conn = sim_checkout(1000);
+	uint64_t serial = sim_serial(conn);
+
+	weir_checkin(&conn);
+	wi_store_rlx(&sim_server()->last_words, sqlstate);
+	assert_true(wi_fake_kill_one(sim_server(), serial));
+	sim_settle();
+}
+
+static void a_crash_condemns_all_without_a_question(void **state)
+{
+	weir_conn *conn, *other;
+	uint64_t before;
+
+	(void)state;
+	o.pool_max = 5;
+	open_pool();
+	have_idle(5);
+	sim_run(2000);
+	conn = sim_checkout(1000);
+	other = sim_checkout(1000);
+	before = queries();
+	end_one("57P02");
+	assert_int_equal(settled()->closed[WEIR_CLOSE_BROKEN], 1);
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_CONDEMNED], 2);
+	assert_int_equal(queries(), before);
+	assert_string_equal(sim_stats()->last_lost_sqlstate, "57P02");
+	assert_int_equal(sim_stats()->lost, 1);
+	/* Who is lent is judged when it comes back: one lives after all, one does not. */
+	weir_checkin(&conn);
+	sim_settle();
+	assert_int_equal(queries(), before + 1);
+	assert_int_equal(sim_stats()->idle, 1);
+	wi_fake_kill_one(sim_server(), sim_serial(other));
+	weir_checkin(&other);
+	assert_int_equal(settled()->closed[WEIR_CLOSE_BROKEN], 2);
+	assert_int_equal(sim_stats()->idle, 1); /* just used, so asked again instead of closed */
+	close_pool();
+}
+
+static void one_ended_session_lets_the_others_be_looked_at(void **state)
+{
+	const char *const ends[] = {"57P01", "57P05", "08006"};
+
+	(void)state;
+	for (size_t i = 0; i < WI_ARRAY_LEN(ends); i++) {
+		o.pool_max = 3;
+		o.look_after_ms = 0;
+		open_pool();
+		have_idle(3);
+		end_one(ends[i]);
+		assert_int_equal(settled()->idle, 2);
+		assert_int_equal(sim_stats()->closed[WEIR_CLOSE_CONDEMNED], 0);
+		assert_string_equal(sim_stats()->last_lost_sqlstate, ends[i]);
+		for (uint32_t n = 1; n <= 3; n++)
+			if (sim_pool()->conns[n].life == WI_READY)
+				assert_true(wi_load_rlx(&sim_pool()->conns[n].notes) &
+				            WI_NOTE_LOOK);
+		close_pool();
+	}
+}
+
+static void lost_without_a_word_lets_the_others_be_asked(void **state)
+{
+	uint64_t before;
+	weir_conn *conn;
+
+	(void)state;
+	o.pool_max = 3;
+	open_pool();
+	have_idle(3);
+	end_one("");
+	before = queries();
+	conn = sim_checkout(1000);
+	assert_int_equal(queries(), before + 1);
+	weir_checkin(&conn);
+	assert_int_equal(settled()->opened, 3);
+	close_pool();
+}
+
+static void a_loss_and_a_refused_connect_are_a_server_that_went(void **state)
+{
+	(void)state;
+	o.pool_min = 3;
+	o.pool_max = 3;
+	open_pool();
+	have_idle(3);
+	sim_run(2000);
+	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_REFUSED);
+	end_one("");
+	sim_run(100);
+	assert_int_equal(settled()->closed[WEIR_CLOSE_CONDEMNED], 2);
+	assert_int_equal(sim_stats()->total, 0);
+	close_pool();
+}
+
+static void a_server_that_starts_has_forgotten_what_was_before(void **state)
+{
+	weir_conn *conn;
+
+	(void)state;
+	o.pool_max = 3;
+	open_pool();
+	have_idle(2);
+	conn = sim_checkout(1000);
+	sim_run(2000);
+	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_STARTING);
+	end_one("57P01");
+	sim_run(100);
+	assert_int_equal(settled()->closed[WEIR_CLOSE_CONDEMNED], 0);
+	assert_null(sim_checkout(100));
+	assert_int_equal(settled()->closed[WEIR_CLOSE_CONDEMNED], 0); /* it was lent */
+	weir_checkin(&conn);
+	assert_int_equal(settled()->idle, 1); /* asked, and it lives */
+	close_pool();
+}
+
+/* ---- by SQLSTATE ---- */
+
+static const char *refused_with = "25006";
+
+static bool refuse_writes(struct wi_fake_server *server, const char *sql, struct wi_answer *answer,
+                          struct wi_failure *failure)
+{
+	(void)server;
+	(void)answer;
+	if (strcmp(sql, "write") != 0)
+		return true;
+	memcpy(failure->sqlstate, refused_with, 6);
+	memcpy(failure->text, "refused", 8);
+	return false;
+}
+
+static weir_class judged_as;
+static int asked_hook;
+
+static weir_class judge(void *arg, const char *sqlstate, bool connecting, weir_class usual)
+{
+	assert_ptr_equal(arg, &judged_as);
+	assert_false(connecting);
+	asked_hook++;
+	return strcmp(sqlstate, refused_with) == 0 ? judged_as : usual;
+}
+
+/* A statement is refused with a SQLSTATE, and the connection given back. */
+static weir_status write_once(const char *sqlstate)
+{
+	weir_conn *conn;
+	weir_status st;
+
+	refused_with = sqlstate;
+	open_pool();
+	sim_server()->answer = refuse_writes;
+	have_idle(3);
+	sim_run(2000);
+	conn = sim_checkout(1000);
+	st = weir_exec(conn, "write", 1000, NULL);
+	weir_checkin(&conn);
+	sim_settle();
+	return st;
+}
+
+static void a_wrong_role_costs_the_connection(void **state)
+{
+	(void)state;
+	assert_int_equal(write_once("25006"), WEIR_QUERY);
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_WRONG_ROLE], 1);
+	assert_int_equal(sim_stats()->idle, 2);
+	close_pool();
+}
+
+static void statements_are_dropped_after_0a000(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(write_once("0A000"), WEIR_QUERY);
+	assert_int_equal(sim_stats()->idle, 3);
+	before = queries();
+	sim_run(10);
+	assert_int_equal(queries(), before); /* the reset is over, and there was one: */
+	assert_int_equal(before, 3 + 1 + 1); /* verify each, write, DISCARD ALL */
+	close_pool();
+}
+
+static void plain_errors_cost_nothing(void **state)
+{
+	(void)state;
+	assert_int_equal(write_once("23505"), WEIR_QUERY);
+	assert_int_equal(sim_stats()->idle, 3);
+	assert_int_equal(queries(), 3 + 1);
+	close_pool();
+}
+
+static void the_hook_judges_otherwise(void **state)
+{
+	(void)state;
+	o.on_sqlstate = judge;
+	o.on_sqlstate_arg = &judged_as;
+	judged_as = WEIR_CLASS_PLAIN;
+	assert_int_equal(write_once("25006"), WEIR_QUERY);
+	assert_int_equal(sim_stats()->idle, 3);
+	close_pool();
+	judged_as = WEIR_CLASS_CONDEMN;
+	assert_int_equal(write_once("23505"), WEIR_QUERY); /* plain to the table */
+	assert_int_equal(sim_stats()->total, 0);
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_CONDEMNED], 2);
+	assert_string_equal(sim_stats()->last_lost_sqlstate, "23505");
+	close_pool();
+	judged_as = WEIR_CLASS_RETRY;
+	assert_int_equal(write_once("55P03"), WEIR_RETRY);
+	assert_int_equal(sim_stats()->idle, 3);
+	close_pool();
+	asked_hook = 0;
+	judged_as = (weir_class)99; /* no class at all: the table's */
+	assert_int_equal(write_once("40001"), WEIR_RETRY);
+	assert_true(asked_hook > 0);
+	close_pool();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +570,18 @@ int main(void)
 		cmocka_unit_test_setup(the_note_survives_a_reset, set_up),
 		cmocka_unit_test_setup(a_router_looks_and_asks_as_well, set_up),
 		cmocka_unit_test_setup(idleness_is_met_with_a_look_then_a_question, set_up),
+		cmocka_unit_test_setup(one_stuck_server_process_costs_only_itself, set_up),
+		cmocka_unit_test_setup(silence_condemns_all_that_have_not_answered, set_up),
+		cmocka_unit_test_setup(who_was_used_meanwhile_is_asked_instead, set_up),
+		cmocka_unit_test_setup(a_crash_condemns_all_without_a_question, set_up),
+		cmocka_unit_test_setup(one_ended_session_lets_the_others_be_looked_at, set_up),
+		cmocka_unit_test_setup(lost_without_a_word_lets_the_others_be_asked, set_up),
+		cmocka_unit_test_setup(a_loss_and_a_refused_connect_are_a_server_that_went, set_up),
+		cmocka_unit_test_setup(a_server_that_starts_has_forgotten_what_was_before, set_up),
+		cmocka_unit_test_setup(a_wrong_role_costs_the_connection, set_up),
+		cmocka_unit_test_setup(statements_are_dropped_after_0a000, set_up),
+		cmocka_unit_test_setup(plain_errors_cost_nothing, set_up),
+		cmocka_unit_test_setup(the_hook_judges_otherwise, set_up),
 	};
 
 	test_watchdog(120, "sim.pool_health");

@@ -58,6 +58,7 @@
 #include "driver/tag.h"
 #include "driver/tls.h"
 
+#define REPEATS_MAX 3
 #define KNOWN_MAX 192 /* names that a connection string may use: twice as many as there are */
 
 struct pq_conn {
@@ -66,6 +67,7 @@ struct pq_conn {
 	PQnoticeReceiver to_processor; /* libpq's own receiver, which calls the processor */
 	PGresult *error;               /* the first error of the exchange under way */
 	struct wi_failure *last_words; /* what the server said as it ended the session */
+	int repeats;                   /* connects begun again for want of a reason */
 	void *tls;                     /* held from the begin of the TLS handshake to its end */
 	uint64_t mark;                 /* hash of the reported settings when clean */
 	ino_t inode;                   /* of the socket, so that cut never hits another's */
@@ -429,6 +431,17 @@ static void drop_tls(struct pq_conn *c)
 	c->tls = NULL;
 }
 
+/*
+ * The server may answer before libpq has given control back to us for the first time since the
+ * handshake began: then a certificate is refused, and nobody can be asked why any more. So the
+ * connect is begun again; that the same happens each time is as good as impossible.
+ */
+static bool begins_again(struct pq_conn *c)
+{
+	return !c->tls && strstr(PQerrorMessage(c->pg), "certificate verify failed") &&
+	       c->repeats++ < REPEATS_MAX && PQresetStart(c->pg);
+}
+
 /* Adds what libpq does not say: which check a certificate failed, and whose wish the check was. */
 static void explain_tls(struct pq_conn *c, struct wi_failure *failure)
 {
@@ -481,6 +494,8 @@ static enum wi_step pq_connect_step(void *conn, struct wi_failure *failure)
 	case PGRES_POLLING_ACTIVE:
 		break;
 	}
+	if (begins_again(c))
+		return wait_for(c, POLLOUT);
 	wi_failure_of_connect(failure, PQerrorMessage(c->pg), secret_of(c));
 	explain_tls(c, failure);
 	return WI_STEP_FAILED;

@@ -36,6 +36,14 @@ typedef enum weir_close {
 		WEIR_CLOSE_REASONS
 } weir_close;
 
+/* Whether connects to a host are tried. */
+typedef enum weir_breaker_state {
+	WEIR_BREAKER_CLOSED = 0, /* they are */
+	/* too many failed in a row: paused; with nothing open, a checkout fails at once */
+	WEIR_BREAKER_OPEN = 1,
+	WEIR_BREAKER_HALF_OPEN = 2, /* the pause is over: one tries whether the server is back */
+} weir_breaker_state;
+
 /* Durations seen, in nanoseconds. Quantiles are upper bounds of their bucket, within 7 %. */
 typedef struct weir_durations {
 	uint64_t count;
@@ -78,6 +86,10 @@ typedef struct weir_pool_stats {
 	char last_lost_sqlstate[6]; /* "" where the server said none */
 	char last_lost[WEIR_ERROR_TEXT];
 	uint64_t lost; /* how many such */
+	weir_breaker_state breaker;
+	int64_t breaker_since_ms;  /* how long it has been closed, or not; -1: closed ever since */
+	int64_t breaker_next_ms;   /* until the next connect may be tried; 0: at any time */
+	uint64_t breaker_openings; /* how often it has opened, failed half-open tries not counted */
 } weir_pool_stats;
 
 /*

@@ -134,10 +134,21 @@ static void begin(struct weir_conn *c, int64_t now_ns)
 	}
 }
 
+/* Whether the breaker lets a connect begin; the one that tries for all is told. */
+static bool is_allowed(struct weir_pool *pool, int64_t now_ns)
+{
+	if (!wi_breaker_allows(&pool->breaker, now_ns, opening(pool)))
+		return false;
+	if (wi_load_rlx(&pool->breaker.state) == WI_BREAKER_HALF_OPEN)
+		wi_pool_tell(pool, WEIR_EVENT_BREAKER_HALF_OPEN,
+		             "one connect tries after %u failures", pool->breaker.failures);
+	return true;
+}
+
 void wi_open_some(struct weir_pool *pool, int64_t now_ns)
 {
 	while (opening(pool) < (uint32_t)pool->options.connect_parallel && wanted(pool) > 0 &&
-	       wi_breaker_allows(&pool->breaker, now_ns, opening(pool))) {
+	       is_allowed(pool, now_ns)) {
 		struct weir_conn *c = empty_slot(pool);
 
 		if (!c)
@@ -276,9 +287,11 @@ void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure)
 	remember(pool, failure);
 	wi_conn_close(c, WEIR_CLOSE_BROKEN);
 	wi_pool_tell(pool, WEIR_EVENT_CONNECT_FAILED, "%s", failure->text);
-	if (wi_breaker_failed(&pool->breaker, now_ns, is_lasting(failure->fault), &pool->rng))
+	if (wi_breaker_failed(&pool->breaker, now_ns, is_lasting(failure->fault), &pool->rng)) {
+		wi_add_rlx(&pool->breaker_openings, 1);
 		wi_pool_tell(pool, WEIR_EVENT_BREAKER_OPENED, "%u connects failed in a row: %s",
 		             pool->breaker.failures, failure->text);
+	}
 	if (pool->on_trouble)
 		pool->on_trouble(pool->trouble_arg, failure);
 }

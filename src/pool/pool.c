@@ -118,6 +118,7 @@ static void start_values(struct weir_pool *pool, const struct wi_pool_config *co
 	atomic_init(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));
 	atomic_init(&pool->demand, 1);
 	wi_rng_seed(&pool->rng, (uint64_t)config->world->now() ^ (uintptr_t)pool);
+	pool->breaker_was_closed = true;
 	wi_breaker_init(&pool->breaker, pool->options.breaker_failures,
 	                pool->options.breaker_open_ms);
 }

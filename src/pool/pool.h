@@ -243,6 +243,10 @@ struct weir_pool {
 	_Atomic uint32_t shown_fresh, shown_cut;
 	struct wi_posted in_force;   /* (k) writes, any thread reads: a weir_in_force */
 	struct wi_hist connect_hist; /* (a) */
+	/* (a) since when the breaker has been closed, or not (0: always closed); next connect */
+	_Atomic int64_t breaker_since_ns, breaker_next_ns;
+	_Atomic uint64_t breaker_openings;                               /* (a) */
+	bool breaker_was_closed;                                         /* (k) at the last look */
 	void (*on_trouble)(void *arg, const struct wi_failure *failure); /* (c) */
 	void *trouble_arg;                                               /* (c) */
 	struct wi_posted last_error; /* (k) writes, any thread reads: a struct wi_last_error */

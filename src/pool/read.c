@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "pool/pool.h"
 
@@ -39,6 +40,19 @@ static void read_census(struct weir_pool *pool, weir_pool_stats *s)
 	s->waiting = wi_core_waiting(&pool->core);
 }
 
+static void read_breaker(struct weir_pool *pool, weir_pool_stats *s)
+{
+	enum wi_breaker_state state = wi_load_rlx(&pool->breaker.state);
+	int64_t now_ns = pool->core.world->now(), since_ns = wi_load_rlx(&pool->breaker_since_ns);
+	int64_t next_ns = wi_load_rlx(&pool->breaker_next_ns);
+
+	s->breaker = (weir_breaker_state)state;
+	s->breaker_open = state != WI_BREAKER_CLOSED;
+	s->breaker_since_ms = since_ns ? (now_ns - since_ns) / WI_MS : -1;
+	s->breaker_next_ms = next_ns > now_ns ? (next_ns - now_ns + WI_MS - 1) / WI_MS : 0;
+	s->breaker_openings = wi_load_rlx(&pool->breaker_openings);
+}
+
 void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 {
 	struct wi_last_error e;
@@ -46,7 +60,7 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 	memset(s, 0, sizeof(*s));
 	wi_copy(s->host, sizeof(s->host), pool->endpoint->name);
 	read_census(pool, s);
-	s->breaker_open = wi_load_rlx(&pool->breaker.state) != WI_BREAKER_CLOSED;
+	read_breaker(pool, s);
 	s->waits = wi_load_rlx(&pool->waits);
 	s->timeouts = wi_load_rlx(&pool->timeouts);
 	s->refused = wi_load_rlx(&pool->refused);

@@ -142,6 +142,16 @@ static void shut(struct weir_pool *pool)
 	wi_core_sweep(&pool->core, is_noted, swept, pool);
 }
 
+static void show_breaker(struct weir_pool *pool)
+{
+	bool closed = wi_load_rlx(&pool->breaker.state) == WI_BREAKER_CLOSED;
+
+	if (closed != pool->breaker_was_closed)
+		wi_store_rlx(&pool->breaker_since_ns, pool->core.world->now());
+	pool->breaker_was_closed = closed;
+	wi_store_rlx(&pool->breaker_next_ns, wi_breaker_due(&pool->breaker));
+}
+
 static void show(struct weir_pool *pool)
 {
 	const struct wi_census *s = &pool->census;
@@ -151,6 +161,7 @@ static void show(struct weir_pool *pool)
 		wi_store_rlx(&pool->shown[i], s->n[i]);
 	wi_store_rlx(&pool->shown_fresh, s->fresh);
 	wi_store_rlx(&pool->shown_cut, s->cut);
+	show_breaker(pool);
 	wi_store_rlx(&pool->core.waitq.members, total);
 	wi_store_rlx(&pool->alive, s->n[WI_READY] + s->n[WI_SETTLING] - s->fresh - s->cut);
 	wi_store_seq(&pool->demand, total < wi_pool_limit(pool));

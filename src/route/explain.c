@@ -43,8 +43,18 @@ static bool is_lasting(enum wi_fault fault)
 	return fault == WI_FAULT_AUTH || fault == WI_FAULT_CONFIG;
 }
 
+static bool are_all_dead(weir_router *r)
+{
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		if (!wi_load_rlx(&r->hosts[i].dead))
+			return false;
+	return true;
+}
+
 bool wi_is_hopeless(weir_router *r)
 {
+	if (are_all_dead(r))
+		return true;
 	for (uint32_t i = 0; i < r->n_hosts; i++)
 		if (!is_lasting(report_of(&r->hosts[i])->failure.fault))
 			return false;

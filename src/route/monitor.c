@@ -54,6 +54,7 @@ static void heard_well(struct wi_host *h, int64_t now_ns)
 	if (h->failures)
 		wi_pool_retry_now(h->pool);
 	h->failures = 0;
+	wi_store_rlx(&h->dead, false);
 	h->full_since_ns = 0;
 	h->hurt = h->hurt && h->trouble; /* else it is older than this answer */
 	h->last = h->probe.found.sight;
@@ -75,6 +76,16 @@ static bool is_only_full(struct wi_host *h, int64_t now_ns)
 	return now_ns - h->full_since_ns < FULL_MS * WI_MS;
 }
 
+/* A server that has no room, or starts, is there: who waits for it may wait. */
+static bool is_dead(const struct wi_host *h)
+{
+	enum wi_fault fault = h->probe.found.failure.fault;
+	int64_t enough = h->router->options.breaker_failures;
+
+	return enough > 0 && h->failures >= enough && fault != WI_FAULT_CAPACITY &&
+	       fault != WI_FAULT_STARTING;
+}
+
 static void heard_ill(struct wi_host *h, int64_t now_ns)
 {
 	h->answered_for = h->asking_for;
@@ -84,6 +95,7 @@ static void heard_ill(struct wi_host *h, int64_t now_ns)
 		h->probe.found.sight = h->last;
 	else
 		h->last = (struct wi_sight){0};
+	wi_store_rlx(&h->dead, is_dead(h));
 	if (h->failures == 1)
 		h->router->restless_until_ns = now_ns + RESTLESS_MS * WI_MS;
 	wi_pace_plan(h, now_ns);

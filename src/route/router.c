@@ -134,6 +134,7 @@ void wi_host_start(struct wi_host *h)
 	h->next_ns = 0;
 	h->asking_for = h->answered_for = wi_load_rlx(&h->router->tickets);
 	h->failures = h->send_away = 0;
+	wi_store_rlx(&h->dead, false);
 	h->completed = h->trouble = h->hurt = false;
 	h->full_since_ns = 0;
 	h->last = (struct wi_sight){0};

@@ -69,6 +69,7 @@ struct wi_host {
 	_Atomic uint64_t probed; /* (m) the last ticket that a probe of this host has answered */
 	_Atomic(struct wi_report *) report; /* (r) */
 
+	_Atomic bool dead;    /* (m) as many probes in a row have failed as open a breaker */
 	_Atomic uint32_t out; /* (m) connections in users' hands when last counted */
 
 	/* (a) reads that wait here, if the policy weighs; and those out, if it counts each */

@@ -129,6 +129,39 @@ static void a_pool_without_a_minimum_finds_out_as_well(void **state)
 	close_pool();
 }
 
+static void the_breaker_is_seen_in_the_statistics(void **state)
+{
+	(void)state;
+	o.pool_min = 1;
+	o.breaker_open_ms = 1000;
+	open_pool(WI_FAULT_REFUSED);
+	assert_int_equal(sim_stats()->breaker, WEIR_BREAKER_CLOSED);
+	assert_int_equal(sim_stats()->breaker_since_ms, -1);
+	assert_int_equal(sim_stats()->breaker_next_ms, 0);
+	assert_int_equal(try_checkout(30000), WEIR_CONNECT);
+	assert_int_equal(sim_stats()->breaker, WEIR_BREAKER_OPEN);
+	assert_int_equal(sim_stats()->breaker_since_ms, 0);
+	assert_true(sim_stats()->breaker_next_ms >= 500 && sim_stats()->breaker_next_ms <= 1000);
+	assert_int_equal(sim_stats()->breaker_openings, 1);
+	wi_store_rlx(&sim_server()->connect_ns, 300 * WI_MS);
+	sim_run(sim_stats()->breaker_next_ms);
+	assert_int_equal(sim_stats()->breaker, WEIR_BREAKER_HALF_OPEN);
+	assert_int_equal(sim_told(WEIR_EVENT_BREAKER_HALF_OPEN), 1);
+	assert_int_equal(sim_stats()->breaker_next_ms, 0);
+	sim_run(300); /* the one that tried has failed */
+	assert_int_equal(sim_stats()->breaker, WEIR_BREAKER_OPEN);
+	assert_true(sim_stats()->breaker_since_ms >= 800);
+	assert_true(sim_stats()->breaker_next_ms >= 1000 - 300);
+	assert_int_equal(sim_stats()->breaker_openings, 1);
+	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_NONE);
+	sim_run(3000);
+	assert_int_equal(sim_stats()->breaker, WEIR_BREAKER_CLOSED);
+	assert_true(sim_stats()->breaker_since_ms >= 0 && sim_stats()->breaker_since_ms < 3000);
+	assert_int_equal(sim_told(WEIR_EVENT_BREAKER_HALF_OPEN), 2);
+	assert_int_equal(sim_told(WEIR_EVENT_BREAKER_CLOSED), 1);
+	close_pool();
+}
+
 static void half_open_lets_one_through_at_a_time(void **state)
 {
 	(void)state;
@@ -345,6 +378,7 @@ int main(void)
 		TEST(an_open_breaker_fails_callers_at_once),
 		TEST(an_outage_is_met_with_paced_connects_one_at_a_time),
 		TEST(a_pool_without_a_minimum_finds_out_as_well),
+		TEST(the_breaker_is_seen_in_the_statistics),
 		TEST(half_open_lets_one_through_at_a_time),
 		TEST(a_hiccup_does_not_open_the_breaker),
 		TEST(refused_credentials_are_told_at_once),

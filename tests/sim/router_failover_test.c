@@ -187,6 +187,33 @@ static void a_write_waits_for_the_new_primary(void **state)
 	assert_int_equal(s.host, 2);
 }
 
+/* With a breaker for each host, and all of them open, there is nothing to wait for. */
+static void with_all_hosts_dead_nobody_waits(void **state)
+{
+	weir_conn *c = NULL;
+	int64_t begun_ns;
+
+	(void)state;
+	options.checkout_timeout_ms = 3600000;
+	open_router();
+	for (int i = 0; i < 3; i++)
+		fake_host_down(&cluster, i, true);
+	for (int i = 0; i < 3; i++)
+		wait_for_role(i, WEIR_ROLE_UNKNOWN);
+	begun_ns = wi_now_ns();
+	assert_int_equal(weir_checkout(router, WEIR_WRITE, &c, &error), WEIR_UNAVAILABLE);
+	assert_int_equal(weir_checkout(router, WEIR_READ, &c, &error), WEIR_UNAVAILABLE);
+	assert_non_null(strstr(error.text, "127.0.0.1:6001: unknown: connection refused"));
+	assert_true(wi_now_ns() - begun_ns < 60 * WI_SEC);
+	/* one that is there but full, or starts, is waited for */
+	wi_store_rlx(&cluster.host[1].server.connect_fault, WI_FAULT_STARTING);
+	probe();
+	assert_int_equal(try_visit(WEIR_WRITE, 30), WEIR_UNAVAILABLE);
+	fake_host_down(&cluster, 0, false);
+	wait_for_role(0, WEIR_ROLE_PRIMARY);
+	assert_int_equal(visit(WEIR_WRITE), 0);
+}
+
 /* The one connection of the old primary is out, and somebody waits for it there. */
 static void waiters_of_the_old_primary_are_sent_to_the_new(void **state)
 {
@@ -907,6 +934,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(writes_follow_the_promotion),
 		TEST(a_write_waits_for_the_new_primary),
+		TEST(with_all_hosts_dead_nobody_waits),
 		TEST(waiters_of_the_old_primary_are_sent_to_the_new),
 		TEST(a_granted_connection_of_a_demoted_host_is_no_write),
 		TEST(reads_go_on_without_a_primary),

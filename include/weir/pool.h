@@ -45,6 +45,25 @@ WEIR_API WEIR_CHECKED weir_status weir_pool_checkout(weir_pool *pool, int64_t ti
                                                      weir_conn **conn, weir_error *error);
 
 /*
+ * Gives a running pool another minimum and maximum, in the ranges of the options pool_min and
+ * pool_max; pod_count and server_budget go on to cap the maximum. Returns at once, the keeper
+ * follows:
+ *
+ *   up    who waits has connections opened for it, and the minimum is opened
+ *   down  connects under way above the maximum are given up, idle connections closed, and those
+ *         that are out as they are given back, whichever comes first, until there are no more than
+ *         the maximum. Nobody's connection is taken away, and the server never sees more than the
+ *         larger of the two maximums.
+ *
+ * Of several calls the last one counts. With an allocator of the program's own (weir_allocator_set)
+ * a pool has room for at least four times its first maximum, and for 64 connections. Any thread;
+ * does not block. error may be NULL. Statuses: OK; INVALID; NO_MEMORY, CLOSED, FORKED: all is as
+ * before.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_pool_resize(weir_pool *pool, int64_t min, int64_t max,
+                                                   weir_error *error);
+
+/*
  * Closes a pool and sets *pool to NULL. New checkouts and those that wait end with CLOSED at once.
  * Waits up to drain_ms (negative: for ever) for connections that are out. NULL and a pointer to
  * NULL are OK.

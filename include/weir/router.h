@@ -78,6 +78,13 @@ WEIR_API WEIR_CHECKED weir_status weir_checkout_with(weir_router *router,
                                                      weir_error *error);
 
 /*
+ * As weir_pool_resize, for the pool of each host: min and max are for one host. All of them or
+ * none.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_router_resize(weir_router *router, int64_t min, int64_t max,
+                                                     weir_error *error);
+
+/*
  * Closes a router, its pools and its keeper, and sets *router to NULL. All else as weir_pool_close.
  */
 WEIR_API weir_status weir_router_close(weir_router **router, int64_t drain_ms);

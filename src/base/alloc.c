@@ -144,8 +144,15 @@ weir_status weir_allocator_set(const weir_allocator *allocator)
 static void seal(void)
 {
 	pthread_mutex_lock(&setting);
-	wi_store_rel(&sealed, true); /* [alloc:R1] publishes the table; pairs with A1 */
+	wi_store_rel(&sealed, true); /* [alloc:R1] publishes the table; pairs with A1 A2 */
 	pthread_mutex_unlock(&setting);
+}
+
+bool wi_alloc_is_hosts(void)
+{
+	if (!wi_load_acq(&sealed)) /* [alloc:A2] as A1; pairs with R1 */
+		seal();
+	return table.alloc != default_alloc;
 }
 
 void *wi_alloc_aligned(size_t size, size_t align)

@@ -19,6 +19,9 @@ void wi_free(void *memory, size_t size);
 char *wi_strdup(const char *text);
 void wi_strfree(char *text);
 
+/* Whether the host has set an allocator; from here on it is too late to. */
+bool wi_alloc_is_hosts(void);
+
 #ifdef WI_TESTING
 /* For memory that comes from elsewhere (secret.c): fails and is counted as if from here. */
 bool wi_alloc_fails_now(void);

@@ -138,6 +138,22 @@ static weir_status check_size(const weir_options *from, weir_error *error)
 	return WEIR_OK;
 }
 
+/* An explicit minimum is never given way to. */
+static weir_status check_sizes(const weir_options *o, weir_error *error)
+{
+	int64_t max = wi_options_pool_max(o);
+
+	if (o->pool_min <= max)
+		return WEIR_OK;
+	if (max < o->pool_max)
+		return wi_fail(
+			error, WEIR_INVALID,
+			"pool_min is %lld, but server_budget / pod_count leaves this process %lld connections",
+			(long long)o->pool_min, (long long)max);
+	return wi_fail(error, WEIR_INVALID, "pool_min is %lld, more than pool_max, which is %lld",
+	               (long long)o->pool_min, (long long)max);
+}
+
 /*
  * A pool_min that nobody has set gives way to a small maximum; one that was set is taken at its
  * word.
@@ -153,13 +169,7 @@ static weir_status check_minimum(weir_options *options, weir_error *error)
 		options->pool_min = max;
 		return WEIR_OK;
 	}
-	if (max < options->pool_max)
-		return wi_fail(
-			error, WEIR_INVALID,
-			"pool_min is %lld, but server_budget / pod_count leaves this process %lld connections",
-			(long long)options->pool_min, (long long)max);
-	return wi_fail(error, WEIR_INVALID, "pool_min is %lld, more than pool_max, which is %lld",
-	               (long long)options->pool_min, (long long)max);
+	return check_sizes(options, error);
 }
 
 weir_status wi_options_load(weir_options *to, const weir_options *from, weir_error *error)
@@ -183,6 +193,23 @@ weir_status wi_options_load(weir_options *to, const weir_options *from, weir_err
 	}
 	*to = loaded;
 	return WEIR_OK;
+}
+
+weir_status wi_options_resize(weir_options *options, int64_t min, int64_t max, weir_error *error)
+{
+	static const char *const names[] = {"pool_min", "pool_max"};
+	weir_options o = *options;
+
+	o.pool_min = min;
+	o.pool_max = max;
+	for (size_t i = 0; i < 2; i++) {
+		weir_status st = wi_value_check(wi_option_find(names[i]), &o, error);
+
+		if (st != WEIR_OK)
+			return st;
+	}
+	*options = o;
+	return check_sizes(options, error);
 }
 
 weir_status wi_options_agree(weir_options *options, weir_error *error)

@@ -25,6 +25,12 @@ weir_status wi_options_agree(weir_options *options, weir_error *error);
 /* Whether the name is one of weir's options. */
 bool wi_option_known(const char *name);
 
+/*
+ * Sets pool_min and pool_max of a pool that runs, if they are within the ranges of the table and
+ * agree with each other and with server_budget. OK or INVALID.
+ */
+weir_status wi_options_resize(weir_options *options, int64_t min, int64_t max, weir_error *error);
+
 /* pool_max after server_budget / pod_count, at least 1. */
 int64_t wi_options_pool_max(const weir_options *options);
 

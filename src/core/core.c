@@ -335,7 +335,7 @@ static void sweep_list(struct wi_core *core, int from, bool (*wanted)(void *, ui
                        void (*got)(void *, uint32_t), void *arg)
 {
 	/* What `got` gives back at once is met a second time. */
-	for (uint32_t n = 0; n < 2 * core->table.count; n++) {
+	for (uint32_t n = 2 * wi_load_rlx(&core->table.count); n > 0; n--) {
 		uint32_t slot = wi_freelist_pop(&core->list[from], &core->table);
 
 		if (!slot)
@@ -364,10 +364,19 @@ void wi_core_await_pins(struct wi_core *core)
 	wi_pins_await(&core->bias, &core->seats);
 }
 
+void wi_core_grow(struct wi_core *core, uint32_t count)
+{
+	/* [slot:R1] publishes the slots as they were made; pairs with A1 A2 A3. */
+	wi_store_rel(&core->table.count, count);
+}
+
 void wi_core_sums(const struct wi_core *core, uint64_t *lent, uint64_t *returned)
 {
+	/* [slot:A1] sees each slot as it was made; pairs with R1. */
+	uint32_t count = wi_load_acq(&core->table.count);
+
 	*lent = *returned = 0;
-	for (uint32_t i = 1; i <= core->table.count; i++) {
+	for (uint32_t i = 1; i <= count; i++) {
 		uint64_t lend = wi_load_rlx(&wi_slot_at(&core->table, i)->lend);
 
 		*lent += wi_lend_lent(lend);

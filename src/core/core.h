@@ -131,6 +131,9 @@ void wi_core_sweep(struct wi_core *core, bool (*wanted)(void *arg, uint32_t slot
  */
 void wi_core_await_pins(struct wi_core *core);
 
+/* The table has so many slots from now on, all zeroed. One thread at a time (the keeper). */
+void wi_core_grow(struct wi_core *core, uint32_t count);
+
 /* Sums over slots: how often they were lent and came back, ever. */
 void wi_core_sums(const struct wi_core *core, uint64_t *lent, uint64_t *returned);
 

@@ -127,7 +127,9 @@ bool wi_desk_knows(const void *slot)
 		if (!core)
 			continue;
 		base = (uintptr_t)core->table.base;
-		known = at > base && at <= base + core->table.count * core->table.stride &&
+		/* [slot:A2] as A1; pairs with R1. */
+		known = at > base &&
+		        at <= base + wi_load_acq(&core->table.count) * core->table.stride &&
 		        (at - base) % core->table.stride == 0;
 	}
 	wi_rcu_leave();

@@ -23,9 +23,9 @@ struct wi_slot {
 };
 
 struct wi_table {
-	char *base;    /* of slot 0, which is never used */
-	size_t stride; /* bytes from slot to slot */
-	uint32_t count;
+	char *base;             /* of slot 0, which is never used */
+	size_t stride;          /* bytes from slot to slot */
+	_Atomic uint32_t count; /* grows (wi_core_grow), and never shrinks */
 };
 
 /* How often a slot has been lent, and how often it came back, by its count. */

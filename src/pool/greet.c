@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #include "base/atomic.h"
-#include "pool/pool.h"
+#include "pool/size.h"
 
 const char *wi_greet_sql(const struct weir_conn *c)
 {
@@ -43,7 +43,7 @@ void wi_greet_done(struct weir_conn *c)
 	c->fresh = false;
 	pool->census.fresh--;
 	pool->replacing = false;
-	if (wi_pool_total(pool) > pool->max)
+	if (wi_pool_total(pool) > wi_pool_max(pool))
 		wi_or_rlx(&c->notes, WI_NOTE_OVERFLOW);
 	pool->driver->mark_clean(c->link);
 	wi_add_rlx(&pool->opened, 1);

@@ -35,14 +35,21 @@
 #include "core/desk.h"
 #include "pool/pool.h"
 
-static size_t holdings_bytes(const struct weir_pool *pool)
+static size_t holdings_bytes(uint32_t slots)
 {
-	return ((size_t)pool->n_conns + 1) * sizeof(struct wi_holding);
+	return ((size_t)slots + 1) * sizeof(struct wi_holding);
 }
 
-static size_t stacks_bytes(const struct weir_pool *pool)
+static size_t stacks_bytes(uint32_t slots)
 {
-	return ((size_t)pool->n_conns + 1) * sizeof(struct wi_posted);
+	return ((size_t)slots + 1) * sizeof(struct wi_posted);
+}
+
+/* So many slots are there, as any thread may know. */
+static uint32_t slots_of(const struct weir_pool *pool)
+{
+	/* [slot:A3] as A1; pairs with R1. */
+	return wi_load_acq(&pool->core.table.count);
 }
 
 static int walk(void **frame, int room)
@@ -56,36 +63,45 @@ static int walk(void **frame, int room)
 #endif
 }
 
-bool wi_held_init(struct weir_pool *pool)
+bool wi_held_init(struct weir_pool *pool, uint32_t most)
 {
+	uint32_t n = pool->n_conns;
 	void *first[2];
 
-	pool->holdings = wi_alloc(holdings_bytes(pool));
-	if (!pool->holdings)
+	if (!wi_room_open(&pool->holdings_room, holdings_bytes(n), holdings_bytes(most),
+	                  holdings_bytes(most), WI_LINE))
 		return false;
+	pool->holdings = (struct wi_holding *)(void *)pool->holdings_room.base;
 	if (pool->options.leak_stack == WEIR_LEAK_STACK_OFF)
 		return true;
 	(void)walk(first, 2); /* the first one loads a library: not on the way to a connection */
-	pool->stacks = wi_alloc(stacks_bytes(pool));
 	atomic_init(&pool->stack_every, pool->options.leak_stack == WEIR_LEAK_STACK_ALWAYS);
-	if (!pool->stacks)
-		wi_held_fini(pool);
-	return pool->stacks != NULL;
+	if (!wi_room_open(&pool->stacks_room, stacks_bytes(n), stacks_bytes(most),
+	                  stacks_bytes(most), WI_LINE))
+		return false;
+	pool->stacks = (struct wi_posted *)(void *)pool->stacks_room.base;
+	return true;
+}
+
+bool wi_held_grow(struct weir_pool *pool, uint32_t slots)
+{
+	return wi_room_grow(&pool->holdings_room, holdings_bytes(slots)) &&
+	       (!pool->stacks || wi_room_grow(&pool->stacks_room, stacks_bytes(slots)));
 }
 
 void wi_held_fini(struct weir_pool *pool)
 {
-	wi_free(pool->holdings, holdings_bytes(pool));
-	wi_free(pool->stacks, stacks_bytes(pool));
+	wi_room_close(&pool->holdings_room);
+	wi_room_close(&pool->stacks_room);
 	pool->holdings = NULL;
 	pool->stacks = NULL;
 }
 
 void wi_held_forget(struct weir_pool *pool)
 {
-	memset(pool->holdings, 0, holdings_bytes(pool));
+	memset(pool->holdings, 0, holdings_bytes(pool->n_conns));
 	if (pool->stacks)
-		memset(pool->stacks, 0, stacks_bytes(pool));
+		memset(pool->stacks, 0, stacks_bytes(pool->n_conns));
 	wi_store_rlx(&pool->bereaved, 0);
 	pool->mourn_ns = 0;
 }
@@ -99,7 +115,7 @@ void wi_held_thread_ends(void *arg, struct wi_seat *seat)
 
 	if (wi_pool_is_parents(pool))
 		return;
-	for (uint32_t i = 1; i <= pool->n_conns; i++) {
+	for (uint32_t i = 1, n = slots_of(pool); i <= n; i++) {
 		struct weir_conn *c = &pool->conns[i];
 		struct wi_holding *h = &pool->holdings[i];
 		/* [lend:A1] sees whom it was lent to; pairs with R1. */
@@ -134,12 +150,12 @@ bool wi_held_is_orphan(const struct weir_conn *c, uint64_t lend, int32_t *thread
 
 void wi_held_by(struct weir_pool *pool, const struct wi_seat *seat, bool alone, struct wi_own *own)
 {
-	uint32_t first = seat->number % pool->n_conns;
+	uint32_t n = slots_of(pool), first = seat->number % n;
 	int32_t ended;
 
 	/* Each begins elsewhere, so that a crowd that looks does not look at one line. */
-	for (uint32_t i = 0; i < pool->n_conns && !(alone && own->others); i++) {
-		struct weir_conn *c = &pool->conns[1 + (first + i) % pool->n_conns];
+	for (uint32_t i = 0; i < n && !(alone && own->others); i++) {
+		struct weir_conn *c = &pool->conns[1 + (first + i) % n];
 		/* [lend:A2] sees whom it was lent to; pairs with R1. */
 		uint64_t lend = wi_load_acq(&c->slot.lend);
 		const char *tag = wi_load_rlx(&c->tag);
@@ -335,9 +351,10 @@ static void fill(weir_held *held, struct weir_conn *c, uint64_t lend)
 
 size_t wi_held_list(struct weir_pool *pool, weir_held *held, size_t room)
 {
+	uint32_t slots = slots_of(pool);
 	size_t n = 0;
 
-	for (uint32_t i = 1; i <= pool->n_conns; i++) {
+	for (uint32_t i = 1; i <= slots; i++) {
 		struct weir_conn *c = &pool->conns[i];
 		uint64_t lend = wi_load_acq(&c->slot.lend); /* [lend:A2] pairs with R1 */
 

@@ -42,8 +42,15 @@ struct wi_holding {
 	_Atomic uint64_t mourned_lend; /* (k) the ended lending that was told, and seen to */
 };
 
-/* Room for what is known, before the pool has threads; false: no memory. */
-bool wi_held_init(struct weir_pool *pool);
+/*
+ * Room for what is known, before the pool has threads, for at most so many slots. false: no memory;
+ * wi_held_fini all the same.
+ */
+bool wi_held_init(struct weir_pool *pool, uint32_t most);
+
+/* Makes sure of memory for so many slots. Any thread. false: there is none. */
+bool wi_held_grow(struct weir_pool *pool, uint32_t slots);
+
 void wi_held_fini(struct weir_pool *pool);
 /* In a forked child: what the parent's threads held is nobody's. */
 void wi_held_forget(struct weir_pool *pool);

@@ -5,7 +5,7 @@
  */
 #include "base/assert.h"
 #include "base/atomic.h"
-#include "pool/pool.h"
+#include "pool/size.h"
 
 static bool may_move(enum wi_life from, enum wi_life to)
 {
@@ -64,5 +64,5 @@ uint32_t wi_pool_total(const struct weir_pool *pool)
 
 uint32_t wi_pool_limit(const struct weir_pool *pool)
 {
-	return pool->max + (uint32_t)pool->options.pool_overflow;
+	return wi_pool_max(pool) + (uint32_t)pool->options.pool_overflow;
 }

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "pool/pool.h"
 #include "pool/resolve.h"
+#include "pool/size.h"
 
 static uint32_t min_u32(uint32_t a, uint32_t b)
 {
@@ -52,7 +53,7 @@ static uint32_t wanted(struct weir_pool *pool)
 	uint32_t have = minus(s->n[WI_READY] + s->n[WI_SETTLING], s->cut + s->fresh);
 	uint32_t soon = coming + (s->n[WI_SETTLING] - s->fresh);
 	uint32_t waiting = wi_core_waiting(&pool->core);
-	uint32_t base = minus((uint32_t)pool->options.pool_min, have + coming);
+	uint32_t base = minus(wi_pool_min(pool), have + coming);
 	uint32_t demand = minus(waiting, soon);
 
 	if (pool->replacing && !coming)
@@ -63,7 +64,7 @@ static uint32_t wanted(struct weir_pool *pool)
 	 */
 	if (wi_load_rlx(&pool->breaker.state) != WI_BREAKER_CLOSED && !coming)
 		base = max_u32(base, 1);
-	return max_u32(min_u32(base, minus(pool->max, total)),
+	return max_u32(min_u32(base, minus(wi_pool_max(pool), total)),
 	               min_u32(demand, minus(wi_pool_limit(pool), total)));
 }
 

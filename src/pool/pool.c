@@ -10,7 +10,7 @@
 #include "base/rcu.h"
 #include "base/text.h"
 #include "config/options.h"
-#include "pool/pool.h"
+#include "pool/size.h"
 #include "pool/target.h"
 
 /*
@@ -25,49 +25,43 @@ static void on_short(void *arg)
 		wi_keeper_ring(pool->keeper);
 }
 
-static size_t conns_bytes(const struct weir_pool *pool)
+/* With a host's allocator, slots for a pool that grows to so many times its first maximum. */
+#define MODEST_TIMES 4
+#define MODEST_LEAST 64
+
+static size_t bytes_for(uint32_t n)
 {
-	return ((size_t)pool->n_conns + 1) * sizeof(struct weir_conn);
+	return ((size_t)(n < WI_SLOTS_MAX ? n : WI_SLOTS_MAX) + 1) * sizeof(struct weir_conn);
 }
 
-static uint32_t slots_for(const struct weir_pool *pool)
+static bool make_room(struct weir_pool *pool, uint32_t n)
 {
-	uint32_t n = wi_pool_limit(pool);
+	uint32_t modest = n * MODEST_TIMES;
 
-	/*
-	 * A reclaimed connection keeps its slot until its holder is done, while another takes its
-	 * place.
-	 */
-	if (pool->options.leak_action == WEIR_LEAK_RECLAIM)
-		n *= 2;
-	return n < WI_SLOTS_MAX ? n : WI_SLOTS_MAX;
+	return wi_room_open(&pool->room, bytes_for(n),
+	                    bytes_for(modest > MODEST_LEAST ? modest : MODEST_LEAST),
+	                    bytes_for(WI_SLOTS_MAX), WI_CONN_BYTES);
+}
+
+/* How many slots there may be at most. */
+static uint32_t slots_of(const struct wi_room *room)
+{
+	return (uint32_t)(room->bytes / sizeof(struct weir_conn)) - 1;
 }
 
 static weir_status make_conns(struct weir_pool *pool, weir_error *error)
 {
 	struct wi_table table;
 
-	pool->n_conns = slots_for(pool);
-	pool->conns = wi_alloc_aligned(conns_bytes(pool), WI_CONN_BYTES);
-	if (!pool->conns)
+	pool->n_conns = wi_slots_for(&pool->options, wi_pool_limit(pool));
+	if (!make_room(pool, pool->n_conns) || !wi_held_init(pool, slots_of(&pool->room)))
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for %u connections",
 		               pool->n_conns);
-	for (uint32_t i = 0; i <= pool->n_conns; i++) {
-		pool->conns[i].pool = pool;
-		pool->conns[i].number = i;
-	}
-	if (!wi_held_init(pool)) {
-		wi_free(pool->conns, conns_bytes(pool));
-		pool->conns = NULL;
-		return wi_fail(error, WEIR_NO_MEMORY, "no memory for %u connections",
-		               pool->n_conns);
-	}
+	pool->conns = (struct weir_conn *)(void *)pool->room.base;
+	wi_pool_slots_init(pool, 0, pool->n_conns);
 	pool->census.n[WI_EMPTY] = pool->n_conns;
 	table = (struct wi_table){(char *)pool->conns, sizeof(struct weir_conn), pool->n_conns};
 	if (!wi_core_init(&pool->core, table, pool->core.world)) {
-		wi_held_fini(pool);
-		wi_free(pool->conns, conns_bytes(pool));
-		pool->conns = NULL;
 		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	}
 	pool->core.on_short = on_short;
@@ -90,7 +84,8 @@ static weir_status configure(struct weir_pool *pool, const struct wi_pool_config
 	const weir_options *o = &pool->options;
 	weir_status st;
 
-	pool->max = (uint32_t)wi_options_pool_max(o);
+	pool->sized = wi_sizes((uint32_t)o->pool_min, (uint32_t)wi_options_pool_max(o));
+	atomic_init(&pool->sizes, pool->sized);
 	pool->reset_always = strcmp(o->reset, "tracked") != 0 && strcmp(o->reset, "none") != 0;
 	pool->standing = wi_health_standing(o);
 	pool->look = pool->reset_always ? always_changed : pool->driver->tidy_and_look;
@@ -139,6 +134,8 @@ weir_status wi_pool_create(const struct wi_pool_config *config, struct wi_keeper
 	if (st == WEIR_OK)
 		st = make_conns(pool, error);
 	if (st != WEIR_OK) {
+		wi_held_fini(pool);
+		wi_room_close(&pool->room);
 		wi_target_fini(&pool->target);
 		wi_free(pool, sizeof(*pool));
 		return st;
@@ -156,7 +153,7 @@ void wi_pool_free(struct weir_pool *pool)
 	wi_core_fini(&pool->core); /* waits for read sections */
 	wi_target_fini(&pool->target);
 	wi_held_fini(pool);
-	wi_free(pool->conns, conns_bytes(pool));
+	wi_room_close(&pool->room);
 	wi_dsn_fini(&pool->dsn);
 	wi_free(pool, sizeof(*pool));
 }
@@ -252,10 +249,10 @@ uint32_t wi_pool_out(struct weir_pool *pool)
 
 bool wi_pool_is_held(struct weir_pool *pool)
 {
-	for (uint32_t i = 1; i <= pool->n_conns; i++)
-		if (wi_load_acq(&pool->conns[i].slot.lend) & 1)
-			return true;
-	return false;
+	uint64_t lent, returned;
+
+	wi_core_sums(&pool->core, &lent, &returned);
+	return lent != returned;
 }
 
 static bool is_held(void *arg)

@@ -19,6 +19,7 @@
 #include "base/line.h"
 #include "base/posted.h"
 #include "base/rng.h"
+#include "base/room.h"
 #include "config/dsn.h"
 #include "core/core.h"
 #include "driver/driver.h"
@@ -188,13 +189,14 @@ struct weir_pool {
 	/* (c) notes that stay on every slot: LOOK or CHECK, or none */
 	uint32_t standing;
 	struct weir_conn *conns;        /* (c) slot n is conns[n]; conns[0] is unused */
-	uint32_t n_conns;               /* (c) slots, beyond max + overflow for reclaimed ones */
+	struct wi_room room;            /* (c) where conns are; grows by itself */
+	uint32_t n_conns;               /* (k) slots, beyond max + overflow for reclaimed ones */
 	const struct wi_driver *driver; /* (c) */
 	/* (c) what a checkin asks: CLEAN, or the keeper sees to it */
 	enum wi_look (*look)(void *conn);
 	struct wi_keeper *keeper;           /* (c) */
 	weir_options options;               /* (c) */
-	uint32_t max;                       /* (c) */
+	_Atomic uint64_t sizes;             /* (a) as last asked for: wi_sizes */
 	const struct wi_endpoint *endpoint; /* (c) */
 	struct wi_target target;            /* (c) but startup_options: (k) */
 	struct wi_settings settings;        /* (k) once there is a keeper */
@@ -213,10 +215,11 @@ struct weir_pool {
 	_Atomic uint64_t orphans;     /* (a) left lent by threads that ended */
 	_Atomic uint32_t bereaved;    /* (a) 1: a thread has ended that held something */
 	_Atomic uint32_t stack_every; /* (a) 1: every checkout leaves its stack */
-	struct wi_holding *holdings;  /* (c) of each slot, by number: see held.h */
-	struct wi_posted *stacks;     /* (c) of each slot; NULL: none are taken */
-	uint64_t lent_before;         /* (c) counted by slots before a child made the pool anew */
-	struct wi_hist wait_hist;     /* (a) */
+	struct wi_room holdings_room, stacks_room; /* (c) grow by themselves */
+	struct wi_holding *holdings;               /* (c) of each slot, by number: see held.h */
+	struct wi_posted *stacks;                  /* (c) of each slot; NULL: none are taken */
+	uint64_t lent_before;     /* (c) counted by slots before a child made the pool anew */
+	struct wi_hist wait_hist; /* (a) */
 
 	/* the keeper's */
 	WI_ON_NEW_LINE struct wi_job job; /* (k) */
@@ -237,6 +240,9 @@ struct weir_pool {
 	bool warned;       /* (k) INSECURE has been told */
 	bool apply_by_set; /* (k) startup options are refused here: SET, and again after a reset */
 	uint32_t next_empty; /* (k) where to look for an empty slot */
+	uint64_t sized;      /* (k) the sizes that it has seen to */
+	bool shedding;       /* (k) there may be more than the maximum since then */
+	bool stragglers;     /* (k) some of them were idle, and no sweep has found them yet */
 	_Atomic uint64_t opened, connect_failures, closed_by[WEIR_CLOSE_REASONS], leaks;
 	_Atomic uint64_t cancels;         /* (a) requests begun */
 	_Atomic uint32_t shown[WI_LIVES]; /* (a) census for statistics */
@@ -343,6 +349,8 @@ int64_t wi_tend_interval(const weir_options *options);
 
 /* turn.c: the pool as a keeper's job. */
 void wi_pool_job_init(struct weir_pool *pool);
+/* The slots from `from` to `to` as they are before their first use. */
+void wi_pool_slots_init(struct weir_pool *pool, uint32_t from, uint32_t to);
 
 /*
  * checkout.c: pins the calling thread, which sits down if it has no seat yet. NULL: no memory for

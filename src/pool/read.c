@@ -5,7 +5,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "pool/pool.h"
+#include "pool/size.h"
 
 uint32_t wi_pool_shown_total(struct weir_pool *pool)
 {
@@ -27,7 +27,7 @@ static void read_census(struct weir_pool *pool, weir_pool_stats *s)
 	unfit = wi_load_rlx(&pool->unfit) + pool->lent_before;
 	s->checkouts -= unfit < s->checkins ? unfit : s->checkins;
 	s->checkins -= unfit < s->checkins ? unfit : s->checkins;
-	s->max = pool->max;
+	s->max = wi_pool_max(pool);
 	s->busy = (uint32_t)out;
 	s->idle = ready > s->busy ? ready - s->busy : 0;
 	s->kept = settling > fresh ? settling - fresh : 0;

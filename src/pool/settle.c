@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "pool/busy.h"
-#include "pool/pool.h"
+#include "pool/size.h"
 
 /* A connection that cannot be put right in this time is closed. */
 #define SETTLE_MS 5000
@@ -108,7 +108,7 @@ static void ready(struct weir_conn *c)
 		wi_conn_close(c, WEIR_CLOSE_SHUTDOWN);
 		return;
 	}
-	if ((wi_load_rlx(&c->notes) & WI_NOTE_OVERFLOW) && !wi_core_waiting(&pool->core)) {
+	if (wi_resize_sheds(c)) {
 		wi_conn_close(c, WEIR_CLOSE_OVERFLOW); /* whom it was opened for has gone */
 		return;
 	}
@@ -283,7 +283,7 @@ static bool ends(struct weir_conn *c, uint32_t notes)
 		wi_conn_lost(c, &f);
 	} else if (wi_health_heard(c)) {
 		return true;
-	} else if ((notes & WI_NOTE_OVERFLOW) && !wi_core_waiting(&pool->core)) {
+	} else if (wi_resize_sheds(c)) {
 		wi_conn_close(c, WEIR_CLOSE_OVERFLOW);
 	} else {
 		return false;

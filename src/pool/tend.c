@@ -8,7 +8,7 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/clock.h"
-#include "pool/pool.h"
+#include "pool/size.h"
 #include "pool/tend.h"
 
 #define LONGEST_INTERVAL_MS 1000
@@ -49,7 +49,7 @@ static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 		pool->sweep_wanted = true;
 		return;
 	}
-	if (wi_load_rlx(&c->notes) & WI_NOTE_OVERFLOW && wi_pool_total(pool) > pool->max) {
+	if (wi_load_rlx(&c->notes) & WI_NOTE_OVERFLOW && wi_pool_living(pool) > wi_pool_max(pool)) {
 		/* opened for somebody who did not wait for it */
 		wi_store_rlx(&c->why, WEIR_CLOSE_OVERFLOW);
 		wi_conn_note(c, WI_NOTE_RETIRE);
@@ -80,7 +80,7 @@ static bool would_be_missed(const struct weir_pool *pool)
 	uint32_t ready = pool->census.n[WI_READY];
 
 	wi_core_sums(&pool->core, &lent, &returned);
-	return ready <= (uint32_t)pool->options.pool_min || ready <= lent - returned;
+	return ready <= wi_pool_min(pool) || ready <= lent - returned;
 }
 
 /*
@@ -90,7 +90,8 @@ static bool would_be_missed(const struct weir_pool *pool)
 static void retire_expired(struct weir_pool *pool, struct weir_conn *first)
 {
 	/* Demand has taken the room that was meant for the replacement: break before make. */
-	if (pool->replacing && wi_pool_total(pool) >= pool->max && !wi_open_is_under_way(pool))
+	if (pool->replacing && wi_pool_total(pool) >= wi_pool_max(pool) &&
+	    !wi_open_is_under_way(pool))
 		pool->replacing = false;
 	if (pool->retiring && !pool->replacing) {
 		retire(pool->retiring); /* the replacement is there, or cannot be */
@@ -104,7 +105,7 @@ static void retire_expired(struct weir_pool *pool, struct weir_conn *first)
 	if (pool->retiring || !first)
 		return;
 	pool->retiring = first;
-	pool->replacing = would_be_missed(pool) && wi_pool_total(pool) < pool->max &&
+	pool->replacing = would_be_missed(pool) && wi_pool_total(pool) < wi_pool_max(pool) &&
 	                  wi_load_rlx(&pool->breaker.state) == WI_BREAKER_CLOSED;
 	if (!pool->replacing)
 		retire(first);
@@ -113,7 +114,7 @@ static void retire_expired(struct weir_pool *pool, struct weir_conn *first)
 void wi_tend(struct weir_pool *pool, int64_t now_ns)
 {
 	struct weir_conn *expired = NULL;
-	uint32_t min = (uint32_t)pool->options.pool_min;
+	uint32_t min = wi_pool_min(pool);
 	uint32_t ready = pool->census.n[WI_READY] - pool->census.cut;
 	uint32_t above_min = ready > min ? ready - min : 0;
 

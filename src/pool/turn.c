@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "pool/busy.h"
 #include "pool/pool.h"
+#include "pool/size.h"
 #include "pool/tend.h"
 
 /* How soon a closed pool looks again for slots on their way. */
@@ -199,6 +200,8 @@ static int64_t next_due(struct weir_pool *pool, int64_t now_ns)
 		due = connect;
 	if (pool->mourn_ns && pool->mourn_ns < due)
 		due = pool->mourn_ns;
+	if (wi_resize_due(pool, now_ns) < due)
+		due = wi_resize_due(pool, now_ns);
 	return due;
 }
 
@@ -213,6 +216,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 	if (wi_load_acq(&pool->closed)) {
 		shut(pool);
 	} else {
+		wi_resize_step(pool);
 		if (now_ns >= pool->next_tend_ns) {
 			wi_tend(pool, now_ns);
 			pool->next_tend_ns = now_ns + wi_tend_interval(&pool->options);
@@ -244,15 +248,23 @@ static bool is_finished(struct wi_job *job)
 	       wi_load_seq(&pool->inside) == 0;
 }
 
+void wi_pool_slots_init(struct weir_pool *pool, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i <= to; i++) {
+		struct weir_conn *c = &pool->conns[i];
+
+		c->pool = pool;
+		c->number = i;
+		c->watch.fd = -1;
+		c->watch.ready = conn_ready;
+		c->goodbye_fd = -1;
+	}
+}
+
 void wi_pool_job_init(struct weir_pool *pool)
 {
 	pool->job.turn = turn;
 	pool->job.is_finished = is_finished;
-	for (uint32_t i = 1; i <= pool->n_conns; i++) {
-		pool->conns[i].watch.fd = -1;
-		pool->conns[i].watch.ready = conn_ready;
-		pool->conns[i].goodbye_fd = -1;
-	}
 }
 
 void wi_pool_suspect_all(struct weir_pool *pool)

@@ -4,14 +4,15 @@
  * back before each execution, so that no execution knows of another. What must not be put back (the
  * scheduler's own state) lies elsewhere, behind the one pointer sched_engine.
  *
- * And memory: in the place of src/base/alloc.c, blocks come one after the other from an area that
- * is begun anew with each execution, so that addresses repeat; what is freed is poisoned and never
- * used again.
+ * And memory: in the place of src/base/alloc.c and room.c, blocks come one after the other from an
+ * area that is begun anew with each execution, so that addresses repeat; what is freed is poisoned
+ * and never used again.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/room.h"
 #include "base/secret.h"
 #include "sched/engine.h"
 
@@ -54,6 +55,26 @@ void wi_free(void *memory, size_t size)
 		return;
 	memory_freed(memory, size);
 	memset(memory, 0xdb, size);
+}
+
+bool wi_room_open(struct wi_room *room, size_t ready, size_t modest, size_t most, size_t align)
+{
+	(void)ready;
+	(void)most;
+	room->base = wi_alloc_aligned(modest, align);
+	room->bytes = modest;
+	return true;
+}
+
+bool wi_room_grow(struct wi_room *room, size_t ready)
+{
+	return ready <= room->bytes;
+}
+
+void wi_room_close(struct wi_room *room)
+{
+	wi_free(room->base, room->bytes);
+	room->base = NULL;
 }
 
 char *wi_strdup(const char *text)

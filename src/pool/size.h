@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How many connections a pool has: what is asked for while it runs, and what the keeper does. */
+#ifndef WI_POOL_SIZE_H
+#define WI_POOL_SIZE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool/pool.h"
+
+/* Minimum and maximum in one word, so that nobody sees one of each. */
+static inline uint64_t wi_sizes(uint32_t min, uint32_t max)
+{
+	return (uint64_t)max << 32 | min;
+}
+
+/* As last asked for, after pod_count and server_budget. Any thread. */
+static inline uint32_t wi_pool_max(const struct weir_pool *pool)
+{
+	return (uint32_t)(wi_load_rlx(&pool->sizes) >> 32);
+}
+
+static inline uint32_t wi_pool_min(const struct weir_pool *pool)
+{
+	return (uint32_t)wi_load_rlx(&pool->sizes);
+}
+
+/* Connections that nobody has said goodbye to: all but CLOSING ones. Keeper's thread. */
+uint32_t wi_pool_living(const struct weir_pool *pool);
+
+/* ---- resize.c ---- */
+
+/* How many slots it takes to have so many connections. */
+uint32_t wi_slots_for(const weir_options *options, uint32_t limit);
+
+/*
+ * Whether these sizes can be had, and memory for them: OK, INVALID or NO_MEMORY; *sizes is what
+ * they come to after pod_count and server_budget. Any thread.
+ */
+weir_status wi_resize_prepare(struct weir_pool *pool, int64_t min, int64_t max, uint64_t *sizes,
+                              weir_error *error);
+
+/* Asks for what has been prepared. Any thread, inside a read section or a pin. */
+void wi_resize_ask(struct weir_pool *pool, uint64_t sizes);
+
+/* Keeper's turn: follows what was asked for. */
+void wi_resize_step(struct weir_pool *pool);
+
+/* When the keeper has to look again; WI_FOREVER: when something comes back. */
+int64_t wi_resize_due(const struct weir_pool *pool, int64_t now_ns);
+
+/*
+ * Whether one that is in the keeper's hands is to be closed because there are too many: beyond the
+ * overflow always, beyond the maximum if it is noted and nobody waits for it.
+ */
+bool wi_resize_sheds(struct weir_conn *c);
+
+#endif

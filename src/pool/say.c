@@ -6,8 +6,32 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/line.h"
 #include "base/text.h"
 #include "pool/pool.h"
+
+/* What those that are being opened wait for: " (2 connecting, 1 setting up)". */
+static void add_phases(struct weir_pool *pool, struct wi_text *t)
+{
+	const struct {
+		uint32_t n;
+		const char *doing;
+	} phases[] = {
+		{wi_load_rlx(&pool->shown[WI_RESOLVING]), "looking up the host name"},
+		{wi_load_rlx(&pool->shown[WI_CONNECTING]), "connecting"},
+		{wi_load_rlx(&pool->shown_fresh), "setting up"},
+	};
+	const char *before = " (";
+
+	for (size_t i = 0; i < WI_ARRAY_LEN(phases); i++) {
+		if (!phases[i].n)
+			continue;
+		wi_text_add(t, "%s%u %s", before, phases[i].n, phases[i].doing);
+		before = ", ";
+	}
+	if (before[0] == ',')
+		wi_text_add(t, ")");
+}
 
 static void describe(struct weir_pool *pool, struct wi_text *t)
 {
@@ -15,10 +39,10 @@ static void describe(struct weir_pool *pool, struct wi_text *t)
 	struct wi_last_error e;
 
 	wi_pool_read(pool, &s);
-	wi_text_add(
-		t,
-		"%u of at most %u connections open, %u busy, %u idle, %u opening, %u callers waiting",
-		s.total, s.max, s.busy, s.idle, s.opening, s.waiting);
+	wi_text_add(t, "%u of at most %u connections open, %u busy, %u idle, %u opening", s.total,
+	            s.max, s.busy, s.idle, s.opening);
+	add_phases(pool, t);
+	wi_text_add(t, ", %u callers waiting", s.waiting);
 	if (s.connect_failures && wi_posted_read(&pool->last_error, &e, sizeof(e)))
 		wi_text_add(t, "; last connect error: %s", e.text);
 }

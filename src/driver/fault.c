@@ -55,6 +55,9 @@ struct word_row {
 
 /* The first row whose words occur decides: what is said about a cause stands before its effects. */
 static const struct word_row connect_words[] = {
+	{"out of memory", WI_FAULT_MEMORY}, /* also in the middle of an authentication */
+	{"malloc failure", WI_FAULT_MEMORY},
+	{"could not create socket", WI_FAULT_MEMORY},
 	{"unsupported startup parameter", WI_FAULT_OPTIONS},
 	{"unrecognized configuration parameter", WI_FAULT_OPTIONS},
 	{"no password supplied", WI_FAULT_AUTH},
@@ -86,8 +89,6 @@ static const struct word_row connect_words[] = {
 	{"private key file", WI_FAULT_TLS},
 	{"SSL", WI_FAULT_TLS},
 	{"TLS", WI_FAULT_TLS},
-	{"out of memory", WI_FAULT_MEMORY},
-	{"could not create socket", WI_FAULT_MEMORY},
 	{"does not exist", WI_FAULT_CONFIG}, /* role or database: both stay so */
 	{"invalid ", WI_FAULT_CONFIG},       /* a parameter that libpq does not take */
 	{"could not translate host name", WI_FAULT_RESOLVE},

@@ -244,7 +244,10 @@ static weir_status check_values(const struct wi_target *target, weir_error *erro
 		return wi_fail(error, WEIR_NO_MEMORY, "out of memory");
 	if (!strstr(PQerrorMessage(pg), WI_NO_FILE "/")) {
 		wi_copy_clean(text, sizeof(text), PQerrorMessage(pg), target->secret);
-		status = wi_fail(error, WEIR_INVALID, "%s", text);
+		status = wi_fail(error,
+		                 wi_fault_of_connect("", text) == WI_FAULT_MEMORY ? WEIR_NO_MEMORY
+		                                                                  : WEIR_INVALID,
+		                 "%s", text);
 	}
 	PQfinish(pg);
 	return status;

@@ -125,9 +125,10 @@ void wi_conn_close(struct weir_conn *c, weir_close why)
 	wi_slot_in_hand(c, true);
 	wi_slot_move(c, c->life, WI_CLOSING);
 	/* The server had its time with one that was cut, and the census has long left it out. */
-	if (c->goodbye_fd < 0 || c->cut_counted ||
-	    !wi_keeper_watch(pool->keeper, &c->watch, c->goodbye_fd, EPOLLIN | EPOLLRDHUP))
+	if (c->goodbye_fd < 0 || c->cut_counted)
 		gone(c);
+	else
+		wi_keeper_watch(pool->keeper, &c->watch, c->goodbye_fd, EPOLLIN | EPOLLRDHUP);
 }
 
 void wi_conn_close_step(struct weir_conn *c, int64_t now_ns)

@@ -128,7 +128,8 @@ void wi_health_tend(struct weir_conn *c, int64_t now_ns)
 	const weir_options *o = &c->pool->options;
 	int64_t proof_ns = c->seen_ns > c->checked_ns ? c->seen_ns : c->checked_ns;
 
-	if (wi_is_longer(proof_ns, now_ns, o->keepalive_ms)) {
+	/* One that epoll had no room for comes by the keeper again, who watches it then. */
+	if (c->watch.fd < 0 || wi_is_longer(proof_ns, now_ns, o->keepalive_ms)) {
 		wi_conn_note(c, WI_NOTE_PING);
 		c->pool->sweep_wanted = true;
 	} else if (wi_is_longer(proof_ns, now_ns, o->validate_after_ms)) {

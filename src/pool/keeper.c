@@ -185,10 +185,15 @@ bool wi_keeper_watch(struct wi_keeper *k, struct wi_watch *w, int fd, uint32_t e
 		unwatch(k, w);
 	if (fd < 0 || !events)
 		return true;
-	if (!owners_upto(k, fd))
+	if (!owners_upto(k, fd)) {
+		unwatch(k, w);
 		return false;
-	if (!watch_ctl(k, EPOLL_CTL_MOD, w, fd, once) && !watch_ctl(k, EPOLL_CTL_ADD, w, fd, once))
+	}
+	if (!watch_ctl(k, EPOLL_CTL_MOD, w, fd, once) &&
+	    !watch_ctl(k, EPOLL_CTL_ADD, w, fd, once)) {
+		unwatch(k, w);
 		return false;
+	}
 	if (k->owner[fd] && k->owner[fd] != w)
 		k->owner[fd]->fd = -1;
 	k->owner[fd] = w;

@@ -194,6 +194,16 @@ static void timed_out(struct weir_conn *c, const char *phase)
 	wi_open_failed(c, &f);
 }
 
+/* Who cannot be woken for it would wait until its deadline: better to try again. */
+static void await_socket(struct weir_conn *c, uint32_t events)
+{
+	const struct wi_failure f = {.fault = WI_FAULT_MEMORY, .text = WI_CANNOT_WATCH};
+	struct weir_pool *pool = c->pool;
+
+	if (!wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), events))
+		wi_open_failed(c, &f);
+}
+
 void wi_open_step(struct weir_conn *c, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
@@ -215,10 +225,10 @@ void wi_open_step(struct weir_conn *c, int64_t now_ns)
 		connected(c);
 		return;
 	case WI_STEP_READ:
-		wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), EPOLLIN);
+		await_socket(c, EPOLLIN);
 		return;
 	case WI_STEP_WRITE:
-		wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), EPOLLOUT);
+		await_socket(c, EPOLLOUT);
 		return;
 	case WI_STEP_FAILED:
 		wi_open_failed(c, &f);

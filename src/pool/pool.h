@@ -266,6 +266,9 @@ struct wi_last_error {
 };
 _Static_assert(sizeof(struct wi_last_error) <= WI_POSTED_WORDS * 8, "it can be posted");
 
+/* The words about a socket that epoll did not take. */
+#define WI_CANNOT_WATCH "the system has no room to watch a socket"
+
 /* life.c: the one place where `life` changes. */
 void wi_slot_move(struct weir_conn *c, enum wi_life from, enum wi_life to);
 void wi_slot_in_hand(struct weir_conn *c, bool in_hand);

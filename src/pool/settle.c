@@ -125,9 +125,11 @@ static void ready(struct weir_conn *c)
 	wi_or_rlx(&c->notes, pool->standing);
 	/*
 	 * Edge-triggered, and only for the end of the connection: its traffic while lent does not
-	 * wake the keeper.
+	 * wake the keeper. Where epoll has no room, takers look, and tending tries again.
 	 */
-	wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), EPOLLRDHUP | EPOLLET);
+	if (!wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link),
+	                     EPOLLRDHUP | EPOLLET))
+		wi_or_rlx(&c->notes, WI_NOTE_LOOK);
 	wi_core_give(&pool->core, c->number);
 }
 
@@ -215,6 +217,15 @@ static void late(struct weir_conn *c)
 	failed(c, &f);
 }
 
+static void await_socket(struct weir_conn *c, uint32_t events)
+{
+	const struct wi_failure f = {.fault = WI_FAULT_MEMORY, .text = WI_CANNOT_WATCH};
+	struct weir_pool *pool = c->pool;
+
+	if (!wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), events))
+		failed(c, &f);
+}
+
 void wi_settle_step(struct weir_conn *c, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
@@ -232,8 +243,7 @@ void wi_settle_step(struct weir_conn *c, int64_t now_ns)
 		enum wi_step step = pool->driver->answer_step(c->link, c->answer, &f);
 
 		if (step == WI_STEP_READ || step == WI_STEP_WRITE) {
-			wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link),
-			                step == WI_STEP_READ ? EPOLLIN : EPOLLIN | EPOLLOUT);
+			await_socket(c, step == WI_STEP_READ ? EPOLLIN : EPOLLIN | EPOLLOUT);
 			return;
 		}
 		if (step == WI_STEP_FAILED) {

@@ -14,7 +14,7 @@
 #include "pool/size.h"
 #include "pool/tend.h"
 
-/* How soon a closed pool looks again for slots on their way. */
+/* How soon the keeper looks again where nobody rings: a closed pool's slots on their way. */
 #define LAST_LOOK_NS (20 * WI_MS)
 
 static void conn_ready(struct wi_watch *watch, uint32_t events)
@@ -78,6 +78,12 @@ static void step(struct weir_conn *c, int64_t now_ns)
 	}
 }
 
+/* A goodbye that epoll had no room for: looked at now and then instead. */
+static bool is_unwatched_goodbye(const struct weir_conn *c)
+{
+	return c->life == WI_CLOSING && c->watch.fd < 0;
+}
+
 /* When a slot in hand wants its next step though its descriptor is quiet. */
 static int64_t due_of(const struct weir_conn *c)
 {
@@ -88,6 +94,12 @@ static int64_t due_of(const struct weir_conn *c)
 	return own < due ? own : due;
 }
 
+static bool wants_step(const struct weir_conn *c, int64_t now_ns)
+{
+	return c->life == WI_RESOLVING || is_unwatched_goodbye(c) || due_of(c) <= now_ns ||
+	       wi_busy_is_rung(c);
+}
+
 static void step_due(struct weir_pool *pool, int64_t now_ns)
 {
 	struct weir_conn *c, *next;
@@ -95,7 +107,7 @@ static void step_due(struct weir_pool *pool, int64_t now_ns)
 	/* A step may take c off the list; it puts others on only at the front. */
 	for (c = pool->in_hand; c; c = next) {
 		next = c->next;
-		if (c->life == WI_RESOLVING || due_of(c) <= now_ns || wi_busy_is_rung(c))
+		if (wants_step(c, now_ns))
 			step(c, now_ns);
 	}
 }
@@ -195,6 +207,8 @@ static int64_t next_due(struct weir_pool *pool, int64_t now_ns)
 
 		if (d < due)
 			due = d;
+		if (is_unwatched_goodbye(c) && now_ns + LAST_LOOK_NS < due)
+			due = now_ns + LAST_LOOK_NS;
 	}
 	if (connect > now_ns && connect < due)
 		due = connect;

@@ -11,6 +11,7 @@
 
 #include <weir/exec.h>
 
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "pool/busy.h"
@@ -87,6 +88,7 @@ weir_status weir_exec(weir_conn *conn, const char *sql, int64_t timeout_ms, weir
 {
 	struct weir_conn *c;
 	enum wi_look look;
+	WI_NO_CANCEL;
 
 	if (!conn || !sql)
 		return wi_fail(error, WEIR_INVALID, "weir_exec: %s is NULL", conn ? "sql" : "conn");

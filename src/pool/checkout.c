@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/fork.h"
 #include "base/rcu.h"
@@ -208,6 +209,7 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t ch
                          struct weir_conn **conn, weir_error *error)
 {
 	struct wi_seat *seat = wi_desk_seat(&pool->core);
+	WI_NO_CANCEL;
 
 	if (!seat)
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for a seat of this thread");

@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "pool/pool.h"
@@ -111,6 +112,7 @@ weir_status wi_pool_in_child(struct weir_pool *pool, weir_error *error)
 	const struct wi_world *world = pool->core.world;
 	uint32_t epoch = wi_load_rlx(&wi_fork_epoch);
 	weir_status st;
+	WI_NO_CANCEL;
 
 	if (pool->options.fork != WEIR_FORK_REOPEN || !pool->own_keeper)
 		return wi_fail(error, WEIR_FORKED,

@@ -13,6 +13,7 @@
  * warm path, and the warm path itself knows nothing of it.
  */
 #include "base/atomic.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "driver/fault.h"
@@ -49,6 +50,7 @@ bool wi_health_look(struct weir_conn *c)
 {
 	struct weir_pool *pool = c->pool;
 	struct wi_failure f;
+	WI_NO_CANCEL;
 
 	if (!pool->driver->peek(c->link, &f)) {
 		suspect(c);

@@ -28,6 +28,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "pool/chore.h"
@@ -127,6 +128,7 @@ void wi_keeper_ring(struct wi_keeper *k)
 	/* [keeper:R1] what was done before the ring; pairs with A1. */
 	if (wi_swap_seq(&k->rung, 1))
 		return;
+	WI_NO_CANCEL;
 	while (write(k->bell, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 	errno = saved;

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/fork.h"
 #include "base/rcu.h"
@@ -212,6 +213,7 @@ weir_status wi_pool_open_with(const struct wi_driver *driver, const struct wi_wo
 	struct wi_pool_config config = {
 		.driver = driver, .world = world, .dsn = &dsn, .options = &o, .script = script};
 	weir_status st;
+	WI_NO_CANCEL;
 
 	if (!pool)
 		return wi_fail(error, WEIR_INVALID, "weir_pool_open: pool is NULL");
@@ -273,6 +275,7 @@ static void free_all(void *arg)
 weir_status weir_pool_close(weir_pool **pool, int64_t drain_ms)
 {
 	struct weir_pool *p;
+	WI_NO_CANCEL;
 
 	if (!pool || !*pool)
 		return WEIR_OK;

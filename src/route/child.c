@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "route/router.h"
@@ -97,6 +98,7 @@ weir_status wi_router_in_child(weir_router *r, weir_error *error)
 {
 	uint32_t epoch = wi_load_rlx(&wi_fork_epoch);
 	weir_status st;
+	WI_NO_CANCEL;
 
 	if (r->options.fork != WEIR_FORK_REOPEN)
 		return forked(error);

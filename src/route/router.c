@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/atomic.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/fork.h"
 #include "base/rcu.h"
@@ -288,6 +289,7 @@ weir_status wi_router_open_with(const struct wi_router_config *config, const cha
 {
 	weir_router *r;
 	weir_status st;
+	WI_NO_CANCEL;
 
 	if (!router)
 		return wi_fail(error, WEIR_INVALID, "weir_router_open: router is NULL");
@@ -353,6 +355,7 @@ static void shut(weir_router *r)
 weir_status weir_router_close(weir_router **router, int64_t drain_ms)
 {
 	weir_router *r;
+	WI_NO_CANCEL;
 
 	if (!router || !*router)
 		return WEIR_OK;

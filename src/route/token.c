@@ -12,6 +12,7 @@
 #include <weir/token.h>
 
 #include "base/atomic.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "pool/pool.h"
@@ -125,6 +126,7 @@ weir_status weir_token_take(weir_conn *conn, int64_t timeout_ms, weir_token *tok
 	struct weir_conn *c = conn ? wi_conn_of(conn) : NULL;
 	struct wi_answer answer;
 	weir_status st;
+	WI_NO_CANCEL;
 
 	if (!conn || !token)
 		return wi_fail(error, WEIR_INVALID, "weir_token_take: %s is NULL",

@@ -2,7 +2,8 @@
 /*
  * No call of weir is a cancellation point: a thread that is cancelled inside one would take with it
  * what it holds of the pool. A call that may meet one of the C library's points (write, poll, send)
- * puts cancellation off to its end; what was asked for meanwhile happens at the thread's next point.
+ * puts cancellation off to its end; what was asked for meanwhile happens at the thread's next
+ * point.
  */
 #ifndef WI_BASE_CANCEL_H
 #define WI_BASE_CANCEL_H

@@ -10,9 +10,9 @@
  * which any thread may call beside the holder. Different connections may be worked on by different
  * threads at once.
  *
- * Waiting. No call but cancel_ask waits for the network and none sleeps: a step says what to wait for, and the
- * caller polls with its own deadline. What a connect reads of local files (certificates, a password
- * file) is read where it is called. No call looks up a name.
+ * Waiting. No call but cancel_ask waits for the network and none sleeps: a step says what to wait
+ * for, and the caller polls with its own deadline. What a connect reads of local files
+ * (certificates, a password file) is read where it is called. No call looks up a name.
  *
  * Modes. libpq's "non-blocking" flag is off whenever a step has come to its end, so that a holder
  * finds the connection as PQconnectdb would have left it; the driver sets the flag for its own

@@ -46,7 +46,7 @@ struct wi_fake_server {
 	_Atomic uint64_t mute; /* the session with this serial alone is silent so; 0: none */
 	/* SQLSTATE that sessions are killed with, "": they end without a word; NULL: 57P01 */
 	_Atomic(const char *) last_words;
-	_Atomic int max_sessions; /* more are refused with CAPACITY; 0: no bound */
+	_Atomic int max_sessions;  /* more are refused with CAPACITY; 0: no bound */
 	_Atomic bool obeys_cancel; /* else a connection has nothing to cancel with */
 	_Atomic bool holds_cancel; /* cancel requests stay under way while this is on */
 	_Atomic bool in_recovery;  /* a standby */

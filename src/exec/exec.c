@@ -52,11 +52,14 @@ static weir_status fail(struct weir_conn *c, weir_status status, const struct wi
 	return status;
 }
 
-/* The connection is of no use any more: closed when it is given back. */
-static weir_status lost(struct weir_conn *c, weir_status status, bool unknown,
+/*
+ * The connection is of no use any more: closed when it is given back. SUSPECT: it has ended, and
+ * the keeper will count it and judge the others by how.
+ */
+static weir_status lost(struct weir_conn *c, uint32_t note, weir_status status, bool unknown,
                         const struct wi_failure *f, weir_error *error)
 {
-	wi_or_acq_rel(&c->notes, WI_NOTE_DISCARD);
+	wi_or_acq_rel(&c->notes, note);
 	return fail(c, unknown ? WEIR_OUTCOME_UNKNOWN : status, f, error);
 }
 
@@ -67,21 +70,22 @@ static weir_status run(struct weir_conn *c, const char *sql, int64_t timeout_ms,
 	struct wi_failure f = {0};
 
 	if (!c->pool->driver->send(c->link, sql, &f))
-		return lost(c, WEIR_CONNECT, false, &f, error); /* the whole of it never left */
+		return lost(c, WI_NOTE_SUSPECT, WEIR_CONNECT, false, &f,
+		            error); /* the whole of it never left */
 	switch (wi_conn_await(c, NULL, deadline_ns, &f)) {
 	case WI_STEP_DONE:
 		return WEIR_OK;
 	case WI_STEP_FAILED:
 		if (f.fault == WI_FAULT_SQL)
 			return fail(c, status_of(c, &f), &f, error);
-		return lost(c, WEIR_CONNECT, unknown, &f, error);
+		return lost(c, WI_NOTE_SUSPECT, WEIR_CONNECT, unknown, &f, error);
 	case WI_STEP_READ:
 	case WI_STEP_WRITE:
 		break;
 	}
 	wi_cancel_and_forget(c); /* so that the server does not go on; the connection is done for */
 	wi_copy(f.text, sizeof(f.text), "no answer to the query within the caller's deadline");
-	return lost(c, WEIR_TIMEOUT, unknown, &f, error);
+	return lost(c, WI_NOTE_DISCARD, WEIR_TIMEOUT, unknown, &f, error);
 }
 
 weir_status weir_exec(weir_conn *conn, const char *sql, int64_t timeout_ms, weir_error *error)

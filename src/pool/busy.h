@@ -19,7 +19,9 @@ void wi_busy_begin(struct weir_conn *c, int64_t now_ns);
 /* Goes on; when its descriptor, its deadline or the end of the cancel request says so. */
 void wi_busy_step(struct weir_conn *c, int64_t now_ns);
 
-/* When the next step is wanted though neither descriptor nor deadline say so: has the cancel ended? */
+/*
+ * When the next step is wanted though neither descriptor nor deadline say so: has the cancel ended?
+ */
 bool wi_busy_is_rung(const struct weir_conn *c);
 
 /* It is being closed: whoever still asks for the cancel is left to it. Keeper's thread. */

@@ -43,6 +43,26 @@ typedef enum weir_dead_thread_action {
 } weir_dead_thread_action;
 typedef enum weir_fork_action { WEIR_FORK_REFUSE, WEIR_FORK_REOPEN } weir_fork_action;
 
+struct pg_conn; /* libpq's PGconn */
+
+/*
+ * Called for each new connection before its first use, after on_connect_sql; and again after each
+ * reset by DISCARD ALL, which takes away what it had set. On a thread of its own, for several
+ * connections at once: it may block. Until it returns, the connection is its own, but it must not
+ * finish or reset it, and must leave it idle, outside a transaction. What it SETs is then part of
+ * the clean state, though a reset by SQL of the user's own is not followed by another call.
+ *
+ * deadline_ns (CLOCK_MONOTONIC) is the end of connect_timeout_ms, or of a reset's time: then the
+ * connection is cut under the call, so that what it waits for fails, and counts as closed; its
+ * memory stays until the call has returned, and so does a pool's or router's: until then close
+ * returns TIMEOUT.
+ *
+ * true: the connection is good. false: it is closed, and counts as a connect that failed; *error is
+ * zeroed before, and its text is told with it. Must not call into the pool or router.
+ */
+typedef bool (*weir_connect_hook)(void *arg, struct pg_conn *pg, int64_t deadline_ns,
+                                  weir_error *error);
+
 /*
  * A value: copy it, keep it, throw it away; it owns nothing. Call weir_options_init first, always.
  * Numbers are plain members, choices are the enums above as int64_t, texts are arrays: use
@@ -55,6 +75,8 @@ typedef struct weir_options {
 	void *on_event_arg;
 	weir_classify on_sqlstate; /* NULL: the table alone judges */
 	void *on_sqlstate_arg;
+	weir_connect_hook on_connect; /* NULL: no call */
+	void *on_connect_arg;
 #define WEIR_OPTION_INT(name, unit, default_, min, max, help) int64_t name;
 #define WEIR_OPTION_CHOICE(name, choices, default_, help) int64_t name;
 #define WEIR_OPTION_TEXT(name, room, default_, help) char name[room];

@@ -41,6 +41,7 @@ static void forget(struct weir_conn *c)
 	c->resolving = NULL;
 	c->busy = NULL;
 	c->answer = NULL;
+	c->errand = WI_DO_NOTHING;
 	c->life = WI_EMPTY;
 	c->in_hand = c->fresh = c->leak_told = c->cut_counted = false;
 	c->server_process = 0;
@@ -63,6 +64,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_store_rlx(&pool->unfit, 0);
 	pool->census = (struct wi_census){.n[WI_EMPTY] = pool->n_conns};
 	pool->in_hand = NULL;
+	pool->hooks = NULL; /* their threads are the parent's, and so are their connections */
 	pool->retiring = NULL;
 	pool->replacing = pool->sweep_wanted = false;
 	wi_store_rlx(&pool->inbox, 0);

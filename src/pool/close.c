@@ -14,6 +14,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "pool/busy.h"
+#include "pool/hook.h"
 #include "pool/pool.h"
 #include "pool/resolve.h"
 
@@ -103,9 +104,13 @@ static bool is_to_be_stopped(struct weir_conn *c, weir_close why)
 void wi_conn_close(struct weir_conn *c, weir_close why)
 {
 	struct weir_pool *pool = c->pool;
+	int hooks_fd = wi_hook_leave(c);
 	void *link = c->link;
 
-	c->deadline_ns = wi_deadline_after(pool->core.world->now(), goodbye_ms(c, why));
+	c->deadline_ns = wi_deadline_after(pool->core.world->now(),
+	                                   hooks_fd >= 0 && !wi_load_rlx(&pool->closed)
+	                                           ? wi_busy_goodbye_ms(pool)
+	                                           : goodbye_ms(c, why));
 	wi_keeper_watch(pool->keeper, &c->watch, -1, 0);
 	count(c, why);
 	wi_resolve_drop(c->resolving);
@@ -121,7 +126,8 @@ void wi_conn_close(struct weir_conn *c, weir_close why)
 		pool->retiring = NULL;
 		pool->replacing = false;
 	}
-	c->goodbye_fd = link ? pool->driver->close(link) : -1;
+	c->errand = WI_DO_NOTHING;
+	c->goodbye_fd = link ? pool->driver->close(link) : hooks_fd;
 	wi_slot_in_hand(c, true);
 	wi_slot_move(c, c->life, WI_CLOSING);
 	/* The server had its time with one that was cut, and the census has long left it out. */

@@ -6,7 +6,7 @@
  *
  *	VERIFY --(not as asked)--> APPLY --> VERIFY_AGAIN
  *	   |                                    |
- *	   +------------> ON_CONNECT <----------+  --> ready
+ *	   +------------> ON_CONNECT <----------+  --> HOOK (hook.c) --> ready
  */
 #include <stdio.h>
 
@@ -81,7 +81,7 @@ void wi_greet_next(struct weir_conn *c)
 	} else if (c->errand == WI_DO_ON_CONNECT) {
 		if (!c->fresh)
 			c->pool->driver->mark_clean(c->link);
-		c->errand = WI_DO_NOTHING;
+		c->errand = c->pool->options.on_connect ? WI_DO_HOOK : WI_DO_NOTHING;
 	} else {
 		verified(c);
 	}

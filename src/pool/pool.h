@@ -77,6 +77,7 @@ enum wi_errand {
 	WI_DO_APPLY,
 	WI_DO_VERIFY_AGAIN,
 	WI_DO_ON_CONNECT,
+	WI_DO_HOOK, /* no SQL: hook.c */
 	WI_DO_ROLLBACK,
 	WI_DO_RESET,
 	WI_DO_REAPPLY,
@@ -234,10 +235,11 @@ struct weir_pool {
 	uint32_t next_sample;             /* (k) whose stack is wanted next */
 	/* (k) the one whose lifetime has ended and that is on its way out, or NULL */
 	struct weir_conn *retiring;
-	bool replacing;    /* (k) a connection more is wanted before it goes */
-	bool sweep_wanted; /* (k) */
-	bool not_held;     /* (k) a pooler shares server processes: SET does not hold */
-	bool warned;       /* (k) INSECURE has been told */
+	bool replacing;        /* (k) a connection more is wanted before it goes */
+	bool sweep_wanted;     /* (k) */
+	struct wi_hook *hooks; /* (k) calls of on_connect under way, those that were left too */
+	bool not_held;         /* (k) a pooler shares server processes: SET does not hold */
+	bool warned;           /* (k) INSECURE has been told */
 	bool apply_by_set; /* (k) startup options are refused here: SET, and again after a reset */
 	uint32_t next_empty; /* (k) where to look for an empty slot */
 	uint64_t sized;      /* (k) the sizes that it has seen to */
@@ -287,6 +289,8 @@ uint32_t wi_pool_total(const struct weir_pool *pool);
 void wi_settle_begin(struct weir_conn *c, enum wi_errand errand, int64_t deadline_ns);
 void wi_settle_step(struct weir_conn *c, int64_t now_ns);
 void wi_settle_returned(struct weir_conn *c);
+/* The hook has returned; failure NULL: well, and the connection is ready. */
+void wi_settle_hooked(struct weir_conn *c, const struct wi_failure *failure);
 void wi_settle_go_on(struct weir_conn *c, int64_t now_ns, bool round_trip);
 
 /*

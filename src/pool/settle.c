@@ -18,6 +18,8 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "pool/busy.h"
+#include "pool/hook.h"
+#include "pool/pool.h"
 #include "pool/size.h"
 
 /* A connection that cannot be put right in this time is closed. */
@@ -68,6 +70,7 @@ static const char *errand_sql(const struct weir_conn *c)
 	case WI_DO_PING:
 		return "";
 	case WI_DO_DRAIN:
+	case WI_DO_HOOK:
 	case WI_DO_NOTHING:
 		break;
 	}
@@ -161,6 +164,7 @@ static void next_errand(struct weir_conn *c)
 		c->errand = WI_DO_NOTHING;
 		return;
 	case WI_DO_DRAIN:
+	case WI_DO_HOOK:
 	case WI_DO_NOTHING:
 		return;
 	}
@@ -176,8 +180,13 @@ static bool send_errand(struct weir_conn *c)
 	struct wi_failure f = {0};
 	const char *sql;
 
-	while (c->errand != WI_DO_NOTHING && !(sql = errand_sql(c)))
+	while (c->errand != WI_DO_NOTHING && c->errand != WI_DO_HOOK && !(sql = errand_sql(c)))
 		next_errand(c);
+	if (c->errand == WI_DO_HOOK) {
+		answer_free(c);
+		wi_hook_begin(c);
+		return false;
+	}
 	if (c->errand == WI_DO_NOTHING) {
 		ready(c);
 		return false;
@@ -202,6 +211,17 @@ void wi_settle_begin(struct weir_conn *c, enum wi_errand errand, int64_t deadlin
 	wi_slot_in_hand(c, true);
 	if (send_errand(c))
 		wi_settle_step(c, c->pool->core.world->now());
+}
+
+void wi_settle_hooked(struct weir_conn *c, const struct wi_failure *failure)
+{
+	if (failure) {
+		failed(c, failure);
+		return;
+	}
+	c->pool->driver->mark_clean(c->link);
+	c->errand = WI_DO_NOTHING;
+	ready(c);
 }
 
 static void late(struct weir_conn *c)
@@ -233,6 +253,10 @@ void wi_settle_step(struct weir_conn *c, int64_t now_ns)
 
 	if (c->errand == WI_DO_DRAIN) {
 		wi_busy_step(c, now_ns);
+		return;
+	}
+	if (c->errand == WI_DO_HOOK) {
+		wi_hook_step(c, now_ns);
 		return;
 	}
 	if (now_ns >= c->deadline_ns && !wi_health_has_time(c, now_ns)) {

@@ -10,6 +10,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "pool/busy.h"
+#include "pool/hook.h"
 #include "pool/pool.h"
 #include "pool/size.h"
 #include "pool/tend.h"
@@ -89,7 +90,8 @@ static int64_t due_of(const struct weir_conn *c)
 {
 	int64_t due = c->deadline_ns, own = WI_FOREVER;
 
-	if (c->link && (c->life == WI_CONNECTING || c->life == WI_SETTLING))
+	if (c->link && c->errand != WI_DO_HOOK &&
+	    (c->life == WI_CONNECTING || c->life == WI_SETTLING))
 		own = c->pool->driver->due(c->link);
 	return own < due ? own : due;
 }
@@ -97,7 +99,7 @@ static int64_t due_of(const struct weir_conn *c)
 static bool wants_step(const struct weir_conn *c, int64_t now_ns)
 {
 	return c->life == WI_RESOLVING || is_unwatched_goodbye(c) || due_of(c) <= now_ns ||
-	       wi_busy_is_rung(c);
+	       wi_busy_is_rung(c) || wi_hook_is_rung(c);
 }
 
 static void step_due(struct weir_pool *pool, int64_t now_ns)
@@ -223,6 +225,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 {
 	struct weir_pool *pool = WI_CONTAINER_OF(job, struct weir_pool, job);
 
+	wi_hooks_run(pool);
 	take_in(pool);
 	step_due(pool, now_ns);
 	wi_leak_mourn(pool, now_ns);
@@ -259,7 +262,7 @@ static bool is_finished(struct wi_job *job)
 	struct weir_pool *pool = WI_CONTAINER_OF(job, struct weir_pool, job);
 
 	return wi_load_acq(&pool->closed) && pool->census.n[WI_EMPTY] == pool->n_conns &&
-	       wi_load_seq(&pool->inside) == 0;
+	       !wi_hooks_run(pool) && wi_load_seq(&pool->inside) == 0;
 }
 
 void wi_pool_slots_init(struct weir_pool *pool, uint32_t from, uint32_t to)

@@ -303,7 +303,8 @@ static void reconfigure(const char *sql)
 static void an_older_protocol_is_refused(void **state)
 {
 	(void)state;
-	reconfigure("alter system set ssl_max_protocol_version = 'TLSv1.2'; select pg_reload_conf()");
+	reconfigure(
+		"alter system set ssl_max_protocol_version = 'TLSv1.2'; select pg_reload_conf()");
 	set("sslmode", "require");
 	while (strcmp(protocol(), "TLSv1.2") != 0) /* until the server has read it */
 		;

@@ -183,6 +183,10 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 		wi_add_rlx(&pool->refused, 1);
 		return wi_say_exhausted(pool, error);
 	}
+	if (began_ns >= deadline_ns) { /* nor is anybody rung for */
+		wi_add_rlx(&pool->timeouts, 1);
+		return wi_say_timeout(pool, 0, error);
+	}
 	wi_add_rlx(&pool->waits, 1);
 	wi_held_warn(pool, seat);
 	o = wi_core_wait(&pool->core, seat, deadline_ns);

@@ -32,6 +32,14 @@ struct cli_findings {
 void cli_check_judge(struct cli_findings *found);
 
 void cli_check_print(const struct cli_findings *found);
+/*
+ * check_session.c: what is in force on the connections of each host, and what is wrong with that.
+ */
+void cli_check_print_sessions(const struct cli_findings *found);
+void cli_check_print_warnings(const struct cli_findings *found);
+struct json_t;
+struct json_t *cli_check_session_document(const weir_host_stats *host);
+
 void cli_check_print_json(const struct cli_findings *found);
 
 #endif

@@ -143,9 +143,10 @@ static void add_setting(struct cli_table *table, int64_t ms)
 
 static void print_timeouts(const struct cli_findings *found)
 {
-	struct cli_table *table = cli_table_create("lllll");
+	struct cli_table *table = cli_table_create("llllll");
 
-	cli_head(table, "timeouts in force|statement|lock|idle in transaction|idle session");
+	cli_head(table,
+	         "timeouts in force|statement|lock|idle in transaction|idle session|transaction");
 	for (size_t i = 0; i < found->n_hosts; i++) {
 		const weir_host_stats *host = &found->hosts[i];
 
@@ -154,6 +155,7 @@ static void print_timeouts(const struct cli_findings *found)
 		add_setting(table, host->lock_timeout_ms);
 		add_setting(table, host->idle_in_transaction_timeout_ms);
 		add_setting(table, host->idle_session_timeout_ms);
+		add_setting(table, host->in_force.transaction_timeout_ms);
 	}
 	cli_table_print(table, stdout);
 	cli_table_destroy(table);
@@ -216,8 +218,11 @@ void cli_check_print(const struct cli_findings *found)
 	putchar('\n');
 	print_timeouts(found);
 	putchar('\n');
+	cli_check_print_sessions(found);
+	putchar('\n');
 	print_trial("read checkout", &found->read);
 	print_trial("write checkout", &found->write);
+	cli_check_print_warnings(found);
 	print_troubles(found);
 	printf("\n  ");
 	cli_paint(stdout, verdict_tint(found), found->verdict);
@@ -233,6 +238,7 @@ static json_t *timeouts_document(const weir_host_stats *host)
 	cli_json_put(o, "idle_in_transaction",
 	             cli_json_known(host->idle_in_transaction_timeout_ms));
 	cli_json_put(o, "idle_session", cli_json_known(host->idle_session_timeout_ms));
+	cli_json_put(o, "transaction", cli_json_known(host->in_force.transaction_timeout_ms));
 	return o;
 }
 
@@ -291,6 +297,7 @@ static json_t *host_document(const weir_host_stats *host)
 	cli_json_put(o, "lag_bytes", cli_json_known(host->lag_bytes));
 	cli_json_put(o, "probe_age_ms", cli_json_known(host->probe_age_ms));
 	cli_json_put(o, "timeouts_ms", timeouts_document(host));
+	cli_json_put(o, "session", cli_check_session_document(host));
 	cli_json_put(o, "pool", pool_document(&host->pool));
 	cli_json_put(o, "last_error", cli_json_text(trouble_of(host)));
 	return o;

@@ -66,7 +66,45 @@ class Check(unittest.TestCase):
                      WEIR_IDLE_IN_TRANSACTION_TIMEOUT_MS="77s")
         for host in d["hosts"]:
             self.assertEqual(host["timeouts_ms"], {"statement": 1234, "lock": 2000, "idle_in_transaction": 77000,
-                                                   "idle_session": 0})
+                                                   "idle_session": 0, "transaction": None})
+
+    def test_what_is_in_force_is_what_the_server_and_the_socket_say(self):
+        d = document("check", URL, "--set", "search_path=app, pg_catalog", "--set", "application_name=shop front",
+                     "--set", "read_only=on", "--set", "tcp_user_timeout_ms=7s")
+        for host in d["hosts"]:
+            s = host["session"]
+            self.assertEqual((s["applied"], s["through_pooler"], s["insecure"]), ("at startup", False, False))
+            self.assertEqual((s["search_path"], s["application_name"]), ("app, pg_catalog", "shop front"))
+            self.assertIs(s["read_only"], True)
+            self.assertIs(s["keepalives"], True)
+            self.assertEqual(s["tcp_user_timeout_ms"], 7000)
+
+    def test_keepalives_of_the_url_are_shown(self):
+        one = URL.replace("," + ",".join(NAMES[1:]), "")
+        (host,) = document("check", one + "?keepalives_idle=11&keepalives_interval=12&keepalives_count=13")["hosts"]
+        s = host["session"]
+        self.assertEqual((s["keepalives_idle_s"], s["keepalives_interval_s"], s["keepalives_count"]), (11, 12, 13))
+        self.assertIn("11 s, 13 x 12 s", weir("check", one + "?keepalives_idle=11&keepalives_interval=12"
+                                              "&keepalives_count=13").stdout)
+        (host,) = document("check", one + "?keepalives=0")["hosts"]
+        self.assertIs(host["session"]["keepalives"], False)
+
+    def test_what_an_older_server_does_not_know_is_not_in_force(self):
+        """transaction_timeout came with 17; the other settings are at their place all the same."""
+        if int(ask("SHOW server_version_num")[0]) >= 170000:
+            self.skipTest("this server knows it")
+        d = document("check", URL, "--set", "transaction_timeout_ms=5s", "--set", "search_path=app")
+        for host in d["hosts"]:
+            self.assertEqual(host["timeouts_ms"]["transaction"], None)
+            self.assertEqual(host["timeouts_ms"]["statement"], 30000)
+            self.assertEqual((host["session"]["applied"], host["session"]["search_path"]), ("in part", "app"))
+
+    def test_a_password_in_danger_is_a_warning(self):
+        """127.1 is a host that nobody knows to be this machine before it is looked up."""
+        distant = URL.replace("," + ",".join(NAMES[1:]), "").replace("127.0.0.1", "127.1")
+        result = weir("check", distant + "?sslmode=disable")
+        self.assertIn("has not proven who it is", result.stdout)
+        self.assertNotIn("has not proven who it is", weir("check", URL).stdout)
 
     def test_text_names_every_host_and_no_password(self):
         result = weir("check", URL)

@@ -64,6 +64,42 @@ WEIR_API WEIR_CHECKED weir_status weir_pool_resize(weir_pool *pool, int64_t min,
                                                    weir_error *error);
 
 /*
+ * Closes every connection that was opened before the call, so that new ones take their place: after
+ * a change of servers, certificates, roles or whatever else a session learns as it begins.
+ *
+ * Those that are out are closed when they are given back. Idle ones above the minimum are closed at
+ * once. Idle ones that the minimum needs are replaced: others are opened first, as many at once as
+ * connect_parallel and the maximum allow, and one goes for each that is ready; until then they may
+ * be lent once more. Where there is no room one goes first, and where connects fail all go.
+ *
+ * Returns at once, the keeper follows; weir_close EVICTED counts them. Any thread; does not block.
+ * OK, INVALID, CLOSED or FORKED.
+ */
+WEIR_API weir_status weir_pool_evict(weir_pool *pool);
+
+/* How callers fare while a pool is suspended. */
+typedef enum weir_suspend {
+	WEIR_SUSPEND_WAIT = 0, /* they wait until it is resumed, or their time is over */
+	WEIR_SUSPEND_FAIL = 1, /* they fail with UNAVAILABLE at once */
+} weir_suspend;
+
+/*
+ * Suspends a pool: from when this returns, nobody is handed a connection until weir_pool_resume.
+ * Those that are out go on and are given back as ever: weir_pool_stats.busy falls to 0 as they are,
+ * and the keeper goes on keeping what is idle. Calling it again changes how callers fare.
+ *
+ * WAIT: who waits already and who comes waits for the resume; TIMEOUT at the deadline, EXHAUSTED
+ * with a timeout of 0; max_waiters holds. They do not keep their places: after the resume they
+ * begin to wait anew. Nothing wakes them but the resume, the close, or their own deadlines.
+ *
+ * Returns at once, that is after the checkouts that are under way, a tenth of a second at most
+ * where a thread is held up in one. A forked child's pool (fork=reopen) begins resumed. Any thread.
+ * Both: OK, INVALID, CLOSED or FORKED.
+ */
+WEIR_API weir_status weir_pool_suspend(weir_pool *pool, weir_suspend how);
+WEIR_API weir_status weir_pool_resume(weir_pool *pool);
+
+/*
  * Closes a pool and sets *pool to NULL. New checkouts and those that wait end with CLOSED at once.
  * Waits up to drain_ms (negative: for ever) for connections that are out. NULL and a pointer to
  * NULL are OK.

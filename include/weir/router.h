@@ -8,6 +8,7 @@
 #include <weir/conn.h>
 #include <weir/export.h>
 #include <weir/options.h>
+#include <weir/pool.h>
 #include <weir/status.h>
 #include <weir/token.h>
 
@@ -83,6 +84,19 @@ WEIR_API WEIR_CHECKED weir_status weir_checkout_with(weir_router *router,
  */
 WEIR_API WEIR_CHECKED weir_status weir_router_resize(weir_router *router, int64_t min, int64_t max,
                                                      weir_error *error);
+
+/*
+ * As weir_pool_evict, for one host, by its name in the connection string with or without the port,
+ * or for all (NULL). INVALID also for a host that the router does not have. The keeper's own probes
+ * go on with the connections they have.
+ */
+WEIR_API weir_status weir_router_evict(weir_router *router, const char *host);
+
+/*
+ * As weir_pool_suspend and weir_pool_resume, for the whole router. Probes go on meanwhile.
+ */
+WEIR_API weir_status weir_router_suspend(weir_router *router, weir_suspend how);
+WEIR_API weir_status weir_router_resume(weir_router *router);
 
 /*
  * Closes a router, its pools and its keeper, and sets *router to NULL. All else as weir_pool_close.

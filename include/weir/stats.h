@@ -27,7 +27,8 @@ WEIR_BEGIN
 	X(RECLAIMED, "held for too long, or by a thread that ended: taken back")                   \
 	X(SHUTDOWN, "the pool was closed")                                                         \
 	X(CONDEMNED, "another connection's death was taken for the server's")                      \
-	X(WRONG_ROLE, "met a server that takes no writes")
+	X(WRONG_ROLE, "met a server that takes no writes")                                         \
+	X(EVICTED, "evicted by the program")
 
 typedef enum weir_close {
 #define WEIR_CLOSE_ENUM(name, text) WEIR_CLOSE_##name,
@@ -90,6 +91,8 @@ typedef struct weir_pool_stats {
 	int64_t breaker_since_ms;  /* how long it has been closed, or not; -1: closed ever since */
 	int64_t breaker_next_ms;   /* until the next connect may be tried; 0: at any time */
 	uint64_t breaker_openings; /* how often it has opened, failed half-open tries not counted */
+	/* by weir_pool_suspend, or the router: when busy is 0, nobody has a connection */
+	bool suspended;
 } weir_pool_stats;
 
 /*

@@ -77,6 +77,14 @@ void wi_bias_restore(struct wi_bias *bias)
 	wi_cas_seq(&bias->word, &lingering, 0);
 }
 
+void wi_bias_suspend(struct wi_bias *bias, bool suspended)
+{
+	if (suspended)
+		wi_or_seq(&bias->word, WI_BIAS_SUSPENDED);
+	else
+		wi_and_seq(&bias->word, ~(uint32_t)WI_BIAS_SUSPENDED);
+}
+
 void wi_bias_end(struct wi_bias *bias, uint32_t reason)
 {
 	wi_or_seq(&bias->word, reason);

@@ -23,6 +23,9 @@
  *       begins later sees the word
  *   I3  restore is one CAS from FENCED alone, so nobody holds it at that moment
  *
+ * Suspended. A reason like any other, but one that goes: by an AND that leaves the rest, so that I2
+ * and I3 stay; a word that becomes 0 by it was held by nobody since it left 0.
+ *
  * Between release and restore the bias lingers away: the heavy fence costs as much as a hundred
  * exchanges, so a pool that is short now and then pays it seldom. core.c restores it after
  * WI_REBIAS_AFTER checkins that nobody waited for.
@@ -41,11 +44,12 @@
 #include "base/world.h"
 
 enum {
-	WI_BIAS_FENCED = 1 << 0, /* I2 */
-	WI_BIAS_NEVER = 1 << 1,  /* this system has no heavy fence */
-	WI_BIAS_CLOSED = 1 << 2, /* nobody may come in any more */
-	WI_BIAS_FORKED = 1 << 3, /* the core is that of a parent process */
-	WI_BIAS_HOLD = 1 << 4,   /* and above: how many hold it revoked */
+	WI_BIAS_FENCED = 1 << 0,    /* I2 */
+	WI_BIAS_NEVER = 1 << 1,     /* this system has no heavy fence */
+	WI_BIAS_CLOSED = 1 << 2,    /* nobody may come in any more */
+	WI_BIAS_FORKED = 1 << 3,    /* the core is that of a parent process */
+	WI_BIAS_SUSPENDED = 1 << 4, /* nobody may take for a while */
+	WI_BIAS_HOLD = 1 << 5,      /* and above: how many hold it revoked */
 };
 
 struct wi_bias {
@@ -71,6 +75,9 @@ void wi_bias_restore(struct wi_bias *bias);
 
 /* Shares the caches for a reason that does not go away: CLOSED or FORKED. */
 void wi_bias_end(struct wi_bias *bias, uint32_t reason);
+
+/* Shares the caches, and sends who comes to pin the slow way, until that is taken back. */
+void wi_bias_suspend(struct wi_bias *bias, bool suspended);
 
 /* An owner's look, after a store and a light fence, or after a full one. */
 WI_INLINE bool wi_bias_is_whole(const struct wi_bias *bias)

@@ -48,6 +48,7 @@ bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_w
 	core->table = table;
 	core->world = world;
 	atomic_init(&core->shut, 0);
+	atomic_init(&core->suspended, 0);
 	atomic_init(&core->rebias_in, WI_REBIAS_AFTER);
 	wi_bias_init(&core->bias, world);
 	wi_freelist_init(&core->list[0]);
@@ -286,6 +287,27 @@ void wi_core_shut(struct wi_core *core, uint32_t reason)
 void wi_core_refuse(struct wi_core *core, uint32_t reason)
 {
 	wi_waitq_refuse(&core->waitq, reason);
+}
+
+void wi_core_suspend(struct wi_core *core, uint32_t reason)
+{
+	uint32_t said = reason;
+
+	wi_store_seq(&core->suspended, reason);
+	/* Two at once: who wrote the bit last has seen what was said last. */
+	do {
+		reason = said;
+		wi_bias_suspend(&core->bias, reason != 0);
+		said = wi_load_seq(&core->suspended);
+	} while (said != reason);
+	if (said)
+		wi_waitq_refuse(&core->waitq, said);
+	core->world->wake(&core->suspended);
+}
+
+bool wi_core_await_takes(struct wi_core *core, int64_t deadline_ns)
+{
+	return wi_pins_await_until(&core->bias, &core->seats, deadline_ns);
 }
 
 uint32_t wi_core_waiting(const struct wi_core *core)

@@ -35,6 +35,8 @@ struct wi_core {
 	uint32_t id;
 	uint32_t hint;         /* (c) which of a thread's hints is for it (desk.h) */
 	_Atomic uint32_t shut; /* (a) not 0: the reason new waiters are refused with */
+	/* (a) not 0: the same, for a while; who is refused may sleep on it */
+	_Atomic uint32_t suspended;
 	WI_ON_NEW_LINE const struct wi_world *world; /* (c) */
 	/* (c) called by a thread that is about to sleep for want of a slot; or NULL */
 	void (*on_short)(void *arg);
@@ -93,6 +95,15 @@ void wi_core_shut(struct wi_core *core, uint32_t reason);
 
 /* Refuses all who wait now. */
 void wi_core_refuse(struct wi_core *core, uint32_t reason);
+
+/*
+ * Refuses all who wait and all who will, with `reason`, until resumed (0), and makes pins fail
+ * meanwhile. Any thread, also at once: what was said last holds. Takes that were under way may
+ * still succeed: wi_core_await_takes waits until those that were pinned have come out, or until
+ * deadline_ns.
+ */
+void wi_core_suspend(struct wi_core *core, uint32_t reason);
+bool wi_core_await_takes(struct wi_core *core, int64_t deadline_ns);
 
 /* How many wait; exact when nobody comes or goes. */
 uint32_t wi_core_waiting(const struct wi_core *core);

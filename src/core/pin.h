@@ -42,13 +42,13 @@ WI_INLINE uint32_t wi_pin_is(uint32_t pin)
 
 /*
  * The rest of a pin that found the caches shared: fenced fully where there is no heavy fence.
- * false: the core is closed, or a parent's.
+ * false: the core is closed, suspended, or a parent's.
  */
 bool wi_pin_shared(const struct wi_bias *bias, struct wi_seat *mine);
 
 /*
  * The seat's thread, not inside: from here until unpin nothing that was in place is freed or
- * overwritten. false: the core is closed, or a parent's (unpin all the same).
+ * overwritten. false: the core is closed, suspended, or a parent's (unpin all the same).
  */
 WI_INLINE bool wi_pin(const struct wi_bias *bias, struct wi_seat *mine)
 {
@@ -93,5 +93,8 @@ WI_INLINE bool wi_is_pinned(const struct wi_seat *mine)
  * that is pinned itself.
  */
 void wi_pins_await(struct wi_bias *bias, struct wi_seats *seats);
+
+/* The same, but for no longer than that. false: some were still inside. */
+bool wi_pins_await_until(struct wi_bias *bias, struct wi_seats *seats, int64_t deadline_ns);
 
 #endif

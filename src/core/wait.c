@@ -172,11 +172,16 @@ static struct wi_outcome keep_vigil(struct wi_core *core, struct wi_seat *mine, 
 	}
 }
 
-/* After announcing: a core that was shut before it could see this waiter refuses it here. */
+/*
+ * After announcing: a core that was shut, or suspended, before it could see this waiter refuses it
+ * here.
+ */
 static bool refused_by_shut(struct wi_core *core, struct wi_seat *mine, struct wi_outcome *o)
 {
 	uint32_t reason = wi_load_seq(&core->shut);
 
+	if (!reason)
+		reason = wi_load_seq(&core->suspended);
 	if (!reason || !wi_waitq_cancel(mine))
 		return false; /* open, or granted or refused already: the vigil says so at once */
 	*o = (struct wi_outcome){WI_REFUSED, reason};

@@ -17,7 +17,7 @@
 #include "base/rcu.h"
 #include "base/text.h"
 #include "core/desk.h"
-#include "pool/pool.h"
+#include "pool/size.h"
 #include "pool/warm.h"
 
 /*
@@ -51,9 +51,10 @@ static bool is_good(struct weir_conn *c)
 }
 
 /* Pinned: `slot`, or any other idle one, if it needs no round trip. */
-static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot)
+static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat, bool open,
+                                    uint32_t slot)
 {
-	while (slot || (slot = wi_core_take_pinned(&pool->core, seat))) {
+	while (slot || (open && (slot = wi_core_take_pinned(&pool->core, seat)))) {
 		struct weir_conn *c = wi_warm_conn_at(pool, slot);
 
 		if (is_good(c))
@@ -93,8 +94,7 @@ struct weir_conn *wi_pool_try_cold(struct weir_pool *pool, struct wi_seat *seat,
 	seat = wi_come_in(pool, seat, &open);
 	if (!seat)
 		return NULL;
-	if (open || slot)
-		handle = try_pinned(pool, seat, slot);
+	handle = try_pinned(pool, seat, open, slot);
 	wi_unpin(seat);
 	if (handle)
 		wi_warm_set_mark(wi_conn_of(handle), mark);
@@ -196,6 +196,8 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 		*slot = o.value;
 		return WEIR_OK;
 	}
+	if (o.verdict == WI_REFUSED && o.value >= WI_SUSPENDED_WAIT)
+		return WEIR_OK; /* without a slot: the wait goes on elsewhere */
 	if (o.verdict == WI_REFUSED)
 		return refused(pool, o.value, error);
 	wi_add_rlx(&pool->timeouts, 1);
@@ -223,6 +225,12 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t ch
 
 		if (wi_load_acq(&pool->closed))
 			return refused(pool, WI_REFUSE_CLOSED, error);
+		if (wi_unlikely(wi_pool_is_suspended(pool))) {
+			st = wi_suspend_await(pool, deadline_ns, error);
+			if (st != WEIR_OK)
+				return st;
+			continue;
+		}
 		slot = wi_core_take(&pool->core, seat);
 		if (!slot) {
 			if (is_hopeless(pool))
@@ -236,19 +244,27 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t ch
 			st = wait_in_line(pool, seat, deadline_ns, &slot, error);
 			if (st != WEIR_OK)
 				return st;
+			if (!slot)
+				continue;
 		}
-		if (is_fit(&pool->conns[slot], seat, check_ns, conn))
+		if (!is_fit(&pool->conns[slot], seat, check_ns, conn))
+			continue;
+		/* The other half of this light fence is the heavy one of who suspends. */
+		wi_fence_light();
+		if (wi_likely(!wi_pool_is_suspended(pool)))
 			return WEIR_OK;
+		wi_suspend_revoke(*conn);
+		*conn = NULL;
 	}
 }
 
 /*
  * Pinned, with the pool open: what is idle, or counted inside, to wait for it (*conn is NULL then).
  */
-static void take_or_enter(struct weir_pool *pool, struct wi_seat *seat, uint32_t slot,
+static void take_or_enter(struct weir_pool *pool, struct wi_seat *seat, bool open, uint32_t slot,
                           struct weir_conn **conn)
 {
-	*conn = try_pinned(pool, seat, slot);
+	*conn = try_pinned(pool, seat, open, slot);
 	if (!*conn)
 		wi_pool_enter(pool);
 }
@@ -276,8 +292,10 @@ static WI_NOINLINE weir_status checkout_slow(struct weir_pool *pool, struct wi_s
 
 	*conn = NULL;
 	while ((seat = wi_come_in(pool, seat, &open))) {
-		if (wi_likely(open || slot)) {
-			take_or_enter(pool, seat, slot, conn);
+		/* One that is suspended is waited for like any other. */
+		if (wi_likely(open || slot) ||
+		    (!wi_pool_is_parents(pool) && !wi_load_seq(&pool->closed))) {
+			take_or_enter(pool, seat, open, slot, conn);
 			wi_unpin(seat);
 			return *conn ? WEIR_OK : wait_inside(pool, timeout_ms, conn, error);
 		}

@@ -43,7 +43,7 @@ static void forget(struct weir_conn *c)
 	c->answer = NULL;
 	c->errand = WI_DO_NOTHING;
 	c->life = WI_EMPTY;
-	c->in_hand = c->fresh = c->leak_told = c->cut_counted = false;
+	c->in_hand = c->fresh = c->leak_told = c->cut_counted = c->evicted = false;
 	c->server_process = 0;
 	c->watch.fd = -1;
 	c->goodbye_fd = -1;
@@ -67,6 +67,8 @@ void wi_pool_forget(struct weir_pool *pool)
 	pool->hooks = NULL; /* their threads are the parent's, and so are their connections */
 	pool->retiring = NULL;
 	pool->replacing = pool->sweep_wanted = false;
+	pool->shedding = pool->stragglers = pool->evicting = false;
+	wi_store_rlx(&pool->at_gate, 0);
 	wi_store_rlx(&pool->inbox, 0);
 	wi_store_rlx(&pool->inside, 0);
 	wi_store_rlx(&pool->alive, 0);

@@ -163,6 +163,7 @@ void wi_pool_shut(struct weir_pool *pool)
 {
 	wi_store_seq(&pool->closed, 1);
 	wi_core_shut(&pool->core, WI_REFUSE_CLOSED);
+	wi_core_suspend(&pool->core, 0); /* who waits for a suspended pool need not any more */
 	wi_keeper_ring(pool->keeper);
 }
 

@@ -132,6 +132,7 @@ struct weir_conn {
 	int64_t born_ns;     /* (k) when it was begun to be opened */
 	int64_t expires_ns;  /* (k) end of its lifetime */
 	int64_t deadline_ns; /* (k) of what the keeper does with it now */
+	bool evicted;        /* (k) was there when the pool was last evicted */
 	bool with_options;   /* (k) its connect was begun with startup options */
 	WI_ON_NEW_LINE struct wi_watch watch; /* (k) */
 	struct wi_answer *answer;             /* (k) of the errand, if it wants one */
@@ -161,6 +162,9 @@ struct wi_pool_config {
 
 /* Reasons a waiter can be refused with (wi_core_shut, wi_core_refuse). */
 enum { WI_REFUSE_CLOSED = 1, WI_REFUSE_BREAKER = 2, WI_REFUSE_ELSEWHERE = 3 };
+
+/* The same of a core that is suspended: its checkouts wait, or fail, or choose again. */
+enum { WI_SUSPENDED_WAIT = 4, WI_SUSPENDED_FAIL = 5, WI_SUSPENDED_ELSEWHERE = 6 };
 
 /* What one connection's death means for the others. */
 struct wi_health {
@@ -207,8 +211,9 @@ struct weir_pool {
 
 	/* slow paths of users */
 	WI_ON_NEW_LINE _Atomic uint32_t inside; /* (a) callers on a slow path; close waits for 0 */
-	_Atomic uint32_t inbox;                 /* (a) slots for the keeper, a stack by number */
-	_Atomic uint32_t demand; /* (a) 1: the keeper could open more if somebody waits */
+	_Atomic uint32_t at_gate; /* (a) of them, those that wait for a suspended pool */
+	_Atomic uint32_t inbox;   /* (a) slots for the keeper, a stack by number */
+	_Atomic uint32_t demand;  /* (a) 1: the keeper could open more if somebody waits */
 	/* (a) connections ready or being settled, as the keeper last saw */
 	_Atomic uint32_t alive;
 	_Atomic uint64_t waits, timeouts, refused, misuse;
@@ -241,10 +246,13 @@ struct weir_pool {
 	bool not_held;         /* (k) a pooler shares server processes: SET does not hold */
 	bool warned;           /* (k) INSECURE has been told */
 	bool apply_by_set; /* (k) startup options are refused here: SET, and again after a reset */
-	uint32_t next_empty; /* (k) where to look for an empty slot */
-	uint64_t sized;      /* (k) the sizes that it has seen to */
-	bool shedding;       /* (k) there may be more than the maximum since then */
-	bool stragglers;     /* (k) some of them were idle, and no sweep has found them yet */
+	uint32_t next_empty;        /* (k) where to look for an empty slot */
+	uint64_t sized;             /* (k) the sizes that it has seen to */
+	_Atomic uint32_t evictions; /* (a) asked for */
+	uint32_t evictions_seen;    /* (k) */
+	bool evicting;              /* (k) some that were there are left */
+	bool shedding;              /* (k) there may be more than the maximum since then */
+	bool stragglers; /* (k) some of them were idle, and no sweep has found them yet */
 	_Atomic uint64_t opened, connect_failures, closed_by[WEIR_CLOSE_REASONS], leaks;
 	_Atomic uint64_t cancels;         /* (a) requests begun */
 	_Atomic uint32_t shown[WI_LIVES]; /* (a) census for statistics */

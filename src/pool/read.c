@@ -37,7 +37,8 @@ static void read_census(struct weir_pool *pool, weir_pool_stats *s)
 	/* One that was reclaimed is in its holder's hands, but not on the server any more. */
 	s->total =
 		ready - wi_load_rlx(&pool->shown_cut) + settling + s->opening - fresh + s->closing;
-	s->waiting = wi_core_waiting(&pool->core);
+	s->waiting = wi_core_waiting(&pool->core) + wi_load_rlx(&pool->at_gate);
+	s->suspended = wi_load_rlx(&pool->core.suspended) != 0;
 }
 
 static void read_breaker(struct weir_pool *pool, weir_pool_stats *s)

@@ -55,4 +55,39 @@ int64_t wi_resize_due(const struct weir_pool *pool, int64_t now_ns);
  */
 bool wi_resize_sheds(struct weir_conn *c);
 
+/* ---- evict.c ---- */
+
+/*
+ * Asks that every connection opened so far be closed. Any thread, inside a read section or a pin.
+ */
+void wi_evict_ask(struct weir_pool *pool);
+
+/* Keeper's turn: follows what was asked for. */
+void wi_evict_step(struct weir_pool *pool);
+
+/* Sessions that are still to go. Keeper's thread. */
+uint32_t wi_evict_left(const struct weir_pool *pool);
+
+/* ---- suspend.c ---- */
+
+/*
+ * How long suspending waits for checkouts under way. A thread that is pinned never sleeps: it is
+ * about to leave, or has lost its processor.
+ */
+#define WI_SUSPEND_AWAITS_NS (100 * WI_MS)
+
+static inline bool wi_pool_is_suspended(const struct weir_pool *pool)
+{
+	return wi_load_seq(&pool->core.suspended);
+}
+
+/*
+ * Between enter and exit: waits until the pool is resumed. OK: look again, also whether it is
+ * closed. Else as wi_pool_wait.
+ */
+weir_status wi_suspend_await(struct weir_pool *pool, int64_t deadline_ns, weir_error *error);
+
+/* Takes back what was lent just now. */
+void wi_suspend_revoke(struct weir_conn *handle);
+
 #endif

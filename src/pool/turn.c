@@ -234,6 +234,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 		shut(pool);
 	} else {
 		wi_resize_step(pool);
+		wi_evict_step(pool);
 		if (now_ns >= pool->next_tend_ns) {
 			wi_tend(pool, now_ns);
 			pool->next_tend_ns = now_ns + wi_tend_interval(&pool->options);

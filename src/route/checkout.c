@@ -148,7 +148,8 @@ static weir_status wait_there(struct visit *v)
 	if (st == WEIR_OK) {
 		WI_YIELD("checkout.wait.granted");
 		come_in(v);
-		holds = wi_choice_holds(v->router, &v->wish, &v->choice);
+		holds = wi_choice_holds(v->router, &v->wish, &v->choice) &&
+		        !wi_load_seq(&v->router->desk.suspended);
 		wi_unpin(v->seat);
 		if (holds) {
 			wi_choice_made(v->router, &v->wish, &v->choice, v->conn);
@@ -234,7 +235,10 @@ static weir_status wait_for_change(struct visit *v, uint32_t seen, weir_error *e
 static bool choose(struct visit *v)
 {
 	come_in(v);
-	v->conn = wi_choose(v->router, &v->wish, v->seat, &v->choice);
+	v->conn = NULL;
+	v->choice.host = NULL;
+	if (wi_likely(!wi_load_seq(&v->router->desk.suspended)))
+		v->conn = wi_choose(v->router, &v->wish, v->seat, &v->choice);
 	if (!v->conn && v->choice.host)
 		wi_pool_enter(v->choice.host->pool);
 	wi_unpin(v->seat);
@@ -246,16 +250,41 @@ static weir_status closed(weir_error *error)
 	return wi_fail(error, WEIR_CLOSED, "the router is closed");
 }
 
+/* The router is suspended. OK: it is not any more, or closed; else the end. */
+static weir_status wait_for_resume(struct visit *v, uint32_t how, weir_error *error)
+{
+	const struct wi_world *world = v->router->world;
+	_Atomic uint32_t *word = &v->router->desk.suspended;
+
+	if (how == WI_SUSPENDED_FAIL)
+		return wi_fail(error, WEIR_UNAVAILABLE, "the router is suspended");
+	if (!v->wish.deadline_ns)
+		return wi_fail(error, WEIR_EXHAUSTED, "the router is suspended");
+	while (wi_load_seq(word) == how && world->now() < v->wish.deadline_ns)
+		world->park(word, how, v->wish.deadline_ns);
+	return wi_load_seq(word) != how ? WEIR_OK
+	                                : wi_fail(error, WEIR_TIMEOUT, "the router is suspended");
+}
+
 static weir_status look_for_one(struct visit *v, weir_error *error)
 {
 	for (;;) {
 		uint32_t seen = wi_gate_seen(&v->router->gate);
+		uint32_t how = wi_load_seq(&v->router->desk.suspended);
 		weir_status st;
 
 		if (wi_load_seq(&v->router->closed))
 			return closed(error);
+		if (wi_unlikely(how)) {
+			st = wait_for_resume(v, how, error);
+			if (st != WEIR_OK)
+				return st;
+			continue;
+		}
 		if (choose(v))
 			return WEIR_OK;
+		if (wi_load_seq(&v->router->desk.suspended) && !v->choice.host)
+			continue;
 		if (v->choice.host) {
 			st = wait_there(v);
 			if (st == WEIR_OK)

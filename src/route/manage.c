@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What an operator does to all hosts of a router at once. */
+/*
+ * What an operator does to all hosts of a router at once.
+ *
+ * Suspending. The word is in the router's own desk (pool/suspend.c tells the idea), and each pool
+ * is told to send its callers back to the router, where they find it. Resuming is the other way
+ * round. Who writes to the pools last has seen what was said last.
+ */
+#include <string.h>
+
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "pool/size.h"
 #include "route/router.h"
@@ -31,4 +40,81 @@ weir_status weir_router_resize(weir_router *r, int64_t min, int64_t max, weir_er
 		wi_resize_ask(r->hosts[i].pool, sizes[i]);
 	wi_router_leave(r);
 	return st;
+}
+
+static bool is_named(const struct wi_host *h, const char *host)
+{
+	return strcmp(h->endpoint->name, host) == 0 || strcmp(h->endpoint->host, host) == 0;
+}
+
+weir_status weir_router_evict(weir_router *r, const char *host)
+{
+	weir_status st = r ? come_in(r, NULL) : WEIR_INVALID;
+	bool any = false;
+
+	if (st != WEIR_OK)
+		return st;
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		if (host && !is_named(&r->hosts[i], host))
+			continue;
+		wi_evict_ask(r->hosts[i].pool);
+		any = true;
+	}
+	wi_router_leave(r);
+	return any ? WEIR_OK : WEIR_INVALID;
+}
+
+static void tell_pools(weir_router *r, uint32_t how)
+{
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		wi_core_suspend(&r->hosts[i].pool->core, how ? WI_SUSPENDED_ELSEWHERE : 0);
+}
+
+static void suspend(weir_router *r, uint32_t how)
+{
+	uint32_t said;
+
+	/*
+	 * Who is sent away by a pool must find the router suspended, and nobody resumed too soon.
+	 */
+	if (!how)
+		tell_pools(r, 0);
+	wi_core_suspend(&r->desk, how);
+	do {
+		said = wi_load_seq(&r->desk.suspended);
+		tell_pools(r, said);
+	} while (said != wi_load_seq(&r->desk.suspended));
+}
+
+static weir_status set(weir_router *r, uint32_t how)
+{
+	weir_status st = r ? come_in(r, NULL) : WEIR_INVALID;
+
+	if (st != WEIR_OK)
+		return st;
+	suspend(r, how);
+	if (wi_load_seq(&r->closed)) {
+		suspend(r, 0);
+		st = WEIR_CLOSED;
+	} else if (how) {
+		(void)wi_core_await_takes(&r->desk, r->world->now() + WI_SUSPEND_AWAITS_NS);
+	}
+	wi_router_leave(r);
+	return st;
+}
+
+weir_status weir_router_suspend(weir_router *r, weir_suspend how)
+{
+	switch (how) {
+	case WEIR_SUSPEND_WAIT:
+		return set(r, WI_SUSPENDED_WAIT);
+	case WEIR_SUSPEND_FAIL:
+		return set(r, WI_SUSPENDED_FAIL);
+	}
+	return WEIR_INVALID;
+}
+
+weir_status weir_router_resume(weir_router *r)
+{
+	return set(r, 0);
 }

@@ -341,6 +341,7 @@ static void shut(weir_router *r)
 	/* [route:R4] publishes the end to the monitor; pairs with A4. */
 	wi_store_seq(&r->closed, 1);
 	wi_bias_end(&r->desk.bias, WI_BIAS_CLOSED);
+	wi_core_suspend(&r->desk, 0); /* who waits for it to be resumed need not any more */
 	for (uint32_t i = 0; i < r->n_hosts; i++)
 		wi_pool_shut(r->hosts[i].pool);
 	wi_gate_change(&r->gate, r->world);

@@ -146,16 +146,16 @@ TABLE = [
 	wi_store_rel(&mine->pin, (wi_load_rlx(&mine->pin) & ~3u) + WI_PIN_PINNED);
 """, "close"),
     ("pin: comes in though the core is closed", "core/pin.c", """\
-	return !(word & (WI_BIAS_CLOSED | WI_BIAS_FORKED));
+	return !(word & (WI_BIAS_CLOSED | WI_BIAS_FORKED | WI_BIAS_SUSPENDED));
 """, """\
 	(void)word;
 	return true;
 """, "pool"),
     ("awaiting pins: does not wait", "core/pin.c", """\
-		bias->world->park(&nothing, 0, bias->world->now() + LOOK_AGAIN_NS);
+		bias->world->park(&nothing, 0, now_ns + LOOK_AGAIN_NS);
 """, """\
+		(void)nothing;
 		break;
-	(void)nothing;
 """, "close"),
     ("awaiting pins: no heavy fence", "core/pin.c", """\
 	wi_bias_fence(bias);
@@ -163,9 +163,9 @@ TABLE = [
 	(void)bias;
 	for""", "close"),
     ("awaiting pins: takes TAKING -> PINNED for the end", "core/pin.c", """\
-	while ((wi_load_acq(&seat->pin) ^ before) < WI_PIN_STEP)
+	while ((wi_load_acq(&seat->pin) ^ before) < WI_PIN_STEP) {
 """, """\
-	while (wi_load_acq(&seat->pin) == before)
+	while (wi_load_acq(&seat->pin) == before) {
 """, "close"),
     # ---- free list ----
     ("free list: no tag", "core/freelist.c", """\

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Operators suspend, resume, resize and evict while many threads come and go: whoever has suspended
+ * and then seen nobody busy knows that nobody has a connection, and keeps knowing it; whatever two
+ * operators say at once, what was said last holds; the maximum is never exceeded.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "driver/fake.h"
+#include "pool/pool.h"
+#include "support/fake_cluster.h"
+#include "support/threads.h"
+#include "support/watchdog.h"
+
+#define THREADS 8
+#define MAX 4
+#define MAX_EVER 9
+
+static struct wi_fake_server server;
+static struct fake_cluster cluster;
+static weir_pool *pool;
+static weir_router *router;
+
+static _Atomic int in_hands; /* connections that users know to have */
+
+static void nap(int64_t us)
+{
+	const struct timespec t = {.tv_nsec = us * 1000};
+
+	nanosleep(&t, NULL);
+}
+
+static weir_status check_out(weir_conn **conn, int i)
+{
+	if (pool)
+		return weir_pool_checkout(pool, i % 3 ? 20 : 0, conn, NULL);
+	return weir_checkout_with(
+		router, &WEIR_REQUEST(.intent = i % 2 ? WEIR_READ : WEIR_WRITE, .timeout_ms = 20),
+		conn, NULL);
+}
+
+static void come_and_go(struct test_thread *self)
+{
+	while (!wi_load_rlx(self->stop)) {
+		weir_conn *conn = NULL;
+		weir_status st = check_out(&conn, (int)wi_rng_below(&self->rng, 6));
+
+		if (st != WEIR_OK) {
+			if (st != WEIR_TIMEOUT && st != WEIR_EXHAUSTED && st != WEIR_UNAVAILABLE)
+				test_wrong(self, "a checkout: %s", weir_status_name(st));
+			if (st == WEIR_UNAVAILABLE)
+				nap(100);
+			continue;
+		}
+		wi_add_seq(&in_hands, 1);
+		self->count[0]++;
+		if (wi_rng_below(&self->rng, 8) == 0)
+			nap(wi_rng_below(&self->rng, 300));
+		wi_sub_seq(&in_hands, 1);
+		if (wi_rng_below(&self->rng, 64) == 0)
+			weir_discard(&conn);
+		else
+			weir_checkin(&conn);
+	}
+}
+
+static uint32_t busy(void)
+{
+	weir_host_stats hosts[FAKE_HOSTS];
+	weir_pool_stats s;
+	uint32_t n = 0;
+	size_t n_hosts;
+
+	if (pool) {
+		weir_pool_stats_get(pool, &s);
+		return s.busy;
+	}
+	n_hosts = weir_router_stats_get(router, hosts, FAKE_HOSTS);
+	for (size_t i = 0; i < n_hosts; i++)
+		n += hosts[i].pool.busy;
+	return n;
+}
+
+static weir_status suspend(weir_suspend how)
+{
+	return pool ? weir_pool_suspend(pool, how) : weir_router_suspend(router, how);
+}
+
+static weir_status resume(void)
+{
+	return pool ? weir_pool_resume(pool) : weir_router_resume(router);
+}
+
+static weir_status resize(uint32_t min, uint32_t max)
+{
+	return pool ? weir_pool_resize(pool, min, max, NULL)
+	            : weir_router_resize(router, min, max, NULL);
+}
+
+static weir_status evict(void)
+{
+	return pool ? weir_pool_evict(pool) : weir_router_evict(router, NULL);
+}
+
+static void must(struct test_thread *self, const char *what, weir_status st)
+{
+	if (st != WEIR_OK)
+		test_wrong(self, "%s: %s", what, weir_status_name(st));
+}
+
+/* Suspends, and when nobody is busy, nobody has anything for as long as it looks. */
+static void quiesce(struct test_thread *self)
+{
+	bool waits = wi_rng_below(&self->rng, 2);
+
+	must(self, "suspend", suspend(waits ? WEIR_SUSPEND_WAIT : WEIR_SUSPEND_FAIL));
+	while (busy())
+		nap(20);
+	for (int i = 0; i < 50; i++) {
+		if (wi_load_seq(&in_hands))
+			test_wrong(self, "somebody has one though nobody was busy");
+		nap(2);
+	}
+	must(self, "resume", resume());
+	self->count[1]++;
+}
+
+static void operate(struct test_thread *self)
+{
+	while (!wi_load_rlx(self->stop)) {
+		uint32_t max = 1 + wi_rng_below(&self->rng, MAX_EVER);
+
+		quiesce(self);
+		nap(wi_rng_below(&self->rng, 2000));
+		must(self, "resize", resize(wi_rng_below(&self->rng, max + 1), max));
+		if (wi_rng_below(&self->rng, 4) == 0)
+			must(self, "evict", evict());
+		nap(wi_rng_below(&self->rng, 2000));
+	}
+}
+
+/* Two at once: what they say contradicts, until both have resumed. */
+static void disagree(struct test_thread *self)
+{
+	while (!wi_load_rlx(self->stop)) {
+		bool waits = wi_rng_below(&self->rng, 2);
+
+		must(self, "suspend", suspend(waits ? WEIR_SUSPEND_WAIT : WEIR_SUSPEND_FAIL));
+		must(self, "resume", resume());
+		self->count[1]++;
+	}
+}
+
+static void operator_and_users(struct test_thread *self)
+{
+	(self->number ? come_and_go : operate)(self);
+}
+
+static void operators_and_users(struct test_thread *self)
+{
+	(self->number > 1 ? come_and_go : disagree)(self);
+}
+
+static void run(void (*body)(struct test_thread *), const char *name)
+{
+	struct test_thread reports[THREADS + 2];
+	const char *wrong;
+	weir_conn *conn = NULL;
+
+	test_threads_run(THREADS + 2, body, NULL, test_seconds(1.0), reports);
+	wrong = test_first_wrong(reports, THREADS + 2);
+	printf("%-22s %8llu checkouts, %6llu suspensions\n", name,
+	       (unsigned long long)test_sum(reports, THREADS + 2, 0),
+	       (unsigned long long)test_sum(reports, THREADS + 2, 1));
+	if (wrong)
+		fail_msg("%s", wrong);
+	assert_true(test_sum(reports, THREADS + 2, 1) > 0);
+	assert_int_equal(busy(), 0);
+	/* Whatever was said last was a resume. */
+	for (int i = 0; i < 3; i++) {
+		weir_status st = pool ? weir_pool_checkout(pool, 60000, &conn, NULL)
+		                      : weir_checkout(router, WEIR_WRITE, &conn, NULL);
+
+		assert_int_equal(st, WEIR_OK);
+		weir_checkin(&conn);
+	}
+}
+
+static void run_all(void)
+{
+	test_yields(20);
+	run(operator_and_users, pool ? "pool, one operator" : "router, one operator");
+	run(operators_and_users, pool ? "pool, two of them" : "router, two of them");
+	test_yields(0);
+}
+
+static void a_pool_is_managed_under_load(void **state)
+{
+	weir_options o;
+
+	(void)state;
+	weir_options_init(&o);
+	o.pool_max = MAX;
+	wi_fake_server_init(&server);
+	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
+	                                   "host=127.0.0.1", &o, &pool, NULL),
+	                 WEIR_OK);
+	run_all();
+	assert_true(wi_load_rlx(&server.sessions_peak) <= MAX_EVER);
+	assert_int_equal(weir_pool_close(&pool, 60000), WEIR_OK);
+	assert_int_equal(wi_load_rlx(&server.sessions), 0);
+	wi_fake_server_fini(&server);
+}
+
+static void a_router_is_managed_under_load(void **state)
+{
+	weir_options o;
+
+	(void)state;
+	weir_options_init(&o);
+	o.pool_max = MAX;
+	fake_cluster_init(&cluster, 3);
+	assert_int_equal(fake_cluster_open(&cluster, &o, &router, NULL), WEIR_OK);
+	run_all();
+	for (int i = 0; i < 3; i++) /* and the probe */
+		assert_true(wi_load_rlx(&cluster.host[i].server.sessions_peak) <= MAX_EVER + 1);
+	assert_int_equal(weir_router_close(&router, 60000), WEIR_OK);
+	fake_cluster_fini(&cluster);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pool_is_managed_under_load),
+		cmocka_unit_test(a_router_is_managed_under_load),
+	};
+
+	test_watchdog(300, "stress.manage");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

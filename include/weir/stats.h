@@ -45,6 +45,25 @@ typedef enum weir_breaker_state {
 	WEIR_BREAKER_HALF_OPEN = 2, /* the pause is over: one tries whether the server is back */
 } weir_breaker_state;
 
+/* What a connect failed of: name, text. New ones are added at the end. */
+#define WEIR_CONNECT_MAP(X)                                                                        \
+	X(REFUSED, "nobody listens, or the network said no")                                       \
+	X(TIMEOUT, "no answer in time")                                                            \
+	X(RESOLVE, "the name has no address")                                                      \
+	X(AUTH, "the server does not let this user in")                                            \
+	X(CONFIG, "no such database, or a parameter that is wrong")                                \
+	X(CAPACITY, "the server has no room")                                                      \
+	X(STARTING, "the server is starting up or shutting down")                                  \
+	X(TLS, "certificate, protocol or mode refused")                                            \
+	X(OTHER, "lost on the way, or want of memory")
+
+typedef enum weir_connect {
+#define WEIR_CONNECT_ENUM(name, text) WEIR_CONNECT_##name,
+	WEIR_CONNECT_MAP(WEIR_CONNECT_ENUM)
+#undef WEIR_CONNECT_ENUM
+		WEIR_CONNECT_CLASSES
+} weir_connect;
+
 /* Durations seen, in nanoseconds. Quantiles are upper bounds of their bucket, within 7 %. */
 typedef struct weir_durations {
 	uint64_t count;
@@ -93,6 +112,8 @@ typedef struct weir_pool_stats {
 	uint64_t breaker_openings; /* how often it has opened, failed half-open tries not counted */
 	/* by weir_pool_suspend, or the router: when busy is 0, nobody has a connection */
 	bool suspended;
+	/* connect_failures, by what they failed of */
+	uint64_t connect_failed_of[WEIR_CONNECT_CLASSES];
 } weir_pool_stats;
 
 /*
@@ -217,6 +238,8 @@ WEIR_API WEIR_CHECKED weir_status weir_router_probe(weir_router *router, int64_t
 
 WEIR_API const char *weir_close_name(weir_close reason);
 WEIR_API const char *weir_close_text(weir_close reason);
+WEIR_API const char *weir_connect_name(weir_connect failed_of);
+WEIR_API const char *weir_connect_text(weir_connect failed_of);
 
 WEIR_END
 

@@ -38,7 +38,7 @@ static void forget(struct weir_conn *c)
 {
 	c->link = NULL;
 	c->pg = NULL;
-	c->resolving = NULL;
+	c->way = NULL;
 	c->busy = NULL;
 	c->answer = NULL;
 	c->errand = WI_DO_NOTHING;
@@ -78,7 +78,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_store_rlx(&pool->breaker_since_ns, 0);
 	wi_store_rlx(&pool->breaker_next_ns, 0);
 	wi_breaker_init(&pool->breaker, pool->options.breaker_failures,
-	                pool->options.breaker_open_ms);
+	                pool->options.breaker_open_ms, pool->options.breaker_open_max_ms);
 }
 
 bool wi_pool_renew(struct weir_pool *pool, struct wi_keeper *keeper)

@@ -16,7 +16,6 @@
 #include "pool/busy.h"
 #include "pool/hook.h"
 #include "pool/pool.h"
-#include "pool/resolve.h"
 
 /* A session with nothing to do goes at once, or its server is not there any more. */
 #define GOODBYE_MS 5000
@@ -113,8 +112,7 @@ void wi_conn_close(struct weir_conn *c, weir_close why)
 	                                           : goodbye_ms(c, why));
 	wi_keeper_watch(pool->keeper, &c->watch, -1, 0);
 	count(c, why);
-	wi_resolve_drop(c->resolving);
-	c->resolving = NULL;
+	wi_way_end(c);
 	wi_free(c->answer, sizeof(*c->answer)); /* of an errand that is given up */
 	c->answer = NULL;
 	wi_busy_drop(c);

@@ -235,6 +235,7 @@ void wi_conn_lost(struct weir_conn *c, const struct wi_failure *failure)
 		wi_copy(f.text, sizeof(f.text), "the connection ended");
 	remember(pool, &f);
 	judge_loss(pool, &f);
+	wi_breaker_lost(&pool->breaker);
 	wi_conn_close(c, WEIR_CLOSE_BROKEN);
 	tell_trouble(pool, &f);
 }

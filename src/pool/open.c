@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Opening connections: how many are wanted, one step after the other of each, and what a failure
- * means.
+ * Opening connections: how many are wanted, and what a failure means. The way in between is
+ * way.c's.
  *
  * Demand is looked at again before each connect, so that a spike of fifty callers with short
  * queries does not open fifty connections. A caller that gives up cancels nothing: what was begun
  * for it goes to the pool.
  */
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "driver/fault.h"
 #include "pool/pool.h"
-#include "pool/resolve.h"
 #include "pool/size.h"
 
 static uint32_t min_u32(uint32_t a, uint32_t b)
@@ -94,29 +93,9 @@ static int64_t lifetime_end(struct weir_pool *pool, int64_t now_ns)
 	return now_ns + ms * WI_MS;
 }
 
-static void connect_to(struct weir_conn *c, const char *address, int64_t now_ns)
-{
-	struct weir_pool *pool = c->pool;
-
-	wi_slot_move(c, WI_RESOLVING, WI_CONNECTING);
-	c->with_options = pool->target.startup_options != NULL;
-	c->link = pool->driver->connect(&pool->target, address);
-	if (!c->link) {
-		struct wi_failure f = {.fault = WI_FAULT_MEMORY,
-		                       .text = "no memory for a connection"};
-
-		wi_open_failed(c, &f);
-		return;
-	}
-	c->server_process = 0;
-	wi_pool_warn(pool, &pool->target, c->link);
-	wi_open_step(c, now_ns);
-}
-
 static void begin(struct weir_conn *c, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
-	const struct wi_endpoint *e = pool->endpoint;
 
 	wi_slot_move(c, WI_EMPTY, WI_RESOLVING);
 	wi_slot_in_hand(c, true);
@@ -124,16 +103,7 @@ static void begin(struct weir_conn *c, int64_t now_ns)
 	c->born_ns = now_ns;
 	c->expires_ns = lifetime_end(pool, now_ns);
 	c->deadline_ns = wi_deadline_after(now_ns, pool->options.connect_timeout_ms);
-	if (e->hostaddr[0] || e->host[0] == '/' || e->host[0] == '@' || e->host[0] == '\0') {
-		connect_to(c, NULL, now_ns);
-	} else if (wi_host_is_literal(e->host)) {
-		connect_to(c, e->host, now_ns);
-	} else if (!(c->resolving = wi_resolve_start(e->host, pool->keeper))) {
-		struct wi_failure f = {.fault = WI_FAULT_MEMORY,
-		                       .text = "no memory for a name lookup"};
-
-		wi_open_failed(c, &f);
-	}
+	wi_way_begin(c, now_ns);
 }
 
 /* Whether the breaker lets a connect begin; the one that tries for all is told. */
@@ -159,82 +129,24 @@ void wi_open_some(struct weir_pool *pool, int64_t now_ns)
 	}
 }
 
-static void resolve_step(struct weir_conn *c, int64_t now_ns)
-{
-	struct wi_addresses found;
-	struct wi_failure f;
-	int r = wi_resolve_poll(c->resolving, &found, &f);
-
-	if (r == 0)
-		return;
-	c->resolving = NULL;
-	if (r > 0)
-		connect_to(c, found.address[0], now_ns);
-	else
-		wi_open_failed(c, &f);
-}
-
-static void connected(struct weir_conn *c)
+void wi_open_connected(struct weir_conn *c)
 {
 	struct weir_pool *pool = c->pool;
 
+	wi_way_end(c);
 	c->pg = pool->driver->pg(c->link);
 	wi_slot_move(c, WI_CONNECTING, WI_SETTLING);
 	pool->census.fresh++;
 	wi_settle_begin(c, WI_DO_VERIFY, c->deadline_ns);
 }
 
-static void timed_out(struct weir_conn *c, const char *phase)
+/* ---- failing ---- */
+
+static bool has_connections(const struct weir_pool *pool)
 {
-	struct wi_failure f = {.fault = WI_FAULT_TIMEOUT};
-	struct wi_text t;
+	const struct wi_census *s = &pool->census;
 
-	wi_text_init(&t, f.text, sizeof(f.text));
-	wi_text_add(&t, "no answer within %lld ms while %s",
-	            (long long)c->pool->options.connect_timeout_ms, phase);
-	wi_open_failed(c, &f);
-}
-
-/* Who cannot be woken for it would wait until its deadline: better to try again. */
-static void await_socket(struct weir_conn *c, uint32_t events)
-{
-	const struct wi_failure f = {.fault = WI_FAULT_MEMORY, .text = WI_CANNOT_WATCH};
-	struct weir_pool *pool = c->pool;
-
-	if (!wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), events))
-		wi_open_failed(c, &f);
-}
-
-void wi_open_step(struct weir_conn *c, int64_t now_ns)
-{
-	struct weir_pool *pool = c->pool;
-	struct wi_failure f = {0};
-
-	if (c->life == WI_RESOLVING) {
-		if (now_ns >= c->deadline_ns)
-			timed_out(c, "looking up the host name");
-		else
-			resolve_step(c, now_ns);
-		return;
-	}
-	if (now_ns >= c->deadline_ns) {
-		timed_out(c, "connecting");
-		return;
-	}
-	switch (pool->driver->connect_step(c->link, &f)) {
-	case WI_STEP_DONE:
-		connected(c);
-		return;
-	case WI_STEP_READ:
-		await_socket(c, EPOLLIN);
-		return;
-	case WI_STEP_WRITE:
-		await_socket(c, EPOLLOUT);
-		return;
-	case WI_STEP_FAILED:
-		wi_open_failed(c, &f);
-		return;
-	}
+	return s->n[WI_READY] + s->n[WI_SETTLING] > s->cut + s->fresh;
 }
 
 static void remember(struct weir_pool *pool, const struct wi_failure *f)
@@ -246,10 +158,61 @@ static void remember(struct weir_pool *pool, const struct wi_failure *f)
 	wi_post(&pool->last_error, &e, sizeof(e));
 }
 
-/* Faults that trying again soon does not mend. */
-static bool is_lasting(enum wi_fault fault)
+static enum wi_setback setback_of(const struct weir_pool *pool, enum wi_fault fault)
 {
-	return fault == WI_FAULT_AUTH || fault == WI_FAULT_CONFIG || fault == WI_FAULT_OPTIONS;
+	switch (fault) {
+	case WI_FAULT_AUTH:
+	case WI_FAULT_CONFIG:
+	case WI_FAULT_OPTIONS:
+		return WI_SETBACK_LASTING;
+	case WI_FAULT_CAPACITY:
+		/* It lives on what it has. */
+		return has_connections(pool) ? WI_SETBACK_FULL : WI_SETBACK_USUAL;
+	case WI_FAULT_STARTING:
+		return WI_SETBACK_STARTING;
+	default:
+		return WI_SETBACK_USUAL;
+	}
+}
+
+static weir_connect class_of(enum wi_fault fault)
+{
+	switch (fault) {
+	case WI_FAULT_REFUSED:
+		return WEIR_CONNECT_REFUSED;
+	case WI_FAULT_TIMEOUT:
+		return WEIR_CONNECT_TIMEOUT;
+	case WI_FAULT_RESOLVE:
+		return WEIR_CONNECT_RESOLVE;
+	case WI_FAULT_AUTH:
+		return WEIR_CONNECT_AUTH;
+	case WI_FAULT_CONFIG:
+	case WI_FAULT_OPTIONS:
+	case WI_FAULT_SQL:
+		return WEIR_CONNECT_CONFIG;
+	case WI_FAULT_CAPACITY:
+		return WEIR_CONNECT_CAPACITY;
+	case WI_FAULT_STARTING:
+		return WEIR_CONNECT_STARTING;
+	case WI_FAULT_TLS:
+		return WEIR_CONNECT_TLS;
+	default:
+		return WEIR_CONNECT_OTHER;
+	}
+}
+
+/* What was being done, in words for people. */
+static const char *phase(const struct weir_conn *c)
+{
+	switch (c->life) {
+	case WI_RESOLVING:
+		return "looking up the host name";
+	case WI_SETTLING:
+		return c->errand == WI_DO_ON_CONNECT ? "running on_connect_sql"
+		                                     : "asking for what is in force";
+	default:
+		return "connecting";
+	}
 }
 
 /*
@@ -282,11 +245,22 @@ static bool falls_back(const struct weir_conn *c, const struct wi_failure *failu
 	return true;
 }
 
+/* The failure with its class and its phase. */
+static void say(const struct weir_conn *c, const struct wi_failure *f, struct wi_failure *said)
+{
+	struct wi_text t;
+
+	*said = *f;
+	wi_text_init(&t, said->text, sizeof(said->text));
+	wi_text_add(&t, "%s while %s: %.420s", wi_fault_name(f->fault), phase(c), f->text);
+}
+
 void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure)
 {
 	struct weir_pool *pool = c->pool;
 	int64_t now_ns = pool->core.world->now();
-	struct wi_failure f = *failure;
+	struct wi_failure f = *failure, said;
+	enum wi_setback setback;
 
 	f.fault = wi_health_judged(pool, failure);
 	failure = &f;
@@ -295,14 +269,17 @@ void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure)
 		wi_conn_close(c, WEIR_CLOSE_BROKEN);
 		return;
 	}
+	say(c, failure, &said);
+	setback = setback_of(pool, failure->fault);
 	wi_add_rlx(&pool->connect_failures, 1);
-	remember(pool, failure);
+	wi_add_rlx(&pool->connect_failed_of[class_of(failure->fault)], 1);
+	remember(pool, &said);
 	wi_conn_close(c, WEIR_CLOSE_BROKEN);
-	wi_pool_tell(pool, WEIR_EVENT_CONNECT_FAILED, "%s", failure->text);
-	if (wi_breaker_failed(&pool->breaker, now_ns, is_lasting(failure->fault), &pool->rng)) {
+	wi_pool_tell(pool, WEIR_EVENT_CONNECT_FAILED, "%s", said.text);
+	if (wi_breaker_failed(&pool->breaker, now_ns, c->born_ns, setback, &pool->rng)) {
 		wi_add_rlx(&pool->breaker_openings, 1);
 		wi_pool_tell(pool, WEIR_EVENT_BREAKER_OPENED, "%u connects failed in a row: %s",
-		             pool->breaker.failures, failure->text);
+		             pool->breaker.failures, said.text);
 	}
 	if (pool->on_trouble)
 		pool->on_trouble(pool->trouble_arg, failure);
@@ -310,10 +287,6 @@ void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure)
 
 void wi_pool_retry_now(struct weir_pool *pool)
 {
-	int64_t now_ns = pool->core.world->now();
-
-	if (!pool->breaker.failures || pool->breaker.until_ns <= now_ns)
-		return;
-	pool->breaker.until_ns = now_ns;
-	wi_keeper_ring(pool->keeper);
+	if (wi_breaker_retry(&pool->breaker, pool->core.world->now()))
+		wi_keeper_ring(pool->keeper);
 }

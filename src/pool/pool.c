@@ -116,7 +116,7 @@ static void start_values(struct weir_pool *pool, const struct wi_pool_config *co
 	wi_rng_seed(&pool->rng, (uint64_t)config->world->now() ^ (uintptr_t)pool);
 	pool->breaker_was_closed = true;
 	wi_breaker_init(&pool->breaker, pool->options.breaker_failures,
-	                pool->options.breaker_open_ms);
+	                pool->options.breaker_open_ms, pool->options.breaker_open_max_ms);
 }
 
 weir_status wi_pool_create(const struct wi_pool_config *config, struct wi_keeper *keeper,

@@ -26,6 +26,7 @@
 #include "pool/breaker.h"
 #include "pool/held.h"
 #include "pool/keeper.h"
+#include "pool/resolve.h"
 #include "pool/settings.h"
 #include "stat/event.h"
 #include "stat/hist.h"
@@ -139,7 +140,7 @@ struct weir_conn {
 	int server_process;                   /* (k) as it said itself when it was verified; or 0 */
 	int goodbye_fd;                 /* (k) CLOSING: end-of-file here means the server is done */
 	struct weir_conn *next, **prev; /* (k) list of slots in hand */
-	void *resolving;                /* (k) name lookup under way */
+	struct wi_way *way;             /* (k) RESOLVING and CONNECTING: how to get there */
 	struct wi_busy *busy;           /* (k) of DRAIN, else NULL */
 };
 
@@ -253,7 +254,10 @@ struct weir_pool {
 	bool evicting;              /* (k) some that were there are left */
 	bool shedding;              /* (k) there may be more than the maximum since then */
 	bool stragglers; /* (k) some of them were idle, and no sweep has found them yet */
-	_Atomic uint64_t opened, connect_failures, closed_by[WEIR_CLOSE_REASONS], leaks;
+	_Atomic uint64_t opened, connect_failures, connect_failed_of[WEIR_CONNECT_CLASSES];
+	_Atomic uint64_t closed_by[WEIR_CLOSE_REASONS], leaks;
+	struct wi_addresses known;        /* (k) what the host's name last came to */
+	int64_t known_ns;                 /* (k) when */
 	_Atomic uint64_t cancels;         /* (a) requests begun */
 	_Atomic uint32_t shown[WI_LIVES]; /* (a) census for statistics */
 	_Atomic uint32_t shown_fresh, shown_cut;
@@ -286,12 +290,21 @@ void wi_slot_in_hand(struct weir_conn *c, bool in_hand);
 /* open.c: opening connections. */
 void wi_open_some(struct weir_pool *pool, int64_t now_ns);
 bool wi_open_is_under_way(const struct weir_pool *pool);
-void wi_open_step(struct weir_conn *c, int64_t now_ns);
 void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure);
+void wi_open_connected(struct weir_conn *c);
 uint32_t wi_pool_limit(const struct weir_pool *pool);
 
 /* Connections that the server may see: everything but EMPTY and what was reclaimed. */
 uint32_t wi_pool_total(const struct weir_pool *pool);
+
+/*
+ * way.c: from the decision to connect to an open connection: addresses and credentials, and one
+ * address after the other. Ends in wi_open_connected or wi_open_failed.
+ */
+void wi_way_begin(struct weir_conn *c, int64_t now_ns);
+void wi_way_step(struct weir_conn *c, int64_t now_ns);
+/* Gives up what is left of it; before the slot is closed, and when it is open. */
+void wi_way_end(struct weir_conn *c);
 
 /* settle.c: what the keeper does with a connection before it is anybody's. */
 void wi_settle_begin(struct weir_conn *c, enum wi_errand errand, int64_t deadline_ns);

@@ -148,7 +148,7 @@ void *wi_resolve_start(const char *host, struct wi_keeper *keeper)
 }
 
 /* So that new connections spread over a name's addresses, and a dead one is not insisted on. */
-static void shuffle(struct wi_addresses *found)
+void wi_addresses_shuffle(struct wi_addresses *found)
 {
 	uint32_t chance[WI_ADDRESSES] = {0};
 	char kept[WI_ADDRESS];
@@ -187,7 +187,7 @@ int wi_resolve_poll(void *asking, struct wi_addresses *found, struct wi_failure 
 		return 0;
 	if (polled > 0 && l->found.n) {
 		*found = l->found;
-		shuffle(found);
+		wi_addresses_shuffle(found);
 	} else {
 		say_why(l, polled, failure);
 		polled = -1;

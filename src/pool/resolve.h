@@ -22,6 +22,9 @@ struct wi_addresses {
 	char address[WI_ADDRESSES][WI_ADDRESS];
 };
 
+/* Puts them in an order of chance. */
+void wi_addresses_shuffle(struct wi_addresses *found);
+
 /*
  * Whether a host needs no lookup: a numeric address, a Unix socket directory, or empty (libpq's
  * default).

@@ -26,7 +26,7 @@ static void conn_ready(struct wi_watch *watch, uint32_t events)
 	(void)events;
 	switch (c->life) {
 	case WI_CONNECTING:
-		wi_open_step(c, now_ns);
+		wi_way_step(c, now_ns);
 		return;
 	case WI_SETTLING:
 		wi_settle_step(c, now_ns);
@@ -64,7 +64,7 @@ static void step(struct weir_conn *c, int64_t now_ns)
 	switch (c->life) {
 	case WI_RESOLVING:
 	case WI_CONNECTING:
-		wi_open_step(c, now_ns);
+		wi_way_step(c, now_ns);
 		return;
 	case WI_SETTLING:
 		wi_settle_step(c, now_ns);

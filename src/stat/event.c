@@ -82,3 +82,31 @@ const char *weir_close_text(weir_close reason)
 	}
 	return "unknown reason";
 }
+
+const char *weir_connect_name(weir_connect failed_of)
+{
+	switch (failed_of) {
+#define NAME(name, text)                                                                           \
+	case WEIR_CONNECT_##name:                                                                  \
+		return #name;
+		WEIR_CONNECT_MAP(NAME)
+#undef NAME
+	case WEIR_CONNECT_CLASSES:
+		break;
+	}
+	return "UNKNOWN";
+}
+
+const char *weir_connect_text(weir_connect failed_of)
+{
+	switch (failed_of) {
+#define TEXT(name, text)                                                                           \
+	case WEIR_CONNECT_##name:                                                                  \
+		return text;
+		WEIR_CONNECT_MAP(TEXT)
+#undef TEXT
+	case WEIR_CONNECT_CLASSES:
+		break;
+	}
+	return "unknown class";
+}

@@ -89,19 +89,19 @@ static void with_fault(enum test_netns_fault fault, const char *words)
 static void black_hole(void **state)
 {
 	(void)state;
-	with_fault(TEST_NETNS_BLACK_HOLE, "no answer within 300 ms while connecting");
+	with_fault(TEST_NETNS_BLACK_HOLE, "timeout while connecting: no answer within 300 ms");
 }
 
 static void nothing_comes_back(void **state)
 {
 	(void)state;
-	with_fault(TEST_NETNS_FROM_DB, "no answer within 300 ms while connecting");
+	with_fault(TEST_NETNS_FROM_DB, "timeout while connecting: no answer within 300 ms");
 }
 
 static void nothing_gets_there(void **state)
 {
 	(void)state;
-	with_fault(TEST_NETNS_TO_DB, "no answer within 300 ms while connecting");
+	with_fault(TEST_NETNS_TO_DB, "timeout while connecting: no answer within 300 ms");
 }
 
 static void turned_back(void **state)
@@ -115,7 +115,7 @@ static void dead_resolver(void **state)
 	(void)state;
 	test_netns_dead_resolver(true);
 	open_at("db.test");
-	nobody_is_late("no answer within 300 ms while looking up the host name");
+	nobody_is_late("timeout while looking up the host name: no answer within 300 ms");
 	assert_true(wi_load_rlx(&p14_lookups) > 0);
 	test_netns_dead_resolver(false);
 	test_netns_hosts(TEST_NETNS_DB_ADDRESS " db.test\n");

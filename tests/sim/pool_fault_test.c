@@ -67,7 +67,8 @@ static void a_refused_connect_is_tried_again_and_then_told(void **state)
 	assert_int_equal(connects(), 5); /* breaker_failures */
 	assert_true(sim_now() - begun < WI_SEC);
 	assert_string_equal(error.host, "127.0.0.1:5432");
-	assert_string_equal(error.text, "127.0.0.1:5432: connection refused");
+	assert_string_equal(error.text,
+	                    "127.0.0.1:5432: refused while connecting: connection refused");
 	assert_string_equal(error.sqlstate, "");
 	assert_true(sim_stats()->breaker_open);
 	assert_int_equal(sim_told(WEIR_EVENT_BREAKER_OPENED), 1);
@@ -238,7 +239,8 @@ static void a_silent_server_costs_the_connect_timeout(void **state)
 	assert_int_equal(try_checkout(1200), WEIR_TIMEOUT);
 	assert_int_equal(sim_now() - begun, 1200 * WI_MS);
 	assert_non_null(
-		strstr(error.text, "last connect error: no answer within 500 ms while connecting"));
+		strstr(error.text,
+	               "last connect error: timeout while connecting: no answer within 500 ms"));
 	assert_int_equal(try_checkout(30000), WEIR_CONNECT);
 	assert_true(sim_now() - begun < 4000 * WI_MS);
 	wi_store_rlx(&sim_server()->silent, false);
@@ -348,7 +350,8 @@ static void without_a_breaker_callers_wait_to_their_deadline(void **state)
 	begun = sim_now();
 	assert_int_equal(try_checkout(5000), WEIR_TIMEOUT);
 	assert_int_equal(sim_now() - begun, 5000 * WI_MS);
-	assert_non_null(strstr(error.text, "; last connect error: connection refused"));
+	assert_non_null(strstr(
+		error.text, "; last connect error: refused while connecting: connection refused"));
 	assert_false(sim_stats()->breaker_open);
 	assert_true(connects() >= 8 && connects() <= 20); /* 10 ms doubling to 1 s */
 	close_pool();

@@ -337,6 +337,27 @@ static void a_pooler_that_refuses_startup_options_is_asked_without(void **state)
 	close_pool();
 }
 
+static void hold_for_a_while(void *discards)
+{
+	weir_conn *conn = sim_checkout(10000);
+
+	assert_non_null(conn);
+	sim_sleep(100);
+	if (discards)
+		weir_discard(&conn);
+	else
+		weir_checkin(&conn);
+}
+
+/* Four users want one each; that a success was before lets several connects go at once. */
+static void open_four_at_once(bool discards)
+{
+	for (int i = 0; i < 4; i++)
+		sim_spawn(hold_for_a_while, discards ? &o : NULL);
+	sim_join();
+	sim_run(10);
+}
+
 /*
  * Several connects are under way when the first is refused: that all of them are is still no
  * failure of the host's.
@@ -344,14 +365,16 @@ static void a_pooler_that_refuses_startup_options_is_asked_without(void **state)
 static void several_refusals_of_startup_options_are_one_fallback(void **state)
 {
 	(void)state;
-	server.ignores_startup = true;
 	o.breaker_failures = 1;
-	o.pool_min = 4;
 	open_pool();
+	open_four_at_once(true);
+	assert_int_equal(sim_stats()->total, 0);
+	server.ignores_startup = true;
 	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_OPTIONS);
 	wi_store_rlx(&sim_server()->fail_connects, 4);
 	wi_store_rlx(&sim_server()->connect_ns, 10 * WI_MS);
-	sim_run(25);
+	open_four_at_once(false);
+	assert_int_equal(wi_load_rlx(&sim_server()->fail_connects), 0);
 	assert_int_equal(sim_stats()->idle, 4);
 	assert_int_equal(sim_stats()->connect_failures, 0);
 	assert_int_equal(sim_told(WEIR_EVENT_SETTINGS_FALLBACK), 1);

@@ -189,18 +189,50 @@ static void no_more_connects_at_once_than_allowed(void **state)
 	o.pool_max = 20;
 	o.connect_parallel = 3;
 	open_pool();
+	for (int i = 0; i < 3; i++)
+		users[i] = (struct user){.rounds = 1, .hold_ms = 10};
+	run_users(users, 3);
+	assert_int_equal(sim_stats()->idle, 3);
 	wi_store_rlx(&sim_server()->connect_ns, 10 * WI_MS);
 	for (int i = 0; i < 20; i++) {
 		users[i] = (struct user){.rounds = 1, .hold_ms = 1000};
 		sim_spawn(use, &users[i]);
 	}
-	for (int i = 1; i <= 6; i++) {
+	for (int i = 1; i <= 5; i++) {
 		sim_settle();
 		assert_int_equal(sim_stats()->opening, 3);
 		sim_run(10);
-		assert_int_equal(sim_stats()->busy, 3 * i);
+		assert_int_equal(sim_stats()->busy, 3 + 3 * i);
 	}
 	sim_join();
+	close_pool();
+}
+
+/* A new pool, and one whose connections were lost, begins with one: 1, 2, 4, ... at once. */
+static void the_window_of_connects_grows_with_success(void **state)
+{
+	struct user users[20];
+
+	(void)state;
+	o.pool_max = 20;
+	o.connect_parallel = 8;
+	open_pool();
+	wi_store_rlx(&sim_server()->connect_ns, 10 * WI_MS);
+	for (int k = 0; k < 2; k++) {
+		for (int i = 0; i < 20; i++) {
+			users[i] = (struct user){.rounds = 1, .hold_ms = 1000};
+			sim_spawn(use, &users[i]);
+		}
+		for (uint32_t n = 1; n <= 8; n *= 2) {
+			sim_settle();
+			assert_int_equal(sim_stats()->opening, n);
+			sim_run(10);
+		}
+		sim_join();
+		assert_int_equal(wi_fake_kill(sim_server()), 20);
+		sim_run(100);
+		assert_int_equal(sim_stats()->total, 0);
+	}
 	close_pool();
 }
 
@@ -328,6 +360,7 @@ int main(void)
 		TEST(the_pool_grows_to_the_maximum_and_not_beyond),
 		TEST(a_spike_does_not_open_what_returns_make_needless),
 		TEST(no_more_connects_at_once_than_allowed),
+		TEST(the_window_of_connects_grows_with_success),
 		TEST(the_maximum_holds_while_the_server_says_goodbye_slowly),
 		TEST(a_goodbye_that_never_ends_is_not_waited_for_for_ever),
 		TEST(overflow_serves_a_spike_and_goes_again),

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The way to an open connection: what has to be known before (the host's addresses), then one
+ * address after the other until one answers, all within one deadline.
+ *
+ *	RESOLVING --(addresses)--> CONNECTING --(answered)--> wi_open_connected
+ *	    |                       ^  |  |
+ *	    |                       +--+  | of this address, and another is left: the next one
+ *	    +---------- failed -----------+--> wi_open_failed
+ *
+ * Addresses come in an order of chance. Each has an equal share of the time that is left; what the
+ * last ones do not need of it is lost, what the first ones do not need goes to those after them.
+ * The host has failed when all of them have, or when one of them gave an answer that would be the
+ * others', too: credentials, a wrong database, TLS.
+ *
+ * A lookup's answer is good for a second: so long connects of one burst share it, and a changed
+ * answer is used after that. What failed at all its addresses is looked up anew at once.
+ */
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "pool/pool.h"
+
+#define KNOWN_FOR_NS WI_SEC
+
+/* All of it the keeper's. */
+struct wi_way {
+	void *lookup;              /* under way, or NULL */
+	struct wi_addresses found; /* none: the target says it all, or the host is an address */
+	uint32_t tried;            /* of found */
+	/* of the whole connect; the slot's own deadline is the attempt's */
+	int64_t until_ns;
+};
+
+void wi_way_end(struct weir_conn *c)
+{
+	struct wi_way *w = c->way;
+
+	if (!w)
+		return;
+	c->way = NULL;
+	wi_resolve_drop(w->lookup);
+	wi_free(w, sizeof(*w));
+}
+
+static void failed_with(struct weir_conn *c, enum wi_fault fault, const char *text)
+{
+	struct wi_failure f = {.fault = fault};
+
+	wi_copy(f.text, sizeof(f.text), text);
+	wi_open_failed(c, &f);
+}
+
+static void attempt(struct weir_conn *c, const char *address, int64_t now_ns);
+
+/* ---- the addresses ---- */
+
+static void try_next(struct weir_conn *c, int64_t now_ns)
+{
+	struct wi_way *w = c->way;
+	uint32_t left = w->found.n - w->tried;
+
+	c->deadline_ns = now_ns + (w->until_ns - now_ns) / left;
+	attempt(c, w->found.address[w->tried++], now_ns);
+}
+
+/* Whether another address of the name may do better. */
+static bool is_of_address(enum wi_fault fault)
+{
+	return fault == WI_FAULT_REFUSED || fault == WI_FAULT_TIMEOUT || fault == WI_FAULT_LOST ||
+	       fault == WI_FAULT_STARTING;
+}
+
+/*
+ * Ends the attempt without waiting for the server to notice: there was no session yet, or the
+ * server says that there will be none.
+ */
+static void hang_up(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	int fd;
+
+	wi_keeper_watch(pool->keeper, &c->watch, -1, 0);
+	fd = pool->driver->close(c->link);
+	if (fd >= 0)
+		close(fd);
+	c->link = NULL;
+}
+
+static void attempt_failed(struct weir_conn *c, const struct wi_failure *failure, int64_t now_ns)
+{
+	struct wi_way *w = c->way;
+	struct wi_failure f = *failure;
+	struct wi_text t;
+
+	if (is_of_address(failure->fault)) {
+		if (w->tried < w->found.n && now_ns < w->until_ns) {
+			hang_up(c);
+			try_next(c, now_ns);
+			return;
+		}
+		c->pool->known.n = 0;
+		if (w->tried > 1) {
+			wi_text_init(&t, f.text, sizeof(f.text));
+			wi_text_add(&t, "none of %u addresses answered; the last: %.400s", w->tried,
+			            failure->text);
+		}
+	}
+	wi_open_failed(c, &f);
+}
+
+static void timed_out(struct weir_conn *c, int64_t now_ns)
+{
+	struct wi_failure f = {.fault = WI_FAULT_TIMEOUT};
+	struct wi_way *w = c->way;
+	struct wi_text t;
+
+	wi_text_init(&t, f.text, sizeof(f.text));
+	wi_text_add(&t, "no answer within %lld ms", (long long)c->pool->options.connect_timeout_ms);
+	if (w->tried)
+		wi_text_add(&t, " (%s)", w->found.address[w->tried - 1]);
+	if (c->life == WI_CONNECTING)
+		attempt_failed(c, &f, now_ns);
+	else
+		wi_open_failed(c, &f);
+}
+
+/* Who cannot be woken for it would wait until its deadline: better to try again. */
+static void await_socket(struct weir_conn *c, uint32_t events)
+{
+	struct weir_pool *pool = c->pool;
+
+	if (!wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link), events))
+		failed_with(c, WI_FAULT_MEMORY, WI_CANNOT_WATCH);
+}
+
+static void go_on(struct weir_conn *c, int64_t now_ns)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_failure f = {0};
+
+	switch (pool->driver->connect_step(c->link, &f)) {
+	case WI_STEP_DONE:
+		c->deadline_ns = c->way->until_ns;
+		wi_open_connected(c);
+		return;
+	case WI_STEP_READ:
+		await_socket(c, EPOLLIN);
+		return;
+	case WI_STEP_WRITE:
+		await_socket(c, EPOLLOUT);
+		return;
+	case WI_STEP_FAILED:
+		attempt_failed(c, &f, now_ns);
+		return;
+	}
+}
+
+static void attempt(struct weir_conn *c, const char *address, int64_t now_ns)
+{
+	struct weir_pool *pool = c->pool;
+
+	c->with_options = pool->target.startup_options != NULL;
+	c->link = pool->driver->connect(&pool->target, address);
+	if (!c->link) {
+		failed_with(c, WI_FAULT_MEMORY, "no memory for a connection");
+		return;
+	}
+	c->server_process = 0;
+	wi_pool_warn(pool, &pool->target, c->link);
+	go_on(c, now_ns);
+}
+
+/* ---- what has to be known ---- */
+
+static void connect_now(struct weir_conn *c, int64_t now_ns)
+{
+	const struct wi_endpoint *e = c->pool->endpoint;
+	bool is_address = !e->hostaddr[0] && e->host[0] && e->host[0] != '/' && e->host[0] != '@';
+
+	wi_slot_move(c, WI_RESOLVING, WI_CONNECTING);
+	if (c->way->found.n)
+		try_next(c, now_ns);
+	else
+		attempt(c, is_address ? e->host : NULL, now_ns);
+}
+
+static void look_on(struct weir_conn *c, int64_t now_ns)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_way *w = c->way;
+	struct wi_failure f;
+	int r = wi_resolve_poll(w->lookup, &w->found, &f);
+
+	if (r == 0)
+		return;
+	w->lookup = NULL;
+	if (r < 0) {
+		wi_open_failed(c, &f);
+		return;
+	}
+	pool->known = w->found;
+	pool->known_ns = now_ns;
+	connect_now(c, now_ns);
+}
+
+static bool needs_lookup(const struct wi_endpoint *e)
+{
+	return !e->hostaddr[0] && !wi_host_is_literal(e->host);
+}
+
+void wi_way_begin(struct weir_conn *c, int64_t now_ns)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_way *w = wi_alloc(sizeof(*w));
+
+	c->way = w;
+	if (!w) {
+		failed_with(c, WI_FAULT_MEMORY, "no memory for a connection");
+		return;
+	}
+	w->until_ns = c->deadline_ns;
+	if (!needs_lookup(pool->endpoint)) {
+		connect_now(c, now_ns);
+		return;
+	}
+	if (pool->known.n && now_ns - pool->known_ns < KNOWN_FOR_NS) {
+		w->found = pool->known;
+		wi_addresses_shuffle(&w->found);
+		connect_now(c, now_ns);
+		return;
+	}
+	w->lookup = wi_resolve_start(pool->endpoint->host, pool->keeper);
+	if (!w->lookup)
+		failed_with(c, WI_FAULT_MEMORY, "no memory or no thread for a name lookup");
+}
+
+void wi_way_step(struct weir_conn *c, int64_t now_ns)
+{
+	if (now_ns >= c->deadline_ns)
+		timed_out(c, now_ns);
+	else if (c->life == WI_RESOLVING)
+		look_on(c, now_ns);
+	else
+		go_on(c, now_ns);
+}

@@ -13,8 +13,8 @@
  * The host has failed when all of them have, or when one of them gave an answer that would be the
  * others', too: credentials, a wrong database, TLS.
  *
- * A lookup's answer is good for a second: so long connects of one burst share it, and a changed
- * answer is used after that. What failed at all its addresses is looked up anew at once.
+ * Connects of one burst share a lookup's answer, for a second at most; whoever connects alone looks
+ * up anew, so that a changed answer is used at once.
  */
 #include <string.h>
 #include <sys/epoll.h>
@@ -213,6 +213,15 @@ static bool needs_lookup(const struct wi_endpoint *e)
 	return !e->hostaddr[0] && !wi_host_is_literal(e->host);
 }
 
+/* Whether this connect is one of a burst that has an answer already. */
+static bool is_known(const struct weir_pool *pool, int64_t now_ns)
+{
+	const struct wi_census *s = &pool->census;
+
+	return s->n[WI_RESOLVING] + s->n[WI_CONNECTING] + s->fresh > 1 && pool->known.n &&
+	       now_ns - pool->known_ns < KNOWN_FOR_NS;
+}
+
 void wi_way_begin(struct weir_conn *c, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
@@ -228,7 +237,7 @@ void wi_way_begin(struct weir_conn *c, int64_t now_ns)
 		connect_now(c, now_ns);
 		return;
 	}
-	if (pool->known.n && now_ns - pool->known_ns < KNOWN_FOR_NS) {
+	if (is_known(pool, now_ns)) {
 		w->found = pool->known;
 		wi_addresses_shuffle(&w->found);
 		connect_now(c, now_ns);

@@ -106,8 +106,9 @@ WEIR_API weir_status weir_pool_resume(weir_pool *pool);
  *
  * OK: all is closed and freed. TIMEOUT: some were still out (the pool is gone for new work all the
  * same; the last connection to be given back, by weir_checkin as always, frees the rest, and until
- * then the keeper goes on and tells events). Where nothing is out, close also waits a little for
- * servers to end their sessions, whatever drain_ms says.
+ * then the keeper goes on and tells events). Where nothing is out, close still waits for servers to
+ * end their sessions: until drain_ms is over or for a second, whichever is less, but for a moment
+ * (25 ms) in any case.
  *
  * Calls may go on beginning while close waits: they end with CLOSED. None may be beginning when it
  * returns, nor begin after, so a program whose threads do not learn of the close lets them end

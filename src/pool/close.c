@@ -27,8 +27,9 @@
  * and only then can the server see more than the maximum.
  */
 #define GOODBYE_UNLIMITED_MS 60000
-/* While the pool itself is being closed. */
+/* While the pool itself is being closed: within the closer's own time, or a moment. */
 #define LAST_GOODBYE_MS 1000
+#define MOMENT_MS 25
 
 int64_t wi_busy_goodbye_ms(const struct weir_pool *pool)
 {
@@ -37,13 +38,23 @@ int64_t wi_busy_goodbye_ms(const struct weir_pool *pool)
 	return (statement_ms ? statement_ms : GOODBYE_UNLIMITED_MS) + GOODBYE_MS;
 }
 
-/* How long to wait for the server's end; asked before the driver closes the connection. */
+/* Until when a pool that is being closed waits for a server's end. */
+static int64_t last_goodbye_ns(const struct weir_pool *pool)
+{
+	int64_t now_ns = pool->core.world->now();
+	int64_t most_ns = wi_deadline_after(now_ns, LAST_GOODBYE_MS);
+	int64_t least_ns = wi_deadline_after(now_ns, MOMENT_MS), ns = wi_load_rlx(&pool->end_ns);
+
+	if (ns > most_ns)
+		return most_ns;
+	return ns < least_ns ? least_ns : ns;
+}
+
+/* How long to wait for the server's end while the pool lives. */
 static int64_t goodbye_ms(const struct weir_conn *c, weir_close why)
 {
 	const struct weir_pool *pool = c->pool;
 
-	if (wi_load_rlx(&pool->closed))
-		return LAST_GOODBYE_MS;
 	if (c->fresh)
 		return GOODBYE_FRESH_MS;
 	if ((wi_load_rlx(&c->notes) & WI_NOTE_CUT) ||
@@ -53,9 +64,23 @@ static int64_t goodbye_ms(const struct weir_conn *c, weir_close why)
 	return GOODBYE_MS;
 }
 
+/*
+ * Until when to wait for the server's end; asked before the driver closes the connection. hooked: a
+ * user's hook may be in the middle of a statement on it.
+ */
+static int64_t goodbye_ns(const struct weir_conn *c, weir_close why, bool hooked)
+{
+	struct weir_pool *pool = c->pool;
+
+	if (wi_load_rlx(&pool->closed))
+		return last_goodbye_ns(pool);
+	return wi_deadline_after(pool->core.world->now(),
+	                         hooked ? wi_busy_goodbye_ms(pool) : goodbye_ms(c, why));
+}
+
 void wi_conn_close_soon(struct weir_conn *c)
 {
-	int64_t soon_ns = wi_deadline_after(c->pool->core.world->now(), LAST_GOODBYE_MS);
+	int64_t soon_ns = last_goodbye_ns(c->pool);
 
 	if (soon_ns < c->deadline_ns)
 		c->deadline_ns = soon_ns;
@@ -106,10 +131,7 @@ void wi_conn_close(struct weir_conn *c, weir_close why)
 	int hooks_fd = wi_hook_leave(c);
 	void *link = c->link;
 
-	c->deadline_ns = wi_deadline_after(pool->core.world->now(),
-	                                   hooks_fd >= 0 && !wi_load_rlx(&pool->closed)
-	                                           ? wi_busy_goodbye_ms(pool)
-	                                           : goodbye_ms(c, why));
+	c->deadline_ns = goodbye_ns(c, why, hooks_fd >= 0);
 	wi_keeper_watch(pool->keeper, &c->watch, -1, 0);
 	count(c, why);
 	wi_way_end(c);

@@ -111,6 +111,7 @@ static void start_values(struct weir_pool *pool, const struct wi_pool_config *co
 	pool->on_trouble = config->on_trouble;
 	pool->trouble_arg = config->trouble_arg;
 	pool->core.world = config->world;
+	atomic_init(&pool->end_ns, WI_FOREVER);
 	atomic_init(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));
 	atomic_init(&pool->demand, 1);
 	wi_rng_seed(&pool->rng, (uint64_t)config->world->now() ^ (uintptr_t)pool);
@@ -165,6 +166,11 @@ void wi_pool_shut(struct weir_pool *pool)
 	wi_core_shut(&pool->core, WI_REFUSE_CLOSED);
 	wi_core_suspend(&pool->core, 0); /* who waits for a suspended pool need not any more */
 	wi_keeper_ring(pool->keeper);
+}
+
+void wi_pool_end_by(struct weir_pool *pool, int64_t deadline_ns)
+{
+	wi_store_rlx(&pool->end_ns, deadline_ns);
 }
 
 void wi_pool_send_away(struct weir_pool *pool)
@@ -276,6 +282,7 @@ static void free_all(void *arg)
 weir_status weir_pool_close(weir_pool **pool, int64_t drain_ms)
 {
 	struct weir_pool *p;
+	int64_t deadline_ns;
 	WI_NO_CANCEL;
 
 	if (!pool || !*pool)
@@ -290,6 +297,8 @@ weir_status weir_pool_close(weir_pool **pool, int64_t drain_ms)
 		free_all(p);
 		return WEIR_OK;
 	}
+	deadline_ns = wi_deadline_after(p->core.world->now(), drain_ms);
+	wi_pool_end_by(p, deadline_ns);
 	wi_pool_shut(p);
 	/*
 	 * After this, whoever is in the pool has seen that it is shut, or is counted, or holds a
@@ -297,8 +306,7 @@ weir_status weir_pool_close(weir_pool **pool, int64_t drain_ms)
 	 */
 	wi_core_await_pins(&p->core);
 	wi_rcu_wait();
-	if (!wi_keeper_stop(p->keeper, wi_deadline_after(p->core.world->now(), drain_ms), is_held,
-	                    free_all, p))
+	if (!wi_keeper_stop(p->keeper, deadline_ns, is_held, free_all, p))
 		return WEIR_TIMEOUT;
 	free_all(p);
 	return WEIR_OK;

@@ -217,6 +217,8 @@ struct weir_pool {
 	_Atomic uint32_t demand;  /* (a) 1: the keeper could open more if somebody waits */
 	/* (a) connections ready or being settled, as the keeper last saw */
 	_Atomic uint32_t alive;
+	/* (a) how long whoever closes it will wait; WI_FOREVER before that */
+	_Atomic int64_t end_ns;
 	_Atomic uint64_t waits, timeouts, refused, misuse;
 	_Atomic uint64_t unfit;       /* (a) taken, and not handed out after all */
 	_Atomic uint64_t orphans;     /* (a) left lent by threads that ended */
@@ -439,6 +441,9 @@ weir_status wi_pool_create(const struct wi_pool_config *config, struct wi_keeper
  * back. Any thread.
  */
 void wi_pool_shut(struct weir_pool *pool);
+
+/* Before it is shut: until when whoever closes it waits. Any thread. */
+void wi_pool_end_by(struct weir_pool *pool, int64_t deadline_ns);
 
 /* How many connections are in users' hands, about; exact when nobody comes or goes. Any thread. */
 uint32_t wi_pool_out(struct weir_pool *pool);

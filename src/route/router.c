@@ -336,14 +336,16 @@ static void abandoned(void *arg)
 	destroy(arg, false);
 }
 
-static void shut(weir_router *r)
+static void shut(weir_router *r, int64_t deadline_ns)
 {
 	/* [route:R4] publishes the end to the monitor; pairs with A4. */
 	wi_store_seq(&r->closed, 1);
 	wi_bias_end(&r->desk.bias, WI_BIAS_CLOSED);
 	wi_core_suspend(&r->desk, 0); /* who waits for it to be resumed need not any more */
-	for (uint32_t i = 0; i < r->n_hosts; i++)
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		wi_pool_end_by(r->hosts[i].pool, deadline_ns);
 		wi_pool_shut(r->hosts[i].pool);
+	}
 	wi_gate_change(&r->gate, r->world);
 	/*
 	 * After this, whoever is in the router has seen that it is closed, or is counted, or holds
@@ -356,6 +358,7 @@ static void shut(weir_router *r)
 weir_status weir_router_close(weir_router **router, int64_t drain_ms)
 {
 	weir_router *r;
+	int64_t deadline_ns;
 	WI_NO_CANCEL;
 
 	if (!router || !*router)
@@ -368,9 +371,9 @@ weir_status weir_router_close(weir_router **router, int64_t drain_ms)
 		destroy(r, true);
 		return WEIR_OK;
 	}
-	shut(r);
-	if (!wi_keeper_stop(r->keeper, wi_deadline_after(r->world->now(), drain_ms), is_held,
-	                    abandoned, r))
+	deadline_ns = wi_deadline_after(r->world->now(), drain_ms);
+	shut(r, deadline_ns);
+	if (!wi_keeper_stop(r->keeper, deadline_ns, is_held, abandoned, r))
 		return WEIR_TIMEOUT;
 	destroy(r, false);
 	return WEIR_OK;

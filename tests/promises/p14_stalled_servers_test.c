@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Promise 14, in the middle of work. Many threads check out, run statements with a deadline and
+ * check in, on a real server; then its processes are stopped, or its network becomes a black hole,
+ * or it says a byte a second, or its connections are cut and its name cannot be looked up. Every
+ * call ends by its deadline and 50 ms: checkouts, weir_exec, checkins (which have none: so at once)
+ * and the close of the pool.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <libpq-fe.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include <weir/weir.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "promises/p14_caller.h"
+#include "support/cluster.h"
+#include "support/process.h"
+#include "support/proxy.h"
+#include "support/shapes.h"
+#include "support/threads.h"
+#include "support/watchdog.h"
+
+#define CALLERS 24
+#define WELL_MS 300
+#define CLOSE_MS 200
+
+enum { CHECKOUT, EXEC, CHECKIN, CLOSE, CALLS };
+static const char *const names[CALLS] = {"checkout", "exec", "checkin", "close"};
+
+static struct test_cluster *cluster;
+static struct test_proxy *proxy;
+static weir_pool *pool;
+static _Atomic bool stalled;
+static _Atomic int64_t worst_ns[CALLS];
+static _Atomic uint64_t calls[CALLS], failed[CALLS];
+
+/* ---- timing ---- */
+
+struct watch {
+	int64_t began_ns, ready_ns;
+};
+
+static struct watch begin(void)
+{
+	return (struct watch){.ready_ns = test_ready_ns(), .began_ns = wi_now_ns()};
+}
+
+/* A call with so much time has ended. What its thread had no processor for is not its fault. */
+static void end(int call, struct watch w, int64_t ms, weir_status st)
+{
+	int64_t late_ns = wi_now_ns() - w.began_ns - ms * WI_MS - (test_ready_ns() - w.ready_ns);
+	int64_t worst = wi_load_rlx(&worst_ns[call]);
+
+	while (late_ns > worst && !atomic_compare_exchange_weak(&worst_ns[call], &worst, late_ns))
+		;
+	wi_add_rlx(&calls[call], 1);
+	wi_add_rlx(&failed[call], st != WEIR_OK);
+}
+
+/* ---- callers ---- */
+
+static void call_once(struct test_thread *self)
+{
+	int64_t ms = 30 + wi_rng_below(&self->rng, 270);
+	weir_conn *conn = NULL;
+	struct watch w = begin();
+	weir_status st = weir_pool_checkout(pool, ms, &conn, NULL);
+
+	end(CHECKOUT, w, ms, st);
+	if (st != WEIR_OK) {
+		test_nap(2 * WI_MS);
+		return;
+	}
+	ms = 30 + wi_rng_below(&self->rng, 170);
+	w = begin();
+	st = weir_exec(conn, "select pg_catalog.pg_sleep(0.002)", ms, NULL);
+	end(EXEC, w, ms, st);
+	if (wi_rng_below(&self->rng, 4) == 0)
+		test_nap(wi_rng_below(&self->rng, 3000000));
+	w = begin();
+	if (wi_rng_below(&self->rng, 16))
+		weir_checkin(&conn);
+	else
+		weir_discard(&conn);
+	end(CHECKIN, w, 0, WEIR_OK);
+}
+
+static void call_again(struct test_thread *self)
+{
+	p14_i_call = true;
+	while (!wi_load_rlx(self->stop))
+		call_once(self);
+}
+
+/* The last but one stalls the server after a while, the last knows how late the machine is. */
+static void body(struct test_thread *self)
+{
+	void (*stall)(void);
+
+	memcpy(&stall, self->arg, sizeof(stall));
+	if (self->number < CALLERS) {
+		call_again(self);
+	} else if (self->number == CALLERS) {
+		test_nap(WELL_MS * WI_MS);
+		stall();
+		wi_store_rlx(&stalled, true);
+	} else {
+		while (!wi_load_rlx(self->stop))
+			test_nap(3 * WI_MS);
+	}
+}
+
+/* ---- scenes ---- */
+
+static void open_at(const char *host)
+{
+	static char url[2048];
+	weir_options o;
+	weir_error error;
+	weir_conn *conn = NULL;
+	const char *at = strchr(test_cluster_url(cluster), '@');
+
+	/* As the cluster's, with the proxy in the place of its servers. */
+	snprintf(url, sizeof(url), "%.*s@%s:%d/shop", (int)(at - test_cluster_url(cluster)),
+	         test_cluster_url(cluster), host, test_proxy_port(proxy));
+	weir_options_init(&o);
+	o.pool_max = 8;
+	o.connect_timeout_ms = 500;
+	o.check_timeout_ms = 300;
+	o.validate_after_ms = 50;
+	if (weir_pool_open(url, &o, &pool, &error) != WEIR_OK ||
+	    weir_pool_checkout(pool, 60000, &conn, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+	weir_checkin(&conn);
+}
+
+static void report(void)
+{
+	for (int i = 0; i < CALLS; i++)
+		printf("          %-8s %6llu calls, %6llu failed, at worst %.1f ms late\n",
+		       names[i], (unsigned long long)wi_load_rlx(&calls[i]),
+		       (unsigned long long)wi_load_rlx(&failed[i]),
+		       (double)wi_load_rlx(&worst_ns[i]) / 1e6);
+}
+
+static void forget_counts(void)
+{
+	for (int i = 0; i < CALLS; i++) {
+		wi_store_rlx(&worst_ns[i], 0);
+		wi_store_rlx(&calls[i], 0);
+		wi_store_rlx(&failed[i], 0);
+	}
+}
+
+/* Callers on a pool at this host, while the server is stalled; heal undoes it. */
+static void nobody_is_late(const char *host, void (*stall)(void), void (*heal)(void))
+{
+	static struct test_thread reports[CALLERS + 2];
+	struct watch w;
+	weir_status st;
+
+	forget_counts();
+	wi_store_rlx(&stalled, false);
+	open_at(host);
+	test_threads_run(CALLERS + 2, body, &stall, test_seconds(2.5), reports);
+	assert_true(wi_load_rlx(&stalled));
+	w = begin();
+	st = weir_pool_close(&pool, CLOSE_MS);
+	end(CLOSE, w, CLOSE_MS, st);
+	heal();
+	report();
+	assert_int_equal(st, WEIR_OK); /* nothing was out */
+	for (int i = 0; i < CALLS; i++)
+		if (wi_load_rlx(&worst_ns[i]) > p14_slack_ns())
+			fail_msg("%s: %.1f ms late", names[i],
+			         (double)wi_load_rlx(&worst_ns[i]) / 1e6);
+	assert_true(wi_load_rlx(&failed[CHECKOUT]) > 0);
+	assert_int_equal(wi_load_rlx(&p14_lookups_by_callers), 0);
+}
+
+static void pause_all(void)
+{
+	if (!test_cluster_pause(cluster, 0))
+		abort();
+}
+
+static void resume_all(void)
+{
+	assert_true(test_cluster_resume(cluster, 0));
+}
+
+static void all_processes_are_stopped(void **state)
+{
+	(void)state;
+	nobody_is_late("127.0.0.1", pause_all, resume_all);
+}
+
+static char *pids;
+
+/* The pool's server processes stop; the postmaster goes on, and so do those that it starts. */
+static void stop_these(void)
+{
+	pids = test_cluster_admin(cluster, 0,
+	                          "select pid from pg_stat_activity where usename = 'app' "
+	                          "order by pid");
+	for (char *at = pids; at && *at; at += strcspn(at, "\n"), at += *at == '\n')
+		if (kill((pid_t)atoi(at), SIGSTOP) != 0)
+			return; /* it has ended meanwhile */
+}
+
+static void go_on(void)
+{
+	for (char *at = pids; at && *at; at += strcspn(at, "\n"), at += *at == '\n')
+		(void)kill((pid_t)atoi(at), SIGCONT);
+	free(pids);
+	pids = NULL;
+}
+
+static void backends_are_stopped(void **state)
+{
+	(void)state;
+	nobody_is_late("127.0.0.1", stop_these, go_on);
+}
+
+static void go_silent(void)
+{
+	test_proxy_blackhole(proxy);
+}
+
+static void heal(void)
+{
+	test_proxy_heal(proxy);
+}
+
+static void the_network_is_a_black_hole(void **state)
+{
+	(void)state;
+	nobody_is_late("127.0.0.1", go_silent, heal);
+}
+
+static void drip(void)
+{
+	test_proxy_fault(proxy, TEST_PROXY_ALL, &(struct test_proxy_fault){.rate = {0, 1}});
+}
+
+static void it_says_a_byte_a_second(void **state)
+{
+	(void)state;
+	nobody_is_late("127.0.0.1", drip, heal);
+}
+
+static void stop_reading(void)
+{
+	test_proxy_fault(proxy, TEST_PROXY_ALL, &(struct test_proxy_fault){.stop = {true, true}});
+}
+
+static void nobody_reads(void **state)
+{
+	(void)state;
+	nobody_is_late("127.0.0.1", stop_reading, heal);
+}
+
+static void lose_the_name(void)
+{
+	p14_hang_lookups(true);
+	test_proxy_reset(proxy);
+}
+
+static void find_the_name(void)
+{
+	p14_hang_lookups(false);
+}
+
+static void the_name_cannot_be_looked_up(void **state)
+{
+	(void)state;
+	nobody_is_late("localhost", lose_the_name, find_the_name);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_processes_are_stopped),
+		cmocka_unit_test(backends_are_stopped),
+		cmocka_unit_test(the_network_is_a_black_hole),
+		cmocka_unit_test(it_says_a_byte_a_second),
+		cmocka_unit_test(nobody_reads),
+		cmocka_unit_test(the_name_cannot_be_looked_up),
+	};
+	int n;
+
+	cluster = test_cluster_start_or_exit(&(struct test_cluster_options){.standbys = -1});
+	test_watchdog(250, "promise.14_stalled_servers");
+	proxy = test_proxy_start(&(struct test_proxy_options){
+		.host = "127.0.0.1", .port = test_cluster_port(cluster, 0), .max_seconds = 250});
+	n = cmocka_run_group_tests(tests, NULL, NULL);
+	test_proxy_stop(&proxy);
+	return test_cluster_stop(&cluster) ? n : 1;
+}

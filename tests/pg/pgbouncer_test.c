@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Behind a real PgBouncer: in session mode, refusing the startup options or swallowing them, weir's
+ * settings are in force all the same, also after a reset; in transaction mode they cannot be, and
+ * weir says so and stops trying.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <libpq-fe.h>
+
+#include <weir/weir.h>
+
+#include "support/cluster.h"
+#include "support/watchdog.h"
+
+#define PATIENCE_MS 30000
+
+static struct test_cluster *cluster;
+static weir_options o;
+static weir_error error;
+static int told[WEIR_EVENT_KINDS];
+static char words[WEIR_EVENT_KINDS][256];
+
+/* One PgBouncer at a time. */
+static pid_t bouncer;
+static int port;
+static char folder[64], url[128];
+
+static const char *program(void)
+{
+	static const char *const places[] = {"/usr/sbin/pgbouncer", "/usr/bin/pgbouncer",
+	                                     "/usr/local/bin/pgbouncer"};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (access(places[i], X_OK) == 0)
+			return places[i];
+	return NULL;
+}
+
+static struct sockaddr_in loopback(void)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET,
+	                            .sin_port = htons((uint16_t)port),
+	                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static int free_port(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in a;
+	socklen_t size = sizeof(a);
+
+	port = 0;
+	a = loopback();
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
+	close(fd);
+	return ntohs(a.sin_port);
+}
+
+static bool answers(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in a = loopback();
+	bool ok = connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+
+	close(fd);
+	return ok;
+}
+
+/* The user, his password and the database of the cluster, out of its URL. */
+static void write_configuration(const char *more)
+{
+	char path[128], user[64], password[128];
+	FILE *f;
+
+	assert_int_equal(
+		sscanf(test_cluster_url(cluster), "postgresql://%63[^:]:%127[^@]@", user, password),
+		2);
+	snprintf(path, sizeof(path), "%s/ini", folder);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	fprintf(f,
+	        "[databases]\nshop = host=127.0.0.1 port=%d dbname=shop user=%s password=%s\n"
+	        "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\n"
+	        "auth_type = any\nlogfile = %s/log\n%s",
+	        test_cluster_port(cluster, 0), user, password, port, folder, more);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* PgBouncer does not run as root: as the servers' user then, who has to have the folder. */
+static void become(const struct passwd *user)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/ini", folder);
+	if (chown(folder, user->pw_uid, user->pw_gid) != 0 ||
+	    chown(path, user->pw_uid, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
+	    setuid(user->pw_uid) != 0)
+		_exit(126);
+}
+
+static void start_bouncer(const char *more)
+{
+	struct passwd *postgres = getpwnam("postgres");
+	char path[128];
+
+	strcpy(folder, "/tmp/weir-pgbouncer-XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/ini", folder);
+	port = free_port();
+	write_configuration(more);
+	snprintf(url, sizeof(url), "postgresql://app@127.0.0.1:%d/shop", port);
+	bouncer = fork();
+	if (bouncer == 0) {
+		int nowhere = open("/dev/null", O_RDWR);
+
+		if (geteuid() == 0 && postgres)
+			become(postgres);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(nowhere, 0);
+		dup2(nowhere, 1);
+		dup2(nowhere, 2);
+		execl(program(), program(), "-q", path, (char *)NULL);
+		_exit(127);
+	}
+	assert_true(bouncer > 0);
+	for (int i = 0; i < 1000 && !answers(); i++) {
+		assert_int_equal(waitpid(bouncer, NULL, WNOHANG), 0);
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	}
+	assert_true(answers());
+}
+
+static void remove_file(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	unlink(path);
+}
+
+static void stop_bouncer(void)
+{
+	if (bouncer <= 0)
+		return;
+	kill(bouncer, SIGINT);
+	while (waitpid(bouncer, NULL, 0) < 0 && errno == EINTR)
+		;
+	bouncer = 0;
+	remove_file("ini");
+	remove_file("log");
+	rmdir(folder);
+}
+
+static void hear(void *arg, const weir_event *event)
+{
+	(void)arg;
+	told[event->kind]++;
+	snprintf(words[event->kind], sizeof(words[0]), "%s", event->text);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	weir_options_init(&o);
+	o.pool_min = 0;
+	o.pool_max = 2;
+	o.on_event = hear;
+	o.statement_timeout_ms = 12345;
+	strcpy(o.search_path, "shop's, pg_catalog");
+	memset(told, 0, sizeof(told));
+	memset(&error, 0, sizeof(error));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	stop_bouncer();
+	return 0;
+}
+
+static weir_pool *open_pool(const char *conninfo)
+{
+	weir_pool *pool = NULL;
+
+	if (weir_pool_open(conninfo, &o, &pool, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+	return pool;
+}
+
+static weir_conn *check_out(weir_pool *pool)
+{
+	weir_conn *conn = NULL;
+
+	if (weir_pool_checkout(pool, PATIENCE_MS, &conn, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+	return conn;
+}
+
+static void shows(weir_conn *conn, const char *setting, const char *value)
+{
+	char sql[64];
+	PGresult *r;
+
+	snprintf(sql, sizeof(sql), "SHOW %s", setting);
+	r = PQexec(weir_pg(conn), sql);
+	assert_int_equal(PQresultStatus(r), PGRES_TUPLES_OK);
+	assert_string_equal(PQgetvalue(r, 0, 0), value);
+	PQclear(r);
+}
+
+static void are_in_force_also_after_a_reset(void)
+{
+	weir_pool *pool = open_pool(url);
+	weir_in_force f;
+
+	for (int i = 0; i < 3; i++) {
+		weir_conn *conn = check_out(pool);
+
+		shows(conn, "statement_timeout", "12345ms");
+		shows(conn, "idle_in_transaction_session_timeout", "1min");
+		shows(conn, "search_path", "shop's, pg_catalog");
+		PQclear(PQexec(weir_pg(conn), "SET statement_timeout = 1; SET search_path = x"));
+		weir_checkin(&conn);
+	}
+	assert_true(weir_pool_in_force_get(pool, &f));
+	assert_int_equal(f.applied, WEIR_APPLIED_BY_SET);
+	assert_true(f.through_pooler);
+	assert_int_equal(f.statement_timeout_ms, 12345);
+	assert_string_equal(f.search_path, "shop's, pg_catalog");
+	assert_int_equal(told[WEIR_EVENT_SETTINGS_FALLBACK], 1);
+	assert_int_equal(told[WEIR_EVENT_SETTINGS_REFUSED], 0);
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+}
+
+static void startup_options_that_are_refused_are_set_instead(void **state)
+{
+	(void)state;
+	start_bouncer("pool_mode = session\n");
+	strcpy(o.reset, "always");
+	are_in_force_also_after_a_reset();
+	assert_non_null(strstr(words[WEIR_EVENT_SETTINGS_FALLBACK], "startup parameter"));
+	assert_int_equal(told[WEIR_EVENT_CONNECT_FAILED], 0);
+}
+
+static void startup_options_that_are_swallowed_are_noticed(void **state)
+{
+	(void)state;
+	start_bouncer("pool_mode = session\nignore_startup_parameters = options\n");
+	strcpy(o.reset, "always");
+	are_in_force_also_after_a_reset();
+}
+
+static void a_setting_that_the_server_is_too_old_for_is_told(void **state)
+{
+	weir_pool *pool;
+	weir_conn *conn;
+	weir_in_force f;
+
+	(void)state;
+	start_bouncer("pool_mode = session\n");
+	o.transaction_timeout_ms = 5000;
+	pool = open_pool(url);
+	conn = check_out(pool);
+	shows(conn, "statement_timeout", "12345ms");
+	assert_true(weir_pool_in_force_get(pool, &f));
+	if (PQserverVersion(weir_pg(conn)) < 170000) {
+		assert_int_equal(f.applied, WEIR_APPLIED_IN_PART);
+		assert_int_equal(f.transaction_timeout_ms, -1);
+		assert_int_equal(told[WEIR_EVENT_SETTINGS_REFUSED], 1);
+		assert_non_null(strstr(words[WEIR_EVENT_SETTINGS_REFUSED], "transaction_timeout"));
+	}
+	weir_checkin(&conn);
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+}
+
+static void the_users_own_options_are_not_dropped_in_silence(void **state)
+{
+	char conninfo[256];
+	weir_conn *conn = NULL;
+	weir_pool *pool;
+
+	(void)state;
+	start_bouncer("pool_mode = session\n");
+	snprintf(conninfo, sizeof(conninfo), "%s?options=-c%%20work_mem%%3D2MB", url);
+	pool = open_pool(conninfo);
+	assert_int_not_equal(weir_pool_checkout(pool, 2000, &conn, &error), WEIR_OK);
+	assert_non_null(strstr(error.text, "startup parameter"));
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+}
+
+static void what_is_shared_between_transactions_is_told_and_left_alone(void **state)
+{
+	weir_conn *one, *two;
+	weir_pool *pool;
+	weir_in_force f;
+
+	(void)state;
+	/* One server process for both: what PgBouncer does with any number when they are idle. */
+	start_bouncer("pool_mode = transaction\ndefault_pool_size = 1\n");
+	pool = open_pool(url);
+	one = check_out(pool);
+	two = check_out(pool);
+	assert_true(weir_pool_in_force_get(pool, &f));
+	assert_int_equal(f.applied, WEIR_APPLIED_NOT_HELD);
+	assert_true(f.through_pooler);
+	assert_int_equal(told[WEIR_EVENT_SETTINGS_FALLBACK], 1);
+	assert_int_equal(told[WEIR_EVENT_SETTINGS_REFUSED], 1);
+	assert_non_null(strstr(words[WEIR_EVENT_SETTINGS_REFUSED], "between transactions"));
+	/* A transaction is still whole, and on one connection. */
+	PQclear(PQexec(weir_pg(one), "BEGIN"));
+	PQclear(PQexec(weir_pg(one), "SET LOCAL statement_timeout = 777"));
+	shows(one, "statement_timeout", "777ms");
+	PQclear(PQexec(weir_pg(one), "COMMIT"));
+	/* And nothing is set from now on that others would find. */
+	PQclear(PQexec(weir_pg(two), "RESET ALL"));
+	weir_discard(&one);
+	one = check_out(pool);
+	shows(one, "statement_timeout", "0");
+	weir_checkin(&one);
+	weir_checkin(&two);
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+	assert_int_equal(told[WEIR_EVENT_SETTINGS_REFUSED], 1);
+}
+
+static void a_server_without_a_pooler_is_seen_as_one(void **state)
+{
+	weir_in_force f;
+	weir_pool *pool;
+	weir_conn *conn;
+
+	(void)state;
+	pool = open_pool(test_cluster_url(cluster));
+	conn = check_out(pool);
+	assert_true(weir_pool_in_force_get(pool, &f));
+	assert_int_equal(f.applied, WEIR_APPLIED_AT_STARTUP);
+	assert_false(f.through_pooler);
+	shows(conn, "search_path", "shop's, pg_catalog");
+	PQclear(PQexec(weir_pg(conn), "DISCARD ALL"));
+	shows(conn, "search_path", "shop's, pg_catalog");
+	shows(conn, "statement_timeout", "12345ms");
+	weir_checkin(&conn);
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+}
+
+/* `weir check` says the same, for people. */
+static void the_program_says_so(void **state)
+{
+	char command[512], said[8192];
+	size_t n;
+	FILE *f;
+
+	(void)state;
+	if (!getenv("TEST_BIN"))
+		return;
+	start_bouncer("pool_mode = session\n");
+	snprintf(command, sizeof(command), "%s check '%s'", getenv("TEST_BIN"), url);
+	f = popen(command, "re");
+	assert_non_null(f);
+	n = fread(said, 1, sizeof(said) - 1, f);
+	said[n] = '\0';
+	assert_int_equal(pclose(f), 0);
+	assert_non_null(strstr(said, "by SET, pooler"));
+	assert_non_null(strstr(said, "the startup options were not taken"));
+}
+
+static int start(void **state)
+{
+	struct test_cluster_options options = {.standbys = -1};
+
+	(void)state;
+	if (!program()) {
+		printf("skipped: PgBouncer is not installed\n");
+		exit(77);
+	}
+	cluster = test_cluster_start_or_exit(&options);
+	return 0;
+}
+
+static int finish(void **state)
+{
+	(void)state;
+	return test_cluster_stop(&cluster) ? 0 : -1;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(startup_options_that_are_refused_are_set_instead),
+		TEST(startup_options_that_are_swallowed_are_noticed),
+		TEST(a_setting_that_the_server_is_too_old_for_is_told),
+		TEST(the_users_own_options_are_not_dropped_in_silence),
+		TEST(what_is_shared_between_transactions_is_told_and_left_alone),
+		TEST(a_server_without_a_pooler_is_seen_as_one),
+		TEST(the_program_says_so),
+	};
+
+	test_watchdog(200, "pg.pgbouncer");
+	return cmocka_run_group_tests(tests, start, finish);
+}

@@ -51,8 +51,9 @@ typedef struct weir_conn_info {
 /*
  * Gives a connection back and sets *conn to NULL. NULL and a pointer to NULL are no-ops. Any
  * thread. Never blocks on the network: what was left in a transaction or changed is put right by
- * the keeper before anybody else gets the connection; what is busy or broken is closed there. After
- * the pool was closed, the connection is closed. Must not be called in a signal handler.
+ * the keeper before anybody else gets the connection; what is busy is cancelled there and read out,
+ * or closed if that takes longer than cancel_timeout_ms; what is broken is closed. After the pool
+ * was closed, the connection is closed. Must not be called in a signal handler.
  */
 WEIR_API void weir_checkin(weir_conn **conn);
 

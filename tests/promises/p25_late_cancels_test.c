@@ -22,7 +22,6 @@
 
 #include <weir/weir.h>
 
-#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/line.h"
 #include "support/cluster.h"
@@ -40,6 +39,7 @@ static struct test_cluster *cluster;
 static struct test_proxy *proxy;
 static weir_pool *pool;
 static uint64_t wanted;
+static int64_t ends_ns; /* the latest */
 static struct test_thread reports[THREADS + 1];
 
 enum { ABANDONED, OVERDUE, VICTIMS, COUNTS };
@@ -49,12 +49,12 @@ static void pause_us(long us)
 	nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
 }
 
-static uint64_t cancels(void)
+static bool goes_on(void)
 {
 	weir_pool_stats s;
 
 	weir_pool_stats_get(pool, &s);
-	return s.cancels;
+	return s.cancels < wanted && wi_now_ns() < ends_ns;
 }
 
 static void sql_that_sleeps(struct test_thread *self, char *sql, size_t room)
@@ -144,12 +144,12 @@ static void use(struct test_thread *self)
 }
 
 /* The way of the requests: open, slow, and slower than weir waits. */
-static void vary_the_delay(struct test_thread *self)
+static void vary_the_delay(void)
 {
 	static const int64_t delays_ms[] = {0, 2, 10, 2 * CANCEL_TIMEOUT_MS};
 	struct test_proxy_fault fault = {.cancel_delay_ms = 0};
 
-	for (int i = 0; cancels() < wanted && !wi_load_rlx(self->stop); i++) {
+	for (int i = 0; goes_on(); i++) {
 		fault.cancel_delay_ms = delays_ms[i % (int)WI_ARRAY_LEN(delays_ms)];
 		test_proxy_fault(proxy, TEST_PROXY_NEW, &fault);
 		pause_us(50000);
@@ -159,10 +159,10 @@ static void vary_the_delay(struct test_thread *self)
 static void live(struct test_thread *self)
 {
 	if (self->number == THREADS) {
-		vary_the_delay(self);
+		vary_the_delay();
 		return;
 	}
-	while (!self->wrong[0] && cancels() < wanted && !wi_load_rlx(self->stop))
+	while (!self->wrong[0] && goes_on())
 		use(self);
 }
 
@@ -193,7 +193,8 @@ static void no_late_cancel_hits_another_holder(void **state)
 
 	(void)state;
 	open_pool();
-	test_threads_run(THREADS + 1, live, NULL, MOST_SECONDS, reports);
+	ends_ns = wi_now_ns() + MOST_SECONDS * WI_SEC;
+	test_threads_run(THREADS + 1, live, NULL, -1, reports);
 	test_proxy_heal(proxy);
 	weir_pool_stats_get(pool, &s);
 	test_proxy_counts(proxy, &seen);

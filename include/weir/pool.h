@@ -104,7 +104,8 @@ WEIR_API weir_status weir_pool_resume(weir_pool *pool);
  * Waits up to drain_ms (negative: for ever) for connections that are out. NULL and a pointer to
  * NULL are OK.
  *
- * OK: all is closed and freed. TIMEOUT: some were still out (the pool is gone for new work all the
+ * OK: all is closed and freed. TIMEOUT: some were still out, each of which an event STILL_OUT has
+ * told of before the call returns: its holder and since when (the pool is gone for new work all the
  * same; the last connection to be given back, by weir_checkin as always, frees the rest, and until
  * then the keeper goes on and tells events). Where nothing is out, close still waits for servers to
  * end their sessions: until drain_ms is over or for a second, whichever is less, but for a moment

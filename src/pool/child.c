@@ -67,7 +67,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	pool->hooks = NULL; /* their threads are the parent's, and so are their connections */
 	pool->retiring = NULL;
 	pool->replacing = pool->sweep_wanted = false;
-	pool->shedding = pool->stragglers = pool->evicting = false;
+	pool->shedding = pool->stragglers = pool->evicting = pool->draining = false;
 	wi_store_rlx(&pool->at_gate, 0);
 	wi_store_rlx(&pool->inbox, 0);
 	wi_store_rlx(&pool->inside, 0);

@@ -35,8 +35,7 @@ static const char *tag_of(struct weir_conn *c)
 	return tag ? tag : "";
 }
 
-/* "thread 17 (checkout page)", and that it has ended. */
-static void say_holder(struct wi_text *t, struct weir_conn *c, uint64_t lend)
+void wi_leak_say_holder(struct wi_text *t, struct weir_conn *c, uint64_t lend)
 {
 	const struct wi_seat *lender = wi_load_rlx(&c->lender);
 	int32_t thread = lender ? wi_load_rlx(&lender->thread) : 0;
@@ -80,7 +79,7 @@ static void leaked(struct weir_conn *c, int64_t now_ns)
 	wi_add_rlx(&pool->leaks, 1);
 	wi_text_init(&t, words, sizeof(words));
 	wi_text_add(&t, "held for %lld ms by ", (long long)((now_ns - c->seen_ns) / WI_MS));
-	say_holder(&t, c, c->seen_lend);
+	wi_leak_say_holder(&t, c, c->seen_lend);
 	wi_held_say_stack(&t, c, c->seen_lend);
 	wi_pool_tell(pool, WEIR_EVENT_LEAK, "%s", words);
 	pool->stacks_until_ns = wi_deadline_after(now_ns, STACKS_AFTER_LEAK_MS);
@@ -136,7 +135,7 @@ static void mourn(struct weir_conn *c, uint64_t lend)
 	wi_add_rlx(&pool->orphans, 1);
 	wi_text_init(&t, words, sizeof(words));
 	wi_text_add(&t, "not given back by ");
-	say_holder(&t, c, lend);
+	wi_leak_say_holder(&t, c, lend);
 	wi_held_say_stack(&t, c, lend);
 	wi_pool_tell(pool, WEIR_EVENT_LEAK, "%s", words);
 	pool->stacks_until_ns = wi_deadline_after(pool->core.world->now(), STACKS_AFTER_LEAK_MS);

@@ -264,9 +264,13 @@ bool wi_pool_is_held(struct weir_pool *pool)
 	return lent != returned;
 }
 
+/* At the end of the drain time. */
 static bool is_held(void *arg)
 {
-	return wi_pool_is_held(arg);
+	if (!wi_pool_is_held(arg))
+		return false;
+	wi_drain_report(arg);
+	return true;
 }
 
 static void free_all(void *arg)

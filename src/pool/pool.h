@@ -254,6 +254,8 @@ struct weir_pool {
 	_Atomic uint32_t evictions; /* (a) asked for */
 	uint32_t evictions_seen;    /* (k) */
 	bool evicting;              /* (k) some that were there are left */
+	bool draining;              /* (k) it has seen that the pool is closed */
+	_Atomic uint32_t report;    /* (a) of what is still out: see drain.c */
 	bool shedding;              /* (k) there may be more than the maximum since then */
 	bool stragglers; /* (k) some of them were idle, and no sweep has found them yet */
 	_Atomic uint64_t opened, connect_failures, connect_failed_of[WEIR_CONNECT_CLASSES];
@@ -371,6 +373,12 @@ void wi_conn_close(struct weir_conn *c, weir_close why);
 void wi_conn_close_step(struct weir_conn *c, int64_t now_ns);
 void wi_conn_close_soon(struct weir_conn *c);
 int64_t wi_busy_goodbye_ms(const struct weir_pool *pool);
+
+/*
+ * drain.c: has the keeper tell what is still out. The closer, at the end of its time, while the
+ * pool is its own.
+ */
+void wi_drain_report(struct weir_pool *pool);
 
 /* tend.c: what time does to connections. */
 void wi_tend(struct weir_pool *pool, int64_t now_ns);

@@ -231,7 +231,9 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 	wi_leak_mourn(pool, now_ns);
 	wi_health_turn(pool);
 	if (wi_load_acq(&pool->closed)) {
+		wi_drain_begin(pool, now_ns);
 		shut(pool);
+		wi_drain_step(pool, now_ns);
 	} else {
 		wi_resize_step(pool);
 		wi_evict_step(pool);

@@ -321,14 +321,19 @@ weir_status weir_router_open(const char *conninfo, const weir_options *options,
 
 /* ---- closing ---- */
 
+/* At the end of the drain time. */
 static bool is_held(void *arg)
 {
 	weir_router *r = arg;
+	bool any = false;
 
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		if (wi_pool_is_held(r->hosts[i].pool))
-			return true;
-	return false;
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		if (!wi_pool_is_held(r->hosts[i].pool))
+			continue;
+		wi_drain_report(r->hosts[i].pool);
+		any = true;
+	}
+	return any;
 }
 
 static void abandoned(void *arg)

@@ -111,7 +111,7 @@ static void cover(const char *directory, const char *path)
 	put_file(with, "");
 	if (access(path, F_OK) != 0)
 		skip("a file of /etc that the test would cover is not there");
-	if (mount(with, path, NULL, MS_BIND, NULL) != 0)
+	if (mount(with, path, "none", MS_BIND, NULL) != 0)
 		die(path);
 }
 
@@ -165,16 +165,23 @@ static void join(void)
 		skip("nft cannot make a table here");
 }
 
+static void close_networks(void)
+{
+	for (size_t i = 0; i < sizeof(ns) / sizeof(ns[0]); i++)
+		close(ns[i]);
+}
+
 void test_netns_make_or_exit(void)
 {
 	if (geteuid() != 0)
 		skip("network namespaces need root");
 	if (!find("ip") || !find("nft"))
 		skip("ip (iproute2) or nft (nftables) is missing");
-	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0)
 		skip("this kernel or sandbox gives no mount namespace");
 	ns[TEST_NETNS_DB] = new_network();
 	ns[TEST_NETNS_APP] = new_network();
+	atexit(close_networks);
 	join();
 	cover_etc();
 	test_netns_enter(TEST_NETNS_APP);

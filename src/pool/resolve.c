@@ -90,9 +90,11 @@ static void dispose(struct wi_chore *chore)
 	struct lookup *l = WI_CONTAINER_OF(chore, struct lookup, chore);
 
 	wi_chore_lock();
-	*l->prev = l->next;
-	if (l->next)
-		l->next->prev = l->prev;
+	if (l->prev) { /* else it never began */
+		*l->prev = l->next;
+		if (l->next)
+			l->next->prev = l->prev;
+	}
 	wi_chore_unlock();
 	wi_free(l, sizeof(*l));
 }
@@ -122,6 +124,13 @@ static bool begin(struct asking *a, const char *host, struct wi_keeper *keeper)
 	wi_copy(l->host, sizeof(l->host), host);
 	l->chore.run = look_up;
 	l->chore.dispose = dispose;
+	a->of = l;
+	a->joined = false;
+	if (!wi_chore_start(&l->chore, WI_CHORE_LOOKUP, keeper)) {
+		wi_chore_drop(&l->chore, NULL);
+		return false;
+	}
+	/* Shown only now: whoever finds it joins it, and start counts one asker alone. */
 	wi_chore_lock();
 	l->next = lookups;
 	l->prev = &lookups;
@@ -129,12 +138,7 @@ static bool begin(struct asking *a, const char *host, struct wi_keeper *keeper)
 		lookups->prev = &l->next;
 	lookups = l;
 	wi_chore_unlock();
-	a->of = l;
-	a->joined = false;
-	if (wi_chore_start(&l->chore, WI_CHORE_LOOKUP, keeper))
-		return true;
-	wi_chore_drop(&l->chore, NULL);
-	return false;
+	return true;
 }
 
 void *wi_resolve_start(const char *host, struct wi_keeper *keeper)

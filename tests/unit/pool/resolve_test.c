@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <dirent.h>
+#include <sched.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -17,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "support/threads.h"
 #include "support/watchdog.h"
 
 static void what_needs_no_lookup_is_known(void **state)
@@ -88,7 +90,39 @@ static void nobody_waits_for_a_resolver(void **state)
 	wi_resolve_drop(NULL);
 }
 
-/* The test before this one dropped some, too: in the end nothing at all is left. */
+/*
+ * Keepers of many pools ask for one name at the same moment: each is answered, and nothing is freed
+ * early.
+ */
+static void ask_with_others(struct test_thread *self)
+{
+	for (int i = 0; i < 300; i++) {
+		void *lookup = wi_resolve_start("localhost", NULL);
+		struct wi_addresses found;
+		struct wi_failure failure;
+		int r = 0;
+
+		if (wi_rng_below(&self->rng, 4) == 0) {
+			wi_resolve_drop(lookup);
+			continue;
+		}
+		while (lookup && (r = wi_resolve_poll(lookup, &found, &failure)) == 0)
+			sched_yield();
+		if (r != 1)
+			test_wrong(self, "no address: %s", failure.text);
+	}
+}
+
+static void many_ask_for_one_name_at_once(void **state)
+{
+	struct test_thread reports[8];
+
+	(void)state;
+	test_threads_run(8, ask_with_others, NULL, -1, reports);
+	assert_null(test_first_wrong(reports, 8));
+}
+
+/* The tests before this one dropped some, too: in the end nothing at all is left. */
 static void dropped_ones_are_freed_when_they_end(void **state)
 {
 	(void)state;
@@ -134,6 +168,7 @@ int main(void)
 		cmocka_unit_test(localhost_has_an_address),
 		cmocka_unit_test(a_name_without_an_address_is_told),
 		cmocka_unit_test(nobody_waits_for_a_resolver),
+		cmocka_unit_test(many_ask_for_one_name_at_once),
 		cmocka_unit_test(dropped_ones_are_freed_when_they_end),
 		cmocka_unit_test(want_of_memory_is_told),
 	};

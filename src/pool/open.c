@@ -81,18 +81,6 @@ static struct weir_conn *empty_slot(struct weir_pool *pool)
 	return NULL;
 }
 
-static int64_t lifetime_end(struct weir_pool *pool, int64_t now_ns)
-{
-	int64_t ms = pool->options.max_lifetime_ms;
-	int64_t jitter = ms * pool->options.lifetime_jitter_pct / 100;
-
-	if (!ms)
-		return WI_FOREVER;
-	if (jitter > 0)
-		ms -= (int64_t)(wi_rng_next(&pool->rng) % (uint64_t)jitter);
-	return now_ns + ms * WI_MS;
-}
-
 static void begin(struct weir_conn *c, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
@@ -101,7 +89,7 @@ static void begin(struct weir_conn *c, int64_t now_ns)
 	wi_slot_in_hand(c, true);
 	c->fresh = true;
 	c->born_ns = now_ns;
-	c->expires_ns = lifetime_end(pool, now_ns);
+	c->expires_ns = wi_lifetime_end(pool, now_ns);
 	c->deadline_ns = wi_deadline_after(now_ns, pool->options.connect_timeout_ms);
 	wi_way_begin(c, now_ns);
 }

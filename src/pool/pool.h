@@ -254,6 +254,7 @@ struct weir_pool {
 	_Atomic uint32_t evictions; /* (a) asked for */
 	uint32_t evictions_seen;    /* (k) */
 	bool evicting;              /* (k) some that were there are left */
+	int64_t next_retire_ns;     /* (k) before that nothing is retired for its age */
 	bool draining;              /* (k) it has seen that the pool is closed */
 	_Atomic uint32_t report;    /* (a) of what is still out: see drain.c */
 	bool shedding;              /* (k) there may be more than the maximum since then */

@@ -55,6 +55,20 @@ int64_t wi_resize_due(const struct weir_pool *pool, int64_t now_ns);
  */
 bool wi_resize_sheds(struct weir_conn *c);
 
+/* ---- lifetime.c ---- */
+
+/* When a connection that is begun now is to end; WI_FOREVER: never. Keeper's thread. */
+int64_t wi_lifetime_end(struct weir_pool *pool, int64_t now_ns);
+
+/* Connections that are ready and not about to go. Keeper's thread. */
+uint32_t wi_pool_staying(const struct weir_pool *pool);
+
+/* How much time lies between two retirements at the least. */
+int64_t wi_lifetime_gap(const struct weir_pool *pool);
+
+/* Retires the one that expired first, if it is its turn; first may be NULL. Keeper's thread. */
+void wi_lifetime_retire(struct weir_pool *pool, struct weir_conn *first, int64_t now_ns);
+
 /* ---- evict.c ---- */
 
 /*

@@ -66,56 +66,11 @@ static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 	}
 }
 
-static void retire(struct weir_conn *c)
-{
-	wi_store_rlx(&c->why, WEIR_CLOSE_EXPIRED);
-	wi_conn_note(c, WI_NOTE_RETIRE);
-	c->pool->sweep_wanted = true;
-}
-
-/* Whether the pool would miss the connection: then another is opened first, where there is room. */
-static bool would_be_missed(const struct weir_pool *pool)
-{
-	uint64_t lent, returned;
-	uint32_t ready = pool->census.n[WI_READY];
-
-	wi_core_sums(&pool->core, &lent, &returned);
-	return ready <= wi_pool_min(pool) || ready <= lent - returned;
-}
-
-/*
- * One at a time: the one that expired first is replaced, and the next one's turn comes when it is
- * gone.
- */
-static void retire_expired(struct weir_pool *pool, struct weir_conn *first)
-{
-	/* Demand has taken the room that was meant for the replacement: break before make. */
-	if (pool->replacing && wi_pool_total(pool) >= wi_pool_max(pool) &&
-	    !wi_open_is_under_way(pool))
-		pool->replacing = false;
-	if (pool->retiring && !pool->replacing) {
-		retire(pool->retiring); /* the replacement is there, or cannot be */
-		/*
-		 * One that is lent goes when its holder is done, and the others do not wait for
-		 * that.
-		 */
-		if (wi_load_rlx(&pool->retiring->slot.lend) & 1)
-			pool->retiring = NULL;
-	}
-	if (pool->retiring || !first)
-		return;
-	pool->retiring = first;
-	pool->replacing = would_be_missed(pool) && wi_pool_total(pool) < wi_pool_max(pool) &&
-	                  wi_load_rlx(&pool->breaker.state) == WI_BREAKER_CLOSED;
-	if (!pool->replacing)
-		retire(first);
-}
-
 void wi_tend(struct weir_pool *pool, int64_t now_ns)
 {
 	struct weir_conn *expired = NULL;
 	uint32_t min = wi_pool_min(pool);
-	uint32_t ready = pool->census.n[WI_READY] - pool->census.cut;
+	uint32_t ready = wi_pool_staying(pool);
 	uint32_t above_min = ready > min ? ready - min : 0;
 
 	for (uint32_t i = 1; i <= pool->n_conns; i++) {
@@ -138,6 +93,6 @@ void wi_tend(struct weir_pool *pool, int64_t now_ns)
 		    (!expired || c->expires_ns < expired->expires_ns))
 			expired = c;
 	}
-	retire_expired(pool, expired);
+	wi_lifetime_retire(pool, expired, now_ns);
 	wi_leak_ask_for_stacks(pool, now_ns);
 }

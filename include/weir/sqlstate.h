@@ -64,8 +64,8 @@ WEIR_API const weir_sqlstate_row *weir_sqlstate_at(size_t i);
 WEIR_API weir_class weir_class_of(const char *sqlstate, bool connecting);
 
 /* "CONDEMN", and what follows, in a sentence. Any thread; never NULL; static storage. */
-WEIR_API const char *weir_class_name(weir_class class_);
-WEIR_API const char *weir_class_text(weir_class class_);
+WEIR_API const char *weir_class_name(weir_class kind);
+WEIR_API const char *weir_class_text(weir_class kind);
 
 WEIR_END
 

@@ -14,9 +14,9 @@
 #include "base/line.h"
 #include "base/text.h"
 
-enum wi_fault wi_fault_of_class(weir_class class_)
+enum wi_fault wi_fault_of_class(weir_class kind)
 {
-	switch (class_) {
+	switch (kind) {
 	case WEIR_CLASS_CAPACITY:
 		return WI_FAULT_CAPACITY;
 	case WEIR_CLASS_AUTH:
@@ -41,11 +41,11 @@ enum wi_fault wi_fault_of_class(weir_class class_)
 
 bool wi_fault_is_heard(const char *sqlstate, bool hears_all)
 {
-	weir_class class_ = weir_class_of(sqlstate, false);
+	weir_class kind = weir_class_of(sqlstate, false);
 
 	if (!sqlstate || !sqlstate[0])
 		return false;
-	return hears_all || (class_ != WEIR_CLASS_PLAIN && class_ != WEIR_CLASS_RETRY);
+	return hears_all || (kind != WEIR_CLASS_PLAIN && kind != WEIR_CLASS_RETRY);
 }
 
 struct word_row {
@@ -99,10 +99,10 @@ static const struct word_row connect_words[] = {
 
 enum wi_fault wi_fault_of_connect(const char *sqlstate, const char *text)
 {
-	weir_class class_ = weir_class_of(sqlstate, true);
+	weir_class kind = weir_class_of(sqlstate, true);
 
-	if (class_ != WEIR_CLASS_PLAIN)
-		return wi_fault_of_class(class_);
+	if (kind != WEIR_CLASS_PLAIN)
+		return wi_fault_of_class(kind);
 	for (size_t i = 0; i < WI_ARRAY_LEN(connect_words); i++)
 		if (strstr(text, connect_words[i].words))
 			return connect_words[i].fault;

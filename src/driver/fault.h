@@ -24,7 +24,7 @@ enum wi_fault wi_fault_of_connect(const char *sqlstate, const char *text);
 void wi_failure_of_connect(struct wi_failure *failure, const char *text, const char *secret);
 
 /* The kind of a failed connect of this class, where the class alone decides. */
-enum wi_fault wi_fault_of_class(weir_class class_);
+enum wi_fault wi_fault_of_class(weir_class kind);
 
 /* Whether an error that a holder's statement met with is one for wi_driver.heard. */
 bool wi_fault_is_heard(const char *sqlstate, bool hears_all);

@@ -63,9 +63,9 @@ weir_class weir_class_of(const char *sqlstate, bool connecting)
 	return connecting ? best->connecting : best->open;
 }
 
-const char *weir_class_name(weir_class class_)
+const char *weir_class_name(weir_class kind)
 {
-	switch (class_) {
+	switch (kind) {
 #define NAME(name, text)                                                                           \
 	case WEIR_CLASS_##name:                                                                    \
 		return #name;
@@ -77,9 +77,9 @@ const char *weir_class_name(weir_class class_)
 	return "UNKNOWN";
 }
 
-const char *weir_class_text(weir_class class_)
+const char *weir_class_text(weir_class kind)
 {
-	switch (class_) {
+	switch (kind) {
 #define TEXT(name, text)                                                                           \
 	case WEIR_CLASS_##name:                                                                    \
 		return text;

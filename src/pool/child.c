@@ -73,6 +73,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_store_rlx(&pool->inside, 0);
 	wi_store_rlx(&pool->alive, 0);
 	wi_posted_init(&pool->last_error); /* may have been left half-written */
+	wi_health_forget(pool);
 	wi_posted_init(&pool->in_force);
 	pool->breaker_was_closed = true;
 	wi_store_rlx(&pool->breaker_since_ns, 0);

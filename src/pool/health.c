@@ -165,12 +165,12 @@ bool wi_health_has_time(struct weir_conn *c, int64_t now_ns)
 weir_class wi_pool_classify(const struct weir_pool *pool, const char *sqlstate, bool connecting)
 {
 	const weir_options *o = &pool->options;
-	weir_class usual = weir_class_of(sqlstate, connecting), class_;
+	weir_class usual = weir_class_of(sqlstate, connecting), kind;
 
 	if (!o->on_sqlstate || !sqlstate[0])
 		return usual;
-	class_ = o->on_sqlstate(o->on_sqlstate_arg, sqlstate, connecting, usual);
-	return (unsigned)class_ < WEIR_CLASSES ? class_ : usual;
+	kind = o->on_sqlstate(o->on_sqlstate_arg, sqlstate, connecting, usual);
+	return (unsigned)kind < WEIR_CLASSES ? kind : usual;
 }
 
 static void condemn(struct weir_pool *pool, int64_t since_ns)
@@ -294,9 +294,9 @@ bool wi_health_heard(struct weir_conn *c)
 enum wi_fault wi_health_judged(const struct weir_pool *pool, const struct wi_failure *failure)
 {
 	weir_class usual = weir_class_of(failure->sqlstate, true);
-	weir_class class_ = wi_pool_classify(pool, failure->sqlstate, true);
+	weir_class kind = wi_pool_classify(pool, failure->sqlstate, true);
 
-	return class_ == usual ? failure->fault : wi_fault_of_class(class_);
+	return kind == usual ? failure->fault : wi_fault_of_class(kind);
 }
 
 void wi_health_connect_failed(struct weir_pool *pool, const struct wi_failure *failure,
@@ -378,4 +378,14 @@ void wi_health_turn(struct weir_pool *pool)
 	pass_over_all(pool, doubted);
 	h->condemn_ns = 0;
 	h->others = 0;
+}
+
+void wi_health_forget(struct weir_pool *pool)
+{
+	struct wi_health *h = &pool->health;
+
+	wi_store_rlx(&h->doubt, 0);
+	h->condemn_ns = h->reset_ns = h->refused_ns = 0;
+	h->others = 0;
+	wi_posted_init(&h->last);
 }

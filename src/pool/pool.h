@@ -358,6 +358,7 @@ void wi_health_connect_failed(struct weir_pool *pool, const struct wi_failure *f
 
 /* What deaths mean for the others, once a turn; whether something new is waiting for that. */
 void wi_health_turn(struct weir_pool *pool);
+void wi_health_forget(struct weir_pool *pool); /* in a child; but what was counted */
 bool wi_health_is_pending(const struct weir_pool *pool);
 
 /* The class of an error, by the table and the user's hook. Any thread. */

@@ -63,6 +63,28 @@ struct pg_conn; /* libpq's PGconn */
 typedef bool (*weir_connect_hook)(void *arg, struct pg_conn *pg, int64_t deadline_ns,
                                   weir_error *error);
 
+/* What on_credentials answers. Zeroed before the call, wiped after use. */
+typedef struct weir_login {
+	char user[128];      /* "": as the connection string says */
+	char password[4096]; /* "": as the connection string says */
+	/*
+	 * For how long further connects may use it without another call; 0: for this one only. A
+	 * server that refuses it ends that, too.
+	 */
+	int64_t good_for_ms;
+	char why[256]; /* where the callback fails: words for the error, without secrets */
+} weir_login;
+
+/*
+ * Says who logs in at host ("name:port"); called for a connect, also of the router's probes, on a
+ * thread of its own, for several connects at once: it may block, while the connect's time goes on.
+ * What connections that are open logged in with stays as it is. true: *login is filled. false: the
+ * connect fails with AUTH and the words in why. A call that does not return is left to itself when
+ * its connect's time is over, or its pool or router is closed: arg has to live until it returns.
+ * Must not call into the pool or router.
+ */
+typedef bool (*weir_credentials)(void *arg, const char *host, weir_login *login);
+
 /*
  * A value: copy it, keep it, throw it away; it owns nothing. Call weir_options_init first, always.
  * Numbers are plain members, choices are the enums above as int64_t, texts are arrays: use
@@ -77,6 +99,8 @@ typedef struct weir_options {
 	void *on_sqlstate_arg;
 	weir_connect_hook on_connect; /* NULL: no call */
 	void *on_connect_arg;
+	weir_credentials on_credentials; /* NULL: no call; the connection string says it all */
+	void *on_credentials_arg;
 #define WEIR_OPTION_INT(name, unit, default_, min, max, help) int64_t name;
 #define WEIR_OPTION_CHOICE(name, choices, default_, help) int64_t name;
 #define WEIR_OPTION_TEXT(name, room, default_, help) char name[room];

@@ -70,9 +70,11 @@ struct wi_target {
 	const char *secret; /* the password, to be taken out of every text; NULL if unknown */
 	bool strict;        /* its sslmode is weir's default: said where it refuses */
 	const char *gap;    /* why a password could go to somebody unverified, or NULL */
-	bool isolated;      /* look at no environment variable and no file but those named */
-	bool hears_all;     /* of holders' errors `heard` tells also those that are PLAIN */
-	void *script;       /* the fake driver's server; NULL for libpq */
+	/* user and password to take instead, where not ""; NULL: none. May be gone after connect */
+	const weir_login *login;
+	bool isolated;  /* look at no environment variable and no file but those named */
+	bool hears_all; /* of holders' errors `heard` tells also those that are PLAIN */
+	void *script;   /* the fake driver's server; NULL for libpq */
 };
 
 /* The first row of an answer, as text. A NULL is an empty string with is_null set. */

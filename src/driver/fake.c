@@ -307,6 +307,15 @@ static int64_t due_after(struct wi_fake_server *server, int64_t delay)
 	return delay > 0 ? server_now(server) + delay : 0;
 }
 
+static bool knows_password(const struct wi_target *target, const char *password)
+{
+	const char *said = target->secret;
+
+	if (target->login && target->login->password[0])
+		said = target->login->password;
+	return !password || (said && strcmp(said, password) == 0);
+}
+
 static void *fake_connect(const struct wi_target *target, const char *address)
 {
 	struct wi_fake_server *server = target->script;
@@ -324,6 +333,8 @@ static void *fake_connect(const struct wi_target *target, const char *address)
 	settle_locked(server);
 	c->serial = ++server->last_serial;
 	c->refusal = refusal_locked(server);
+	if (c->refusal == WI_FAULT_NONE && !knows_password(target, wi_load_rlx(&server->password)))
+		c->refusal = WI_FAULT_AUTH;
 	if (c->refusal == WI_FAULT_NONE && !open_session_locked(c))
 		c->refusal = WI_FAULT_MEMORY;
 	pthread_mutex_unlock(&server->lock);

@@ -42,6 +42,8 @@ struct wi_fake_server {
 	_Atomic int connect_fault;  /* enum wi_fault: every connect fails so; NONE: succeeds */
 	_Atomic int
 		fail_connects; /* so many fail with connect_fault (REFUSED if NONE), then none */
+	/* connects with another are refused with AUTH; NULL: none is asked for; static storage */
+	_Atomic(const char *) password;
 	_Atomic bool silent;   /* what is asked or due while this is on is never answered */
 	_Atomic uint64_t mute; /* the session with this serial alone is silent so; 0: none */
 	/* SQLSTATE that sessions are killed with, "": they end without a word; NULL: 57P01 */

@@ -51,6 +51,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/line.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "driver/fault.h"
 #include "driver/parameter.h"
@@ -64,6 +65,7 @@
 struct pq_conn {
 	PGconn *pg;
 	const struct wi_target *target;
+	char *secret;                  /* the password of a login of its own, or NULL */
 	PQnoticeReceiver to_processor; /* libpq's own receiver, which calls the processor */
 	PGresult *error;               /* the first error of the exchange under way */
 	struct wi_failure *last_words; /* what the server said as it ended the session */
@@ -139,7 +141,7 @@ static PGconn *start(const struct wi_target *target, const struct wi_endpoint *e
 {
 	char constants[4096];
 	size_t n = count_keys(target);
-	size_t rows = n + 6; /* and the constants, host, hostaddr, port, options, the end */
+	size_t rows = n + 8; /* constants, user, password, host, hostaddr, port, options, end */
 	size_t bytes = 2 * rows * sizeof(char *);
 	const char **arrays = wi_alloc(bytes);
 	struct params p = {.keys = arrays, .values = arrays ? arrays + rows : NULL};
@@ -150,6 +152,10 @@ static PGconn *start(const struct wi_target *target, const struct wi_endpoint *e
 	param(&p, "dbname", constants); /* the first dbname is expanded, no later one is */
 	for (size_t i = 0; i < n; i++)
 		param(&p, target->keys[i], target->values[i]);
+	if (target->login) {
+		param(&p, "user", target->login->user);
+		param(&p, "password", target->login->password);
+	}
 	param(&p, "host", endpoint->host);
 	param(&p, "hostaddr", address ? address : endpoint->hostaddr);
 	param(&p, "port", endpoint->port);
@@ -273,7 +279,7 @@ static weir_status pq_check(const struct wi_target *target, weir_error *error)
 
 static const char *secret_of(const struct pq_conn *c)
 {
-	return c->target->secret;
+	return c->secret ? c->secret : c->target->secret;
 }
 
 /* Keeps the first message that ends the session. Without memory only the fact is kept. */
@@ -377,6 +383,11 @@ static void pq_mark_clean(void *conn)
 
 /* ---- connecting ---- */
 
+static bool has_own_secret(const struct wi_target *target)
+{
+	return target->login && target->login->password[0];
+}
+
 static void *pq_connect(const struct wi_target *target, const char *address)
 {
 	struct pq_conn *c = wi_alloc(sizeof(*c));
@@ -386,10 +397,15 @@ static void *pq_connect(const struct wi_target *target, const char *address)
 	c->target = target;
 	c->waits = POLLOUT;
 	wi_store_rlx(&c->fd, -1);
+	if (has_own_secret(target) && !(c->secret = wi_secret_strdup(target->login->password))) {
+		wi_free(c, sizeof(*c));
+		return NULL;
+	}
 	c->pg = start(target, target->endpoint, address);
 	if (!c->pg || !PQregisterEventProc(c->pg, hear_event, "weir", NULL) ||
 	    !PQsetInstanceData(c->pg, hear_event, c)) {
 		PQfinish(c->pg);
+		wi_secret_strfree(c->secret);
 		wi_free(c, sizeof(*c));
 		return NULL;
 	}
@@ -944,6 +960,7 @@ static void free_conn(struct pq_conn *c)
 	drop_tls(c);
 	PQfinish(c->pg);
 	wi_free(c->last_words, sizeof(*c->last_words));
+	wi_secret_strfree(c->secret);
 	wi_free(c, sizeof(*c));
 }
 

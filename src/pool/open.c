@@ -194,7 +194,8 @@ static const char *phase(const struct weir_conn *c)
 {
 	switch (c->life) {
 	case WI_RESOLVING:
-		return "looking up the host name";
+	case WI_CONNECTING:
+		return wi_way_phase(c);
 	case WI_SETTLING:
 		return c->errand == WI_DO_ON_CONNECT ? "running on_connect_sql"
 		                                     : "asking for what is in force";
@@ -233,6 +234,16 @@ static bool falls_back(const struct weir_conn *c, const struct wi_failure *failu
 	return true;
 }
 
+/*
+ * Credentials were refused: the next connect asks on_credentials anew. true: they were an earlier
+ * answer that had been kept, so it does so at once, and this was no failure of the host's.
+ */
+static bool has_other_login(const struct weir_conn *c)
+{
+	wi_login_refused(&c->pool->logins);
+	return wi_way_was_kept(c);
+}
+
 /* The failure with its class and its phase. */
 static void say(const struct weir_conn *c, const struct wi_failure *f, struct wi_failure *said)
 {
@@ -254,6 +265,10 @@ void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure)
 	failure = &f;
 	wi_health_connect_failed(pool, failure, now_ns);
 	if (failure->fault == WI_FAULT_OPTIONS && falls_back(c, failure)) {
+		wi_conn_close(c, WEIR_CLOSE_BROKEN);
+		return;
+	}
+	if (failure->fault == WI_FAULT_AUTH && has_other_login(c)) {
 		wi_conn_close(c, WEIR_CLOSE_BROKEN);
 		return;
 	}

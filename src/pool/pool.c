@@ -108,6 +108,7 @@ static void start_values(struct weir_pool *pool, const struct wi_pool_config *co
 	pool->keeper = keeper;
 	pool->endpoint = config->endpoint;
 	pool->options = *config->options;
+	wi_logins_init(&pool->logins, &pool->options, pool->endpoint->name);
 	pool->on_trouble = config->on_trouble;
 	pool->trouble_arg = config->trouble_arg;
 	pool->core.world = config->world;
@@ -153,6 +154,7 @@ void wi_pool_free(struct weir_pool *pool)
 	if (!pool)
 		return;
 	wi_core_fini(&pool->core); /* waits for read sections */
+	wi_logins_fini(&pool->logins);
 	wi_target_fini(&pool->target);
 	wi_held_fini(pool);
 	wi_room_close(&pool->room);
@@ -199,6 +201,7 @@ static weir_status open_own(struct wi_pool_config config, struct wi_dsn *dsn, we
 	pool->dsn = *dsn;
 	pool->named = endpoint;
 	pool->endpoint = &pool->named;
+	pool->logins.host = pool->named.name;
 	pool->target.endpoint = &pool->named;
 	pool->own_keeper = true;
 	st = wi_keeper_start(keeper, error);

@@ -26,6 +26,7 @@
 #include "pool/breaker.h"
 #include "pool/held.h"
 #include "pool/keeper.h"
+#include "pool/login.h"
 #include "pool/resolve.h"
 #include "pool/settings.h"
 #include "stat/event.h"
@@ -261,6 +262,7 @@ struct weir_pool {
 	bool stragglers; /* (k) some of them were idle, and no sweep has found them yet */
 	_Atomic uint64_t opened, connect_failures, connect_failed_of[WEIR_CONNECT_CLASSES];
 	_Atomic uint64_t closed_by[WEIR_CLOSE_REASONS], leaks;
+	struct wi_logins logins;          /* (k) */
 	struct wi_addresses known;        /* (k) what the host's name last came to */
 	int64_t known_ns;                 /* (k) when */
 	_Atomic uint64_t cancels;         /* (a) requests begun */
@@ -310,6 +312,10 @@ void wi_way_begin(struct weir_conn *c, int64_t now_ns);
 void wi_way_step(struct weir_conn *c, int64_t now_ns);
 /* Gives up what is left of it; before the slot is closed, and when it is open. */
 void wi_way_end(struct weir_conn *c);
+/* What it is doing, in words for people. */
+const char *wi_way_phase(const struct weir_conn *c);
+/* Whether it logged in with an answer of on_credentials to an earlier connect. */
+bool wi_way_was_kept(const struct weir_conn *c);
 
 /* settle.c: what the keeper does with a connection before it is anybody's. */
 void wi_settle_begin(struct weir_conn *c, enum wi_errand errand, int64_t deadline_ns);

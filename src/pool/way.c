@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The way to an open connection: what has to be known before (the host's addresses), then one
- * address after the other until one answers, all within one deadline.
+ * The way to an open connection: what has to be known before (the host's addresses, credentials
+ * from the user's callback), then one address after the other until one answers, all within one
+ * deadline.
  *
- *	RESOLVING --(addresses)--> CONNECTING --(answered)--> wi_open_connected
+ *	RESOLVING --(known)--> CONNECTING --(answered)--> wi_open_connected
  *	    |                       ^  |  |
  *	    |                       +--+  | of this address, and another is left: the next one
  *	    +---------- failed -----------+--> wi_open_failed
@@ -22,6 +23,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "pool/pool.h"
 
@@ -30,6 +32,9 @@
 /* All of it the keeper's. */
 struct wi_way {
 	void *lookup;              /* under way, or NULL */
+	void *asking;              /* for credentials: under way, or answered; or NULL */
+	weir_login *kept;          /* copy of an earlier answer that is still good, or NULL */
+	const weir_login *login;   /* of asking, or kept; NULL: the target says it all */
 	struct wi_addresses found; /* none: the target says it all, or the host is an address */
 	uint32_t tried;            /* of found */
 	/* of the whole connect; the slot's own deadline is the attempt's */
@@ -44,6 +49,8 @@ void wi_way_end(struct weir_conn *c)
 		return;
 	c->way = NULL;
 	wi_resolve_drop(w->lookup);
+	wi_login_drop(w->asking);
+	wi_secret_free(w->kept, sizeof(*w->kept));
 	wi_free(w, sizeof(*w));
 }
 
@@ -165,7 +172,9 @@ static void attempt(struct weir_conn *c, const char *address, int64_t now_ns)
 	struct weir_pool *pool = c->pool;
 
 	c->with_options = pool->target.startup_options != NULL;
+	pool->target.login = c->way->login;
 	c->link = pool->driver->connect(&pool->target, address);
+	pool->target.login = NULL;
 	if (!c->link) {
 		failed_with(c, WI_FAULT_MEMORY, "no memory for a connection");
 		return;
@@ -189,23 +198,47 @@ static void connect_now(struct weir_conn *c, int64_t now_ns)
 		attempt(c, is_address ? e->host : NULL, now_ns);
 }
 
-static void look_on(struct weir_conn *c, int64_t now_ns)
+/* true: nothing is left to wait for. Else it is under way, or failed. */
+static bool look_on(struct weir_conn *c, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
 	struct wi_way *w = c->way;
 	struct wi_failure f;
-	int r = wi_resolve_poll(w->lookup, &w->found, &f);
+	int r;
 
+	if (!w->lookup)
+		return true;
+	r = wi_resolve_poll(w->lookup, &w->found, &f);
 	if (r == 0)
-		return;
+		return false;
 	w->lookup = NULL;
 	if (r < 0) {
 		wi_open_failed(c, &f);
-		return;
+		return false;
 	}
 	pool->known = w->found;
 	pool->known_ns = now_ns;
-	connect_now(c, now_ns);
+	return true;
+}
+
+static bool ask_on(struct weir_conn *c, int64_t now_ns)
+{
+	struct wi_way *w = c->way;
+	struct wi_failure f;
+	int r;
+
+	if (!w->asking || w->login)
+		return true;
+	r = wi_login_poll(&c->pool->logins, w->asking, now_ns, &w->login, &f);
+	if (r < 0)
+		wi_open_failed(c, &f);
+	return r > 0;
+}
+
+static void get_ready(struct weir_conn *c, int64_t now_ns)
+{
+	if (look_on(c, now_ns) && ask_on(c, now_ns))
+		connect_now(c, now_ns);
 }
 
 static bool needs_lookup(const struct wi_endpoint *e)
@@ -222,6 +255,38 @@ static bool is_known(const struct weir_pool *pool, int64_t now_ns)
 	       now_ns - pool->known_ns < KNOWN_FOR_NS;
 }
 
+static bool begin_lookup(struct weir_pool *pool, struct wi_way *w, int64_t now_ns)
+{
+	if (!needs_lookup(pool->endpoint))
+		return true;
+	if (is_known(pool, now_ns)) {
+		w->found = pool->known;
+		wi_addresses_shuffle(&w->found);
+		return true;
+	}
+	w->lookup = wi_resolve_start(pool->endpoint->host, pool->keeper);
+	return w->lookup != NULL;
+}
+
+/* Beside the lookup: both have the connect's time. */
+static bool begin_asking(struct weir_pool *pool, struct wi_way *w, int64_t now_ns)
+{
+	const weir_login *kept;
+
+	if (!pool->logins.ask)
+		return true;
+	kept = wi_login_kept(&pool->logins, now_ns);
+	if (!kept) {
+		w->asking = wi_login_start(&pool->logins, pool->keeper);
+		return w->asking != NULL;
+	}
+	w->kept = wi_secret_alloc(sizeof(*w->kept));
+	if (w->kept)
+		memcpy(w->kept, kept, sizeof(*kept));
+	w->login = w->kept;
+	return w->kept != NULL;
+}
+
 void wi_way_begin(struct weir_conn *c, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
@@ -233,19 +298,12 @@ void wi_way_begin(struct weir_conn *c, int64_t now_ns)
 		return;
 	}
 	w->until_ns = c->deadline_ns;
-	if (!needs_lookup(pool->endpoint)) {
-		connect_now(c, now_ns);
-		return;
-	}
-	if (is_known(pool, now_ns)) {
-		w->found = pool->known;
-		wi_addresses_shuffle(&w->found);
-		connect_now(c, now_ns);
-		return;
-	}
-	w->lookup = wi_resolve_start(pool->endpoint->host, pool->keeper);
-	if (!w->lookup)
+	if (!begin_lookup(pool, w, now_ns))
 		failed_with(c, WI_FAULT_MEMORY, "no memory or no thread for a name lookup");
+	else if (!begin_asking(pool, w, now_ns))
+		failed_with(c, WI_FAULT_MEMORY, "no memory or no thread to ask for credentials");
+	else
+		get_ready(c, now_ns);
 }
 
 void wi_way_step(struct weir_conn *c, int64_t now_ns)
@@ -253,7 +311,19 @@ void wi_way_step(struct weir_conn *c, int64_t now_ns)
 	if (now_ns >= c->deadline_ns)
 		timed_out(c, now_ns);
 	else if (c->life == WI_RESOLVING)
-		look_on(c, now_ns);
+		get_ready(c, now_ns);
 	else
 		go_on(c, now_ns);
+}
+
+const char *wi_way_phase(const struct weir_conn *c)
+{
+	if (c->life == WI_CONNECTING || !c->way)
+		return "connecting";
+	return c->way->lookup ? "looking up the host name" : "asking for credentials";
+}
+
+bool wi_way_was_kept(const struct weir_conn *c)
+{
+	return c->way && c->way->kept;
 }

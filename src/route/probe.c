@@ -20,7 +20,6 @@
 #include "base/line.h"
 #include "base/text.h"
 #include "pool/pool.h"
-#include "pool/resolve.h"
 #include "pool/target.h"
 #include "route/lsn.h"
 
@@ -165,6 +164,8 @@ static void hang_up(struct wi_probe *p)
 static enum wi_probe_news failed(struct wi_probe *p)
 {
 	hang_up(p);
+	if (p->found.failure.fault == WI_FAULT_AUTH)
+		wi_login_refused(&p->logins);
 	p->late = false;
 	p->found.sight = (struct wi_sight){0};
 	if (!p->found.failure.text[0])
@@ -188,7 +189,10 @@ static void say_timed_out(const struct wi_probe *p, char *text, size_t size)
 	                                    [WI_PROBE_IDLE] = ""};
 
 	snprintf(text, size, "no answer within %lld ms while %s",
-	         (long long)(p->late ? p->connect_ms : p->limit_ms), doing[p->state]);
+	         (long long)(p->late ? p->connect_ms : p->limit_ms),
+	         p->state == WI_PROBE_RESOLVING && p->asking && !p->resolving
+	                 ? "asking for credentials"
+	                 : doing[p->state]);
 }
 
 /* The deadline has come. A connect's first one is told, and the connect goes on. */
@@ -321,32 +325,67 @@ static enum wi_probe_news connect_on(struct wi_probe *p, int64_t now_ns)
 	return failed(p);
 }
 
-static enum wi_probe_news connect_to(struct wi_probe *p, const char *address, int64_t now_ns)
+static enum wi_probe_news connect_to(struct wi_probe *p, const weir_login *login, int64_t now_ns)
 {
+	const struct wi_endpoint *e = p->target.endpoint;
+	bool is_address = !e->hostaddr[0] && e->host[0] && e->host[0] != '/' && e->host[0] != '@';
+	const char *address = is_address ? e->host : NULL;
+
 	p->state = WI_PROBE_CONNECTING;
 	p->basic = false;
-	p->link = p->driver->connect(&p->target, address);
+	p->target.login = login;
+	p->link = p->driver->connect(&p->target, p->address[0] ? p->address : address);
+	p->target.login = NULL;
+	p->address[0] = '\0';
+	wi_login_drop(p->asking);
+	p->asking = NULL;
 	if (!p->link)
 		return failed_with(p, WI_FAULT_MEMORY, "no memory for a probe's connection");
-	if (p->pool)
-		wi_pool_warn(p->pool, &p->target, p->link);
 	return connect_on(p, now_ns);
 }
 
-static enum wi_probe_news resolve_on(struct wi_probe *p, int64_t now_ns)
+/* -1: failed; 0: not yet; 1: the address is known. */
+static int resolve_on(struct wi_probe *p)
 {
 	struct wi_addresses found;
+	int r;
 
-	switch (wi_resolve_poll(p->resolving, &found, &p->found.failure)) {
-	case 0:
-		return WI_PROBE_NO_NEWS;
-	case 1:
-		p->resolving = NULL;
-		return connect_to(p, found.address[0], now_ns);
-	default:
-		p->resolving = NULL;
-		return failed(p);
+	if (!p->resolving)
+		return 1;
+	r = wi_resolve_poll(p->resolving, &found, &p->found.failure);
+	if (r == 0)
+		return 0;
+	p->resolving = NULL;
+	if (r > 0)
+		memcpy(p->address, found.address[0], sizeof(p->address));
+	return r;
+}
+
+static int ask_login(struct wi_probe *p, int64_t now_ns, const weir_login **login)
+{
+	int r;
+
+	*login = wi_login_kept(&p->logins, now_ns);
+	if (*login || !p->asking)
+		return 1;
+	r = wi_login_poll(&p->logins, p->asking, now_ns, login, &p->found.failure);
+	if (r < 0) {
+		wi_login_drop(p->asking);
+		p->asking = NULL;
 	}
+	return r;
+}
+
+static enum wi_probe_news prepare_on(struct wi_probe *p, int64_t now_ns)
+{
+	const weir_login *login = NULL;
+	int r = resolve_on(p);
+
+	if (r > 0)
+		r = ask_login(p, now_ns, &login);
+	if (r < 0)
+		return failed(p);
+	return r == 0 ? WI_PROBE_NO_NEWS : connect_to(p, login, now_ns);
 }
 
 static enum wi_probe_news look_for_host(struct wi_probe *p, int64_t now_ns)
@@ -354,15 +393,14 @@ static enum wi_probe_news look_for_host(struct wi_probe *p, int64_t now_ns)
 	const struct wi_endpoint *e = p->target.endpoint;
 
 	p->state = WI_PROBE_RESOLVING;
-	if (e->hostaddr[0] || e->host[0] == '/' || e->host[0] == '@' || e->host[0] == '\0')
-		return connect_to(p, NULL, now_ns);
-	if (wi_host_is_literal(e->host))
-		return connect_to(p, e->host, now_ns);
-	if (!p->resolving)
-		p->resolving = wi_resolve_start(e->host, p->keeper);
-	if (!p->resolving)
-		return failed_with(p, WI_FAULT_MEMORY, "no memory for a name lookup");
-	return resolve_on(p, now_ns);
+	p->preparing = true;
+	if (!e->hostaddr[0] && !wi_host_is_literal(e->host) && !p->resolving)
+		if (!(p->resolving = wi_resolve_start(e->host, p->keeper)))
+			return failed_with(p, WI_FAULT_MEMORY, "no memory for a name lookup");
+	if (p->logins.ask && !p->asking && !wi_login_kept(&p->logins, now_ns))
+		if (!(p->asking = wi_login_start(&p->logins, p->keeper)))
+			return failed_with(p, WI_FAULT_MEMORY, "no memory to ask for credentials");
+	return prepare_on(p, now_ns);
 }
 
 /*
@@ -391,6 +429,7 @@ void wi_probe_begin(struct wi_probe *p, int64_t now_ns, int64_t limit_ms, int64_
 	p->reused = p->state == WI_PROBE_IDLE;
 	p->again = false;
 	p->state = p->reused ? WI_PROBE_ASKING : WI_PROBE_RESOLVING;
+	p->preparing = false;
 	p->asked_ns = 0;
 }
 
@@ -400,12 +439,12 @@ enum wi_probe_news wi_probe_step(struct wi_probe *p, int64_t now_ns)
 		return p->state == WI_PROBE_IDLE && p->heard ? idle_heard(p) : WI_PROBE_NO_NEWS;
 	if (now_ns >= p->deadline_ns)
 		return timed_out(p, now_ns);
-	if (!p->heard && !p->resolving && now_ns < p->driver->due(p->link))
+	if (!p->heard && p->state != WI_PROBE_RESOLVING && now_ns < p->driver->due(p->link))
 		return WI_PROBE_NO_NEWS;
 	p->heard = false;
 	switch (p->state) {
 	case WI_PROBE_RESOLVING:
-		return p->resolving ? resolve_on(p, now_ns) : look_for_host(p, now_ns);
+		return p->preparing ? prepare_on(p, now_ns) : look_for_host(p, now_ns);
 	case WI_PROBE_CONNECTING:
 		return connect_on(p, now_ns);
 	case WI_PROBE_ASKING:
@@ -428,7 +467,7 @@ int64_t wi_probe_due(const struct wi_probe *p, int64_t now_ns)
 		return p->state == WI_PROBE_IDLE && p->heard ? now_ns : WI_FOREVER;
 	if (p->heard)
 		return now_ns;
-	if (p->resolving)
+	if (p->state == WI_PROBE_RESOLVING)
 		return p->deadline_ns; /* rung when it is done */
 	return earlier(p->driver->due(p->link), p->deadline_ns);
 }
@@ -439,7 +478,7 @@ bool wi_probe_is_busy(const struct wi_probe *p)
 }
 
 void wi_probe_init(struct wi_probe *p, const struct wi_driver *driver, struct wi_keeper *keeper,
-                   const struct wi_target *target)
+                   const struct wi_target *target, const weir_options *options)
 {
 	*p = (struct wi_probe){
 		.driver = driver,
@@ -447,6 +486,7 @@ void wi_probe_init(struct wi_probe *p, const struct wi_driver *driver, struct wi
 		.target = *target,
 		.watch = {.fd = -1, .ready = hear},
 	};
+	wi_logins_init(&p->logins, options, target->endpoint->name);
 }
 
 void wi_probe_stop(struct wi_probe *p)
@@ -454,21 +494,31 @@ void wi_probe_stop(struct wi_probe *p)
 	hang_up(p);
 	wi_resolve_drop(p->resolving);
 	p->resolving = NULL;
+	wi_login_drop(p->asking);
+	p->asking = NULL;
 }
 
 void wi_probe_fini(struct wi_probe *p)
 {
+	wi_logins_fini(&p->logins);
 	wi_target_fini(&p->target);
 }
 
 void wi_probe_forget(struct wi_probe *p, struct wi_keeper *keeper)
 {
 	struct wi_target target = p->target;
+	struct wi_logins logins = p->logins;
 	struct weir_pool *pool = p->pool;
 
 	/* One that the parent was working on may be half-changed: it is left alone. */
 	if (p->link && p->state == WI_PROBE_IDLE)
 		p->driver->abandon(p->link);
-	wi_probe_init(p, p->driver, keeper, &target);
+	*p = (struct wi_probe){
+		.driver = p->driver,
+		.keeper = keeper,
+		.target = target,
+		.logins = logins,
+		.watch = {.fd = -1, .ready = hear},
+	};
 	p->pool = pool;
 }

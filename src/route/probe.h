@@ -21,6 +21,8 @@
 
 #include "driver/driver.h"
 #include "pool/keeper.h"
+#include "pool/login.h"
+#include "pool/resolve.h"
 #include "route/roles.h"
 
 enum wi_probe_state {
@@ -48,11 +50,15 @@ struct wi_probe {
 	void *link;
 	/* stays when an attempt fails: a dead resolver costs one thread, not many */
 	void *resolving;
+	void *asking;             /* for credentials: the same */
+	char address[WI_ADDRESS]; /* what the name came to, or "" */
+	struct wi_logins logins;
 	struct wi_watch watch;
-	bool heard;  /* the descriptor had something to say */
-	bool reused; /* asks over the connection of an earlier question */
-	bool basic;  /* this server does not answer the whole question */
-	bool again;  /* this question was answered by an error once, and is asked again */
+	bool preparing; /* the name and the credentials of this question are being seen to */
+	bool heard;     /* the descriptor had something to say */
+	bool reused;    /* asks over the connection of an earlier question */
+	bool basic;     /* this server does not answer the whole question */
+	bool again;     /* this question was answered by an error once, and is asked again */
 	int64_t begun_ns;
 	int64_t asked_ns;
 	int64_t basic_ns;       /* since when it is asked the basic question */
@@ -66,9 +72,9 @@ struct wi_probe {
 	struct wi_finding found;
 };
 
-/* target is taken over. */
+/* target is taken over. options (whom to ask for credentials) must outlive it. */
 void wi_probe_init(struct wi_probe *probe, const struct wi_driver *driver, struct wi_keeper *keeper,
-                   const struct wi_target *target);
+                   const struct wi_target *target, const weir_options *options);
 
 /* Closes the connection without waiting. */
 void wi_probe_stop(struct wi_probe *probe);

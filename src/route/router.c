@@ -167,7 +167,7 @@ static weir_status make_host(weir_router *r, struct wi_host *h, void *script, we
 	                     error);
 	if (st != WEIR_OK)
 		return st;
-	wi_probe_init(&h->probe, r->driver, r->keeper, &target);
+	wi_probe_init(&h->probe, r->driver, r->keeper, &target, &r->options);
 	st = wi_pool_create(&config, r->keeper, &h->pool, error);
 	h->probe.pool = h->pool;
 	return st;

@@ -171,6 +171,13 @@ static void close_networks(void)
 		close(ns[i]);
 }
 
+/* Nothing is left open at exit; who is in one of them keeps it. */
+static void let_go(void)
+{
+	close(ns[TEST_NETNS_APP]);
+	close(ns[TEST_NETNS_DB]);
+}
+
 void test_netns_make_or_exit(void)
 {
 	if (geteuid() != 0)
@@ -182,6 +189,7 @@ void test_netns_make_or_exit(void)
 	ns[TEST_NETNS_DB] = new_network();
 	ns[TEST_NETNS_APP] = new_network();
 	atexit(close_networks);
+	atexit(let_go);
 	join();
 	cover_etc();
 	test_netns_enter(TEST_NETNS_APP);

@@ -173,13 +173,11 @@ static void a_pool_opens_on_it(void **state)
 	assert_string_equal(ask(weir_pg(conn), "set search_path = elsewhere"), "SET");
 	weir_checkin(&conn);
 	assert_true(test_mock_await_sessions(mock, 2, PATIENCE_MS));
-	do
-		weir_pool_stats_get(pool, &stats);
-	while (stats.idle < 2); /* or the second would be closed before it is ready */
+	weir_pool_stats_get(pool, &stats);
 	assert_int_equal(stats.connect_failures, 0);
 	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
 	test_mock_counts(mock, &counts);
-	assert_int_equal(counts.terminates, 2);
+	assert_int_equal(counts.ends, 2); /* one that was being reset ends without a word */
 }
 
 static void a_router_takes_it_for_a_primary_and_for_a_standby(void **state)

@@ -164,7 +164,7 @@ static void stop_bouncer(void)
 {
 	if (bouncer <= 0)
 		return;
-	kill(bouncer, SIGINT);
+	kill(bouncer, SIGTERM); /* at once: a test that failed has its clients still */
 	while (waitpid(bouncer, NULL, 0) < 0 && errno == EINTR)
 		;
 	bouncer = 0;

@@ -57,6 +57,15 @@ static struct traces traces_now(void)
 	return (struct traces){wi_alloc_bytes(), test_descriptors(), test_thread_count()};
 }
 
+/* Any call on a thread of its own will do. */
+static bool hook(void *arg, struct pg_conn *pg, int64_t deadline_ns, weir_error *error)
+{
+	(void)arg;
+	(void)pg;
+	(void)error;
+	return wi_now_ns() < deadline_ns;
+}
+
 void scene_options(weir_options *options)
 {
 	weir_options_init(options);
@@ -67,6 +76,7 @@ void scene_options(weir_options *options)
 	options->breaker_open_ms = 1;
 	options->probe_interval_ms = 10;
 	options->max_lifetime_ms = 30;
+	options->on_connect = hook;
 }
 
 /* ---- users ---- */
@@ -130,6 +140,9 @@ static void user_or_trouble(struct test_thread *self)
 	inject_spares_me = true;
 	nap_ms(2);
 	the->trouble();
+	nap_ms(3);
+	inject_spares_me = false;
+	the->manage();
 }
 
 static void be_used(void)
@@ -162,6 +175,27 @@ static bool serves(bool write)
 	} while (wi_now_ns() < end_ns);
 	note("it serves no more: %s: %s", weir_status_name(st), error.text);
 	return false;
+}
+
+/* Idle ones die, and when there was time to hear of it nobody is given a dead one. */
+static void hands_out_no_dead(void)
+{
+	weir_conn *conn[SCENE_MAX] = {NULL};
+
+	the->trouble();
+	nap_ms(150);
+	for (int i = 0; i < SCENE_MAX; i++) {
+		int64_t end_ns = wi_now_ns() + SLACK_NS;
+
+		while (the->checkout(true, 1000, &conn[i], NULL) != WEIR_OK && wi_now_ns() < end_ns)
+			nap_ms(1); /* connects are refused for a moment */
+		if (!conn[i])
+			note("after a death there is nothing to be had");
+		else if (!the->is_alive(conn[i]))
+			note("a dead one is handed out");
+	}
+	for (int i = 0; i < SCENE_MAX; i++)
+		weir_checkin(&conn[i]);
 }
 
 static void recover(void)
@@ -252,6 +286,8 @@ static int play(enum inject kind, int from, enum until until, int *failed)
 		if (until != UNTIL_CLOSED) {
 			calls = inject_end(failed);
 			recover();
+			if (kind == INJECT_WATCH && until == ONE_CALL)
+				hands_out_no_dead();
 		}
 		end();
 	}

@@ -29,6 +29,10 @@ struct lender {
 	uint32_t (*id)(const weir_conn *conn);
 	/* The server ends sessions and refuses connects for a moment. */
 	void (*trouble)(void);
+	/* What an operator does: another size and back, every connection replaced. */
+	void (*manage)(void);
+	/* Whether a connection that has just been checked out can be used. */
+	bool (*is_alive)(weir_conn *conn);
 	/* Whether nothing is under way any more and all counts agree; else what is not so. */
 	bool (*is_at_rest)(char *wrong, size_t room);
 	weir_status (*close)(int64_t drain_ms);

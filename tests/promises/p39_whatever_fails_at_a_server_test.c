@@ -16,6 +16,7 @@
 
 #include <libpq-fe.h>
 
+#include "base/assert.h"
 #include "p39_scene.h"
 #include "support/cluster.h"
 #include "support/threads.h"
@@ -63,7 +64,29 @@ static bool server_agrees(int most, char *wrong, size_t room)
 	return false;
 }
 
+static bool is_alive(weir_conn *conn)
+{
+	PGresult *r = PQexec(weir_pg(conn), "SELECT 1");
+	bool alive = PQresultStatus(r) == PGRES_TUPLES_OK;
+
+	PQclear(r);
+	return alive;
+}
+
+/* That a size cannot be had is well said. */
+static bool is_well_said(weir_status st)
+{
+	return st == WEIR_OK || st == WEIR_NO_MEMORY || st == WEIR_SYSTEM;
+}
+
 /* ---- a pool ---- */
+
+static void pool_manage(void)
+{
+	wi_check(is_well_said(weir_pool_resize(pool, 1, 1, NULL)));
+	wi_check(weir_pool_evict(pool) == WEIR_OK);
+	wi_check(is_well_said(weir_pool_resize(pool, 1, SCENE_MAX, NULL)));
+}
 
 static weir_status pool_open(weir_error *error)
 {
@@ -96,10 +119,19 @@ static const struct lender a_pool = {.name = "pool",
                                      .soil = soil,
                                      .id = backend,
                                      .trouble = trouble,
+                                     .manage = pool_manage,
+                                     .is_alive = is_alive,
                                      .is_at_rest = pool_rests,
                                      .close = pool_close};
 
 /* ---- a router ---- */
+
+static void router_manage(void)
+{
+	wi_check(is_well_said(weir_router_resize(router, 1, 1, NULL)));
+	wi_check(weir_router_evict(router, NULL) == WEIR_OK);
+	wi_check(is_well_said(weir_router_resize(router, 1, SCENE_MAX, NULL)));
+}
 
 static weir_status router_open(weir_error *error)
 {
@@ -137,6 +169,8 @@ static const struct lender a_router = {.name = "router",
                                        .soil = soil,
                                        .id = backend,
                                        .trouble = trouble,
+                                       .manage = router_manage,
+                                       .is_alive = is_alive,
                                        .is_at_rest = router_rests,
                                        .close = router_close};
 

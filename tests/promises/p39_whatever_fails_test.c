@@ -16,6 +16,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "driver/fake.h"
+#include "base/assert.h"
 #include "p39_scene.h"
 #include "pool/pool.h"
 #include "support/fake_cluster.h"
@@ -55,7 +56,27 @@ static bool peak_is_kept(struct wi_fake_server *s, int most, char *wrong, size_t
 	return false;
 }
 
+static bool is_alive(weir_conn *conn)
+{
+	struct wi_failure f;
+
+	return wi_driver_fake.peek(wi_conn_of(conn)->link, &f);
+}
+
+/* That a size cannot be had is well said. */
+static bool is_well_said(weir_status st)
+{
+	return st == WEIR_OK || st == WEIR_NO_MEMORY || st == WEIR_SYSTEM;
+}
+
 /* ---- a pool ---- */
+
+static void pool_manage(void)
+{
+	wi_check(is_well_said(weir_pool_resize(pool, 1, 1, NULL)));
+	wi_check(weir_pool_evict(pool) == WEIR_OK);
+	wi_check(is_well_said(weir_pool_resize(pool, 1, SCENE_MAX, NULL)));
+}
 
 static weir_status pool_open(weir_error *error)
 {
@@ -97,10 +118,19 @@ static const struct lender a_pool = {.name = "pool",
                                      .soil = soil,
                                      .id = serial,
                                      .trouble = pool_trouble,
+                                     .manage = pool_manage,
+                                     .is_alive = is_alive,
                                      .is_at_rest = pool_rests,
                                      .close = pool_close};
 
 /* ---- a router ---- */
+
+static void router_manage(void)
+{
+	wi_check(is_well_said(weir_router_resize(router, 1, 1, NULL)));
+	wi_check(weir_router_evict(router, NULL) == WEIR_OK);
+	wi_check(is_well_said(weir_router_resize(router, 1, SCENE_MAX, NULL)));
+}
 
 static weir_status router_open(weir_error *error)
 {
@@ -149,6 +179,8 @@ static const struct lender a_router = {.name = "router",
                                        .soil = soil,
                                        .id = serial,
                                        .trouble = router_trouble,
+                                       .manage = router_manage,
+                                       .is_alive = is_alive,
                                        .is_at_rest = router_rests,
                                        .close = router_close};
 

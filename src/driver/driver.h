@@ -161,9 +161,9 @@ struct wi_driver {
 	enum wi_step (*drain_step)(void *conn, size_t *room, struct wi_failure *failure);
 
 	/*
-	 * What asks the server to end what this connection is doing, or NULL: no memory, the driver
-	 * has no such thing, or it was made already and nothing was sent since. The holder's. It is
-	 * independent of the connection, which may be closed meanwhile.
+	 * What asks the server to end what this connection is doing, or NULL: no memory, or the
+	 * driver has no such thing. The holder's. It is independent of the connection, which may be
+	 * closed meanwhile.
 	 */
 	void *(*cancel_make)(void *conn);
 

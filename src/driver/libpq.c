@@ -77,12 +77,11 @@ struct pq_conn {
 	short waits;                   /* POLLIN or POLLOUT: what connecting waits for */
 	bool fresh;                    /* no step of this exchange was made yet */
 	bool flushing;                 /* some of the SQL is not sent yet */
-	bool touched;   /* something was heard since the settings were seen to be as marked */
-	bool notified;  /* notifications came since it was marked clean: somebody listens */
-	bool altered;   /* a command was heard since then that may have left something */
-	bool failed;    /* only close is left to do, whatever libpq thinks */
-	bool cancelled; /* what asks the server to stop was made, and nothing was sent since */
-	char heard[6];  /* SQLSTATE of the first error of note; "" for none */
+	bool touched; /* something was heard since the settings were seen to be as marked */
+	/* since it was marked clean, notifications came or a command may have left something */
+	bool changed;
+	bool failed;   /* only close is left to do, whatever libpq thinks */
+	char heard[6]; /* SQLSTATE of the first error of note; "" for none */
 };
 
 /* ---- what libpq is told ---- */
@@ -344,7 +343,7 @@ static int hear_event(PGEventId what, void *info, void *unused)
 	/* The tag is there: libpq fires the event where it hands the finished result out. */
 	if (PQresultStatus(event->result) == PGRES_COMMAND_OK &&
 	    wi_tag_may_leave(PQcmdStatus(event->result)))
-		c->altered = true;
+		c->changed = true;
 	else if (PQresultStatus(event->result) == PGRES_FATAL_ERROR)
 		hear_error(c, event->result);
 	return 1;
@@ -376,7 +375,7 @@ static void pq_mark_clean(void *conn)
 	struct pq_conn *c = conn;
 
 	drop_notifications(c->pg);
-	c->notified = c->altered = false;
+	c->changed = false;
 	c->mark = settings_hash(c->pg);
 	c->touched = false;
 }
@@ -618,7 +617,6 @@ static bool pq_send(void *conn, const char *sql, struct wi_failure *failure)
 	}
 	c->flushing = true;
 	c->fresh = true;
-	c->cancelled = false;
 	return true;
 }
 
@@ -802,12 +800,9 @@ static enum wi_step pq_drain_step(void *conn, size_t *room, struct wi_failure *f
 
 static void *pq_cancel_make(void *conn)
 {
-	struct pq_conn *c = conn;
+	PGconn *pg = ((struct pq_conn *)conn)->pg;
 
-	if (c->cancelled || PQstatus(c->pg) != CONNECTION_OK)
-		return NULL;
-	c->cancelled = true;
-	return PQgetCancel(c->pg);
+	return PQstatus(pg) == CONNECTION_OK ? PQgetCancel(pg) : NULL;
 }
 
 /*
@@ -848,10 +843,10 @@ static enum wi_look pq_look(void *conn)
 	case PQTRANS_UNKNOWN:
 		return WI_LOOK_DEAD;
 	}
-	c->notified |= drop_notifications(c->pg); /* once seen, it stays a change until a reset */
+	c->changed |= drop_notifications(c->pg); /* once seen, it stays a change until a reset */
 	if (c->failed) /* its last words were among what libpq had read and not parsed */
 		return WI_LOOK_DEAD;
-	return c->notified || c->altered || settings_changed(c) ? WI_LOOK_CHANGED : WI_LOOK_CLEAN;
+	return c->changed || settings_changed(c) ? WI_LOOK_CHANGED : WI_LOOK_CLEAN;
 }
 
 static void pq_tidy(void *conn)

@@ -14,6 +14,9 @@
  * and a request that comes late finds no session with that key. (The key is a random number of 32
  * bits: a process with the same pid has another.)
  *
+ * A request that comes too early, before the session has begun what was sent, is lost. So while the
+ * answer is still to come, the server is asked again, after growing pauses.
+ *
  * Also where the connection is closed at once, a request is sent, so that the server does not go on
  * with what nobody wants any more. That one is waited for by nobody.
  */
@@ -31,6 +34,9 @@
 /* More than what the buffers on the way can hold, and little enough to read it in passing. */
 #define MOST_UNREAD ((size_t)16 << 20)
 
+/* A request that finds the session before it has begun its statement does nothing. */
+#define FIRST_PAUSE_NS (20 * WI_MS)
+
 /* A cancel request. The chore's thread and the keeper share it; the rest is as chore.h says. */
 struct wi_cancel {
 	struct wi_chore chore;
@@ -43,6 +49,9 @@ struct wi_cancel {
 struct wi_busy {
 	struct wi_cancel *cancel; /* under way, or NULL */
 	size_t room;              /* how much more may be read */
+	int64_t again_ns;         /* when to ask once more; with no request under way */
+	int64_t pause_ns;         /* until then */
+	bool asked;               /* a request was dealt with */
 	bool drained;
 };
 
@@ -109,6 +118,11 @@ bool wi_busy_is_rung(const struct weir_conn *c)
 	return c->busy && c->busy->cancel && wi_chore_poll(&c->busy->cancel->chore) != 0;
 }
 
+int64_t wi_busy_due(const struct weir_conn *c)
+{
+	return c->busy && !c->busy->cancel ? c->busy->again_ns : WI_FOREVER;
+}
+
 /* Reads on. false: the connection is closed. */
 static bool drain(struct weir_conn *c)
 {
@@ -138,7 +152,7 @@ static bool drain(struct weir_conn *c)
 
 static void go_on(struct weir_conn *c, int64_t now_ns)
 {
-	bool cancelled = c->busy->cancel != NULL;
+	bool cancelled = c->busy->asked;
 
 	wi_busy_drop(c);
 	wi_settle_go_on(c, now_ns, cancelled);
@@ -153,6 +167,7 @@ void wi_busy_begin(struct weir_conn *c, int64_t now_ns)
 		return;
 	}
 	c->busy->room = MOST_UNREAD;
+	c->busy->pause_ns = FIRST_PAUSE_NS;
 	c->errand = WI_DO_DRAIN;
 	c->deadline_ns = wi_deadline_after(now_ns, ms);
 	wi_slot_move(c, WI_READY, WI_SETTLING);
@@ -164,16 +179,38 @@ void wi_busy_begin(struct weir_conn *c, int64_t now_ns)
 		wi_conn_close(c, WEIR_CLOSE_BUSY);
 }
 
+/* Looks what became of the request under way. false: nobody knows where it is. */
+static bool see_to_request(struct wi_busy *b, int64_t now_ns)
+{
+	int done = wi_chore_poll(&b->cancel->chore);
+
+	if (done == 0)
+		return true;
+	if (done < 0 || !b->cancel->dealt_with)
+		return false;
+	wi_chore_drop(&b->cancel->chore, NULL);
+	b->cancel = NULL;
+	b->asked = true;
+	b->again_ns = now_ns + b->pause_ns;
+	b->pause_ns *= 2;
+	return true;
+}
+
 void wi_busy_step(struct weir_conn *c, int64_t now_ns)
 {
-	int asked;
+	struct wi_busy *b = c->busy;
+	bool all_is_well = true;
 
-	if (!c->busy->drained && !drain(c))
+	if (!b->drained && !drain(c))
 		return;
-	asked = wi_chore_poll(&c->busy->cancel->chore);
-	if (asked > 0 && c->busy->drained && c->busy->cancel->dealt_with)
+	if (b->cancel)
+		all_is_well = see_to_request(b, now_ns);
+	if (!b->cancel && b->drained) {
 		go_on(c, now_ns);
-	else if (asked < 0 || (asked > 0 && !c->busy->cancel->dealt_with) ||
-	         now_ns >= c->deadline_ns)
+		return;
+	}
+	if (!b->cancel && now_ns >= b->again_ns && now_ns < c->deadline_ns)
+		all_is_well = (b->cancel = start(c, c->pool->keeper)) != NULL;
+	if (!all_is_well || now_ns >= c->deadline_ns)
 		wi_conn_close(c, WEIR_CLOSE_BUSY);
 }

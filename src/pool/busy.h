@@ -24,6 +24,9 @@ void wi_busy_step(struct weir_conn *c, int64_t now_ns);
  */
 bool wi_busy_is_rung(const struct weir_conn *c);
 
+/* When the next step is due though nothing else says so, or WI_FOREVER. */
+int64_t wi_busy_due(const struct weir_conn *c);
+
 /* It is being closed: whoever still asks for the cancel is left to it. Keeper's thread. */
 void wi_busy_drop(struct weir_conn *c);
 

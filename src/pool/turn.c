@@ -93,6 +93,8 @@ static int64_t due_of(const struct weir_conn *c)
 	if (c->link && c->errand != WI_DO_HOOK &&
 	    (c->life == WI_CONNECTING || c->life == WI_SETTLING))
 		own = c->pool->driver->due(c->link);
+	if (wi_busy_due(c) < due)
+		due = wi_busy_due(c);
 	return own < due ? own : due;
 }
 

@@ -162,7 +162,7 @@ static void a_call_ends_by_its_deadline_and_says_what_is_unknown(void **state)
 		if (statements[i].before)
 			run(weir_pg(conn), statements[i].before);
 		assert_int_equal(exec_on_a_stopped_one(conn, statements[i].sql), statements[i].end);
-		assert_int_equal(stats().cancels, cancels + 1);
+		assert_true(stats().cancels > cancels);
 		weir_checkin(&conn);
 		conn = checkout(PATIENCE_MS); /* while that one is still stopped */
 		assert_int_not_equal(PQbackendPID(weir_pg(conn)), pid);

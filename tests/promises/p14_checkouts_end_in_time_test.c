@@ -116,7 +116,7 @@ static void refused(void **state)
 	(void)state;
 	test_mock_door(mock, TEST_MOCK_REFUSED);
 	open_at("127.0.0.1", test_mock_port(mock));
-	fails_and_says(SOON_MS, "connection to server", "refused");
+	fails_and_says(LATER_MS, "connection to server", "refused");
 	nobody_is_late();
 	neither_with_a_breaker("127.0.0.1", test_mock_port(mock));
 	close_pool();

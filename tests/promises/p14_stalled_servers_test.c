@@ -136,7 +136,7 @@ static void open_at(const char *host)
 	         test_cluster_url(cluster), host, test_proxy_port(proxy));
 	weir_options_init(&o);
 	o.pool_max = 8;
-	o.connect_timeout_ms = 500;
+	o.connect_timeout_ms = 500L * test_slowness();
 	o.check_timeout_ms = 300;
 	o.validate_after_ms = 50;
 	if (weir_pool_open(url, &o, &pool, &error) != WEIR_OK ||

@@ -118,16 +118,16 @@ static void beside_connects_that_go_on(void **state)
 	weir_pool_stats s;
 
 	(void)state;
-	o.pool_min = 2;
+	o.pool_min = 1;
 	wi_store_rlx(&server.silent, true);
 	open_pool();
 	do {
 		weir_pool_stats_get(pool, &s);
 		sched_yield();
-	} while (s.opening < 2);
+	} while (s.opening < 1);
 	assert_tries_in_vain(WEIR_EXHAUSTED);
-	assert_int_equal(connects(), 2);
-	assert_non_null(strstr(error.text, "2 opening"));
+	assert_int_equal(connects(), 1);
+	assert_non_null(strstr(error.text, "1 opening"));
 	wi_store_rlx(&server.silent, false);
 	close_pool();
 }

@@ -27,6 +27,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/rcu.h"
 #include "support/mock_server.h"
 #include "support/threads.h"
 #include "support/watchdog.h"

@@ -4,7 +4,7 @@
  * check in, on a real server; then its processes are stopped, or its network becomes a black hole,
  * or it says a byte a second, or its connections are cut and its name cannot be looked up. Every
  * call ends by its deadline and 50 ms: checkouts, weir_exec, checkins (which have none: so at once)
- * and the close of the pool.
+ * and the close of the pool. And so through a router.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +40,9 @@ static const char *const names[CALLS] = {"checkout", "exec", "checkin", "close"}
 
 static struct test_cluster *cluster;
 static struct test_proxy *proxy;
-static weir_pool *pool;
+static weir_pool *pool;     /* one of the two */
+static weir_router *router; /* or NULL */
+static bool through_router;
 static _Atomic bool stalled;
 static _Atomic int64_t worst_ns[CALLS];
 static _Atomic uint64_t calls[CALLS], failed[CALLS];
@@ -70,12 +72,19 @@ static void end(int call, struct watch w, int64_t ms, weir_status st)
 
 /* ---- callers ---- */
 
+static weir_status checkout(int64_t ms, weir_conn **conn, weir_error *error)
+{
+	if (!router)
+		return weir_pool_checkout(pool, ms, conn, error);
+	return weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = ms), conn, error);
+}
+
 static void call_once(struct test_thread *self)
 {
 	int64_t ms = 30 + wi_rng_below(&self->rng, 270);
 	weir_conn *conn = NULL;
 	struct watch w = begin();
-	weir_status st = weir_pool_checkout(pool, ms, &conn, NULL);
+	weir_status st = checkout(ms, &conn, NULL);
 
 	end(CHECKOUT, w, ms, st);
 	if (st != WEIR_OK) {
@@ -139,8 +148,10 @@ static void open_at(const char *host)
 	o.connect_timeout_ms = 500L * test_slowness();
 	o.check_timeout_ms = 300;
 	o.validate_after_ms = 50;
-	if (weir_pool_open(url, &o, &pool, &error) != WEIR_OK ||
-	    weir_pool_checkout(pool, 60000, &conn, &error) != WEIR_OK)
+	o.probe_interval_ms = 50;
+	if ((through_router ? weir_router_open(url, &o, &router, &error)
+	                    : weir_pool_open(url, &o, &pool, &error)) != WEIR_OK ||
+	    checkout(60000, &conn, &error) != WEIR_OK)
 		fail_msg("%s", error.text);
 	weir_checkin(&conn);
 }
@@ -176,7 +187,7 @@ static void nobody_is_late(const char *host, void (*stall)(void), void (*heal)(v
 	test_threads_run(CALLERS + 2, body, &stall, test_seconds(2.5), reports);
 	assert_true(wi_load_rlx(&stalled));
 	w = begin();
-	st = weir_pool_close(&pool, CLOSE_MS);
+	st = router ? weir_router_close(&router, CLOSE_MS) : weir_pool_close(&pool, CLOSE_MS);
 	end(CLOSE, w, CLOSE_MS, st);
 	heal();
 	report();
@@ -204,6 +215,20 @@ static void all_processes_are_stopped(void **state)
 {
 	(void)state;
 	nobody_is_late("127.0.0.1", pause_all, resume_all);
+}
+
+static int take_router(void **state)
+{
+	(void)state;
+	through_router = true;
+	return 0;
+}
+
+static int take_pool(void **state)
+{
+	(void)state;
+	through_router = false;
+	return 0;
 }
 
 static char *pids;
@@ -297,6 +322,13 @@ int main(void)
 		cmocka_unit_test(it_says_a_byte_a_second),
 		cmocka_unit_test(nobody_reads),
 		cmocka_unit_test(the_name_cannot_be_looked_up),
+#define TEST_ROUTER(f) cmocka_unit_test_setup_teardown(f, take_router, take_pool)
+		TEST_ROUTER(all_processes_are_stopped),
+		TEST_ROUTER(backends_are_stopped),
+		TEST_ROUTER(the_network_is_a_black_hole),
+		TEST_ROUTER(it_says_a_byte_a_second),
+		TEST_ROUTER(nobody_reads),
+		TEST_ROUTER(the_name_cannot_be_looked_up),
 	};
 	int n;
 

@@ -112,6 +112,8 @@ typedef struct weir_pool_stats {
 	uint64_t breaker_openings; /* how often it has opened, failed half-open tries not counted */
 	/* by weir_pool_suspend, or the router: when busy is 0, nobody has a connection */
 	bool suspended;
+	/* connections kept though idle: pool_min, or what adaptive has measured */
+	uint32_t kept_open;
 	/* connect_failures, by what they failed of */
 	uint64_t connect_failed_of[WEIR_CONNECT_CLASSES];
 } weir_pool_stats;

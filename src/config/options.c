@@ -106,14 +106,49 @@ bool wi_option_known(const char *name)
 	return wi_option_find(name) != NULL;
 }
 
+static int64_t pods_of(const weir_options *options)
+{
+	return options->pod_count > 0 ? options->pod_count : 1;
+}
+
+int64_t wi_options_share(const weir_options *options)
+{
+	int64_t share = options->server_budget / pods_of(options);
+
+	if (!options->server_budget)
+		return INT64_MAX;
+	return share > 0 ? share : 1;
+}
+
 int64_t wi_options_pool_max(const weir_options *options)
 {
-	int64_t pods = options->pod_count > 0 ? options->pod_count : 1;
-	int64_t share = options->server_budget / pods;
+	int64_t share = wi_options_share(options);
 
-	if (!options->server_budget || share > options->pool_max)
-		return options->pool_max;
-	return share > 0 ? share : 1;
+	return share < options->pool_max ? share : options->pool_max;
+}
+
+weir_status wi_options_spare_probe(weir_options *options, weir_error *error)
+{
+	int64_t pods = pods_of(options);
+
+	if (!options->server_budget)
+		return WEIR_OK;
+	if (options->server_budget < 2 * pods)
+		return wi_fail(
+			error, WEIR_INVALID,
+			"server_budget is %lld for %lld instances: with a router each needs two connections at least, one of them to probe",
+			(long long)options->server_budget, (long long)pods);
+	options->server_budget -= pods;
+	return WEIR_OK;
+}
+
+static weir_status check_budget(const weir_options *options, weir_error *error)
+{
+	if (!options->server_budget || options->server_budget >= pods_of(options))
+		return WEIR_OK;
+	return wi_fail(error, WEIR_INVALID,
+	               "server_budget is %lld for %lld instances: not one connection for each",
+	               (long long)options->server_budget, (long long)pods_of(options));
 }
 
 /* A size that ends inside a member is none that any version of the struct has had. */
@@ -214,5 +249,7 @@ weir_status wi_options_resize(weir_options *options, int64_t min, int64_t max, w
 
 weir_status wi_options_agree(weir_options *options, weir_error *error)
 {
-	return check_minimum(options, error);
+	weir_status st = check_budget(options, error);
+
+	return st == WEIR_OK ? check_minimum(options, error) : st;
 }

@@ -31,7 +31,13 @@ bool wi_option_known(const char *name);
  */
 weir_status wi_options_resize(weir_options *options, int64_t min, int64_t max, weir_error *error);
 
-/* pool_max after server_budget / pod_count, at least 1. */
+/* What server_budget / pod_count leaves this process, at least 1; INT64_MAX: no budget is set. */
+int64_t wi_options_share(const weir_options *options);
+
+/* One of them for a router's probe of each host. OK or INVALID. */
+weir_status wi_options_spare_probe(weir_options *options, weir_error *error);
+
+/* pool_max, within that share. */
 int64_t wi_options_pool_max(const weir_options *options);
 
 #endif

@@ -84,7 +84,7 @@ static uint32_t spare(const struct weir_pool *pool, uint32_t left)
 {
 	const struct wi_census *s = &pool->census;
 	uint32_t have = s->n[WI_READY] + s->n[WI_SETTLING] - s->fresh - s->cut;
-	uint32_t min = wi_pool_min(pool);
+	uint32_t min = wi_pool_kept(pool);
 
 	if (pool->breaker.failures > 0 || wi_load_rlx(&pool->breaker.state) != WI_BREAKER_CLOSED)
 		return left;

@@ -5,6 +5,7 @@
  */
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "config/options.h"
 #include "pool/size.h"
 
 static bool may_move(enum wi_life from, enum wi_life to)
@@ -64,5 +65,8 @@ uint32_t wi_pool_total(const struct weir_pool *pool)
 
 uint32_t wi_pool_limit(const struct weir_pool *pool)
 {
-	return wi_pool_max(pool) + (uint32_t)pool->options.pool_overflow;
+	int64_t limit = wi_pool_max(pool) + pool->options.pool_overflow;
+	int64_t share = wi_options_share(&pool->options);
+
+	return (uint32_t)(limit < share ? limit : share);
 }

@@ -93,7 +93,7 @@ static bool would_be_missed(const struct weir_pool *pool)
 	uint32_t ready = wi_pool_staying(pool);
 
 	wi_core_sums(&pool->core, &lent, &returned);
-	return ready <= wi_pool_min(pool) || ready <= lent - returned;
+	return ready <= wi_pool_kept(pool) || ready <= lent - returned;
 }
 
 /*

@@ -53,7 +53,7 @@ static uint32_t wanted(struct weir_pool *pool)
 	uint32_t soon = coming + (s->n[WI_SETTLING] - s->fresh);
 	uint32_t waiting = wi_core_waiting(&pool->core);
 	/* What is to be evicted is replaced before it goes. */
-	uint32_t base = minus(wi_pool_min(pool), minus(have, wi_evict_left(pool)) + coming);
+	uint32_t base = minus(wi_pool_kept(pool), minus(have, wi_evict_left(pool)) + coming);
 	uint32_t demand = minus(waiting, soon);
 
 	if (pool->replacing && !coming)

@@ -186,6 +186,17 @@ struct wi_census {
 	uint32_t cut;   /* of READY: reclaimed, no longer on the server */
 };
 
+/* What the load has needed, as the keeper measures it: see adapt.c. */
+#define WI_ADAPT_WINDOWS 30
+struct wi_adapt {
+	int64_t sample_ns;               /* when to look again */
+	uint64_t lent, returned;         /* when the window began */
+	uint32_t was_waiting;            /* the same */
+	uint32_t busy, waiting, samples; /* sums in this window */
+	uint32_t wanted[WI_ADAPT_WINDOWS], next;
+	uint32_t target;
+};
+
 struct weir_pool {
 	/* read by every checkout, written seldom */
 	struct wi_core core;
@@ -250,15 +261,17 @@ struct weir_pool {
 	bool not_held;         /* (k) a pooler shares server processes: SET does not hold */
 	bool warned;           /* (k) INSECURE has been told */
 	bool apply_by_set; /* (k) startup options are refused here: SET, and again after a reset */
-	uint32_t next_empty;        /* (k) where to look for an empty slot */
-	uint64_t sized;             /* (k) the sizes that it has seen to */
-	_Atomic uint32_t evictions; /* (a) asked for */
-	uint32_t evictions_seen;    /* (k) */
-	bool evicting;              /* (k) some that were there are left */
-	int64_t next_retire_ns;     /* (k) before that nothing is retired for its age */
-	bool draining;              /* (k) it has seen that the pool is closed */
-	_Atomic uint32_t report;    /* (a) of what is still out: see drain.c */
-	bool shedding;              /* (k) there may be more than the maximum since then */
+	uint32_t next_empty;         /* (k) where to look for an empty slot */
+	uint64_t sized;              /* (k) the sizes that it has seen to */
+	_Atomic uint32_t evictions;  /* (a) asked for */
+	uint32_t evictions_seen;     /* (k) */
+	bool evicting;               /* (k) some that were there are left */
+	int64_t next_retire_ns;      /* (k) before that nothing is retired for its age */
+	struct wi_adapt adapt;       /* (k) */
+	_Atomic uint32_t shown_kept; /* (a) for statistics */
+	bool draining;               /* (k) it has seen that the pool is closed */
+	_Atomic uint32_t report;     /* (a) of what is still out: see drain.c */
+	bool shedding;               /* (k) there may be more than the maximum since then */
 	bool stragglers; /* (k) some of them were idle, and no sweep has found them yet */
 	_Atomic uint64_t opened, connect_failures, connect_failed_of[WEIR_CONNECT_CLASSES];
 	_Atomic uint64_t closed_by[WEIR_CLOSE_REASONS], leaks;

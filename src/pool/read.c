@@ -38,6 +38,7 @@ static void read_census(struct weir_pool *pool, weir_pool_stats *s)
 	s->total =
 		ready - wi_load_rlx(&pool->shown_cut) + settling + s->opening - fresh + s->closing;
 	s->waiting = wi_core_waiting(&pool->core) + wi_load_rlx(&pool->at_gate);
+	s->kept_open = wi_adapts(pool) ? wi_load_rlx(&pool->shown_kept) : wi_pool_min(pool);
 	s->suspended = wi_load_rlx(&pool->core.suspended) != 0;
 }
 

@@ -57,7 +57,7 @@ weir_status wi_resize_prepare(struct weir_pool *pool, int64_t min, int64_t max, 
 	if (st != WEIR_OK)
 		return st;
 	effective = (uint32_t)wi_options_pool_max(&o);
-	n = wi_slots_for(&o, effective + (uint32_t)o.pool_overflow);
+	n = wi_slots_for(&o, effective + (uint32_t)o.pool_overflow); /* or fewer, by the budget */
 	if (((size_t)n + 1) * sizeof(struct weir_conn) > pool->room.bytes)
 		return wi_fail(
 			error, WEIR_INVALID,

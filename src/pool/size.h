@@ -69,6 +69,17 @@ int64_t wi_lifetime_gap(const struct weir_pool *pool);
 /* Retires the one that expired first, if it is its turn; first may be NULL. Keeper's thread. */
 void wi_lifetime_retire(struct weir_pool *pool, struct weir_conn *first, int64_t now_ns);
 
+/* ---- adapt.c ---- */
+
+/* How many are kept open though nobody needs them just now. Keeper's thread. */
+uint32_t wi_pool_kept(const struct weir_pool *pool);
+/* One that is younger is no spare one yet. */
+#define WI_ADAPT_YOUNG_MS 5000
+/* Keeper's turn: measures; and when it wants to do so again. */
+bool wi_adapts(const struct weir_pool *pool);
+void wi_adapt_step(struct weir_pool *pool, int64_t now_ns);
+int64_t wi_adapt_due(const struct weir_pool *pool);
+
 /* ---- evict.c ---- */
 
 /*

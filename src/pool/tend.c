@@ -40,6 +40,19 @@ void wi_tend_first(struct weir_conn *c, int64_t now_ns, bool fresh)
 	wi_leak_ready(c);
 }
 
+/*
+ * Of more than are kept: idle for long enough. Where what is kept was measured, they need not be
+ * idle for long, and hardly ever are, as each thread goes on using its own; they were opened for a
+ * reason that the measure will know of soon.
+ */
+static bool is_spare(const struct weir_conn *c, int64_t now_ns)
+{
+	const struct weir_pool *pool = c->pool;
+
+	return wi_is_longer(c->seen_ns, now_ns, pool->options.idle_timeout_ms) ||
+	       (wi_adapts(pool) && wi_is_longer(c->born_ns, now_ns, WI_ADAPT_YOUNG_MS));
+}
+
 static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 {
 	struct weir_pool *pool = c->pool;
@@ -56,7 +69,7 @@ static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 		pool->sweep_wanted = true;
 		return;
 	}
-	if (*above_min > 0 && wi_is_longer(c->seen_ns, now_ns, pool->options.idle_timeout_ms)) {
+	if (*above_min > 0 && is_spare(c, now_ns)) {
 		(*above_min)--;
 		wi_store_rlx(&c->why, WEIR_CLOSE_IDLE);
 		wi_conn_note(c, WI_NOTE_RETIRE);
@@ -69,7 +82,7 @@ static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 void wi_tend(struct weir_pool *pool, int64_t now_ns)
 {
 	struct weir_conn *expired = NULL;
-	uint32_t min = wi_pool_min(pool);
+	uint32_t min = wi_pool_kept(pool);
 	uint32_t ready = wi_pool_staying(pool);
 	uint32_t above_min = ready > min ? ready - min : 0;
 

@@ -218,6 +218,8 @@ static int64_t next_due(struct weir_pool *pool, int64_t now_ns)
 		due = connect;
 	if (pool->mourn_ns && pool->mourn_ns < due)
 		due = pool->mourn_ns;
+	if (wi_adapt_due(pool) < due && !wi_load_rlx(&pool->closed))
+		due = wi_adapt_due(pool);
 	if (wi_resize_due(pool, now_ns) < due)
 		due = wi_resize_due(pool, now_ns);
 	return due;
@@ -239,6 +241,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 	} else {
 		wi_resize_step(pool);
 		wi_evict_step(pool);
+		wi_adapt_step(pool, now_ns);
 		if (now_ns >= pool->next_tend_ns) {
 			wi_tend(pool, now_ns);
 			pool->next_tend_ns = now_ns + wi_tend_interval(&pool->options);

@@ -266,6 +266,8 @@ static weir_status build(weir_router *r, const struct wi_router_config *config,
 	if (st == WEIR_OK)
 		st = wi_dsn_parse(&r->dsn, conninfo, &r->options, error);
 	if (st == WEIR_OK)
+		st = wi_options_spare_probe(&r->options, error);
+	if (st == WEIR_OK)
 		st = wi_options_agree(&r->options, error);
 	if (st == WEIR_OK)
 		st = find_endpoints(r, &n_writers, error);

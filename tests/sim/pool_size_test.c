@@ -348,6 +348,80 @@ static void instances_share_the_servers_budget(void **state)
 	close_pool();
 }
 
+/* What overflows is of the server's budget, too. */
+static void overflow_stays_within_the_budget(void **state)
+{
+	struct user users[20];
+
+	(void)state;
+	o.pool_max = 5;
+	o.pool_overflow = 10;
+	o.server_budget = 28;
+	o.pod_count = 4;
+	open_pool();
+	for (int i = 0; i < 20; i++)
+		users[i] = (struct user){.rounds = 3, .hold_ms = 10};
+	run_users(users, 20);
+	assert_int_equal(peak(), 7);
+	close_pool();
+}
+
+/*
+ * As in SQLAlchemy's QueuePool: what is given back while the maximum is kept anyway is closed, and
+ * what is given back when there is room for it is one of the maximum, whichever was opened first.
+ */
+static void overflow_is_a_number_and_not_a_connection(void **state)
+{
+	weir_conn *first, *second, *over;
+	uint64_t serial;
+
+	(void)state;
+	o.pool_max = 2;
+	o.pool_overflow = 1;
+	open_pool();
+	first = sim_checkout(1000);
+	second = sim_checkout(1000);
+	over = sim_checkout(1000);
+	serial = sim_serial(over);
+	weir_discard(&first);
+	sim_settle();
+	weir_checkin(&over);
+	sim_settle();
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_OVERFLOW], 0);
+	assert_int_equal(sim_stats()->idle, 1);
+	/* It is any other's equal: kept without the keeper's doing. */
+	over = sim_checkout(0);
+	assert_int_equal(sim_serial(over), serial);
+	weir_checkin(&over);
+	assert_int_equal(sim_stats()->idle, 1);
+	weir_checkin(&second);
+	sim_run(5000);
+	assert_int_equal(sim_stats()->total, 2);
+	close_pool();
+}
+
+static void overflow_that_nobody_waits_for_is_closed_when_given_back(void **state)
+{
+	weir_conn *out[3];
+
+	(void)state;
+	o.pool_max = 2;
+	o.pool_overflow = 1;
+	open_pool();
+	for (int i = 0; i < 3; i++)
+		out[i] = sim_checkout(1000);
+	assert_null(sim_checkout(10)); /* and not more than that */
+	weir_checkin(&out[2]);
+	sim_settle();
+	assert_int_equal(sim_stats()->total, 2);
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_OVERFLOW], 1);
+	weir_checkin(&out[0]);
+	weir_checkin(&out[1]);
+	sim_settle();
+	assert_int_equal(sim_stats()->total, 2);
+	close_pool();
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -367,6 +441,9 @@ int main(void)
 		TEST(idle_ones_above_the_minimum_are_closed_in_time),
 		TEST(what_is_used_is_not_idle),
 		TEST(instances_share_the_servers_budget),
+		TEST(overflow_stays_within_the_budget),
+		TEST(overflow_is_a_number_and_not_a_connection),
+		TEST(overflow_that_nobody_waits_for_is_closed_when_given_back),
 	};
 
 	test_watchdog(60, "sim.pool_size");

@@ -50,7 +50,8 @@ static struct {
 
 /* The baton: 0 with the director, else the user's number from 1. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t passed = PTHREAD_COND_INITIALIZER;
+/* One a taker: of many users, only the one that is meant wakes. */
+static pthread_cond_t passed[USERS + 1] = {[0 ... USERS] = PTHREAD_COND_INITIALIZER};
 static int baton;
 static _Thread_local int me;
 
@@ -58,9 +59,9 @@ static void pass_baton(int to)
 {
 	pthread_mutex_lock(&lock);
 	baton = to;
-	pthread_cond_broadcast(&passed);
+	pthread_cond_signal(&passed[to]);
 	while (baton != me)
-		pthread_cond_wait(&passed, &lock);
+		pthread_cond_wait(&passed[me], &lock);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -193,7 +194,7 @@ static void *user_main(void *arg)
 	me = (int)(u - the.users) + 1;
 	pthread_mutex_lock(&lock);
 	while (baton != me)
-		pthread_cond_wait(&passed, &lock);
+		pthread_cond_wait(&passed[me], &lock);
 	pthread_mutex_unlock(&lock);
 	u->body(u->arg);
 	u->ended = true;
@@ -203,7 +204,7 @@ static void *user_main(void *arg)
 	 */
 	pthread_mutex_lock(&lock);
 	baton = 0;
-	pthread_cond_broadcast(&passed);
+	pthread_cond_signal(&passed[0]);
 	pthread_mutex_unlock(&lock);
 	return NULL;
 }

@@ -439,6 +439,31 @@ static void minimum_above_the_maximum_is_refused(void **state)
 		"pool_min is 5, but server_budget / pod_count leaves this process 3 connections");
 }
 
+static void a_budget_is_shared_out(void **state)
+{
+	(void)state;
+	options.server_budget = 9;
+	options.pod_count = 10;
+	refuse_agreement("server_budget is 9 for 10 instances: not one connection for each");
+	options.server_budget = 10;
+	options.pool_min = 1;
+	assert_int_equal(wi_options_agree(&options, &error), WEIR_OK);
+	assert_int_equal(wi_options_share(&options), 1);
+	/* A router's probe is one of them. */
+	assert_int_equal(wi_options_spare_probe(&options, &error), WEIR_INVALID);
+	assert_non_null(strstr(error.text, "one of them to probe"));
+	options.server_budget = 29;
+	assert_int_equal(wi_options_spare_probe(&options, &error), WEIR_OK);
+	assert_int_equal(wi_options_share(&options), 1);
+	/* The largest that can be said. */
+	options.server_budget = 1000000;
+	options.pod_count = 100000;
+	assert_int_equal(wi_options_pool_max(&options), 10);
+	options.server_budget = 0;
+	assert_int_equal(wi_options_spare_probe(&options, &error), WEIR_OK);
+	assert_true(wi_options_share(&options) == INT64_MAX);
+}
+
 static void default_minimum_gives_way(void **state)
 {
 	(void)state;
@@ -486,6 +511,7 @@ int main(void)
 		cmocka_unit_test_setup(sizes_of_no_version_are_refused, fresh),
 		cmocka_unit_test_setup(maximum_is_this_processs_share, fresh),
 		cmocka_unit_test_setup(minimum_above_the_maximum_is_refused, fresh),
+		cmocka_unit_test_setup(a_budget_is_shared_out, fresh),
 		cmocka_unit_test_setup(default_minimum_gives_way, fresh),
 		cmocka_unit_test_setup(loading_does_not_judge_options_together, fresh),
 	};

@@ -623,12 +623,15 @@ static bool fake_cancel_ask(void *arg)
 	while (wi_load_rlx(&server->holds_cancel))
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	pthread_mutex_lock(&server->lock);
-	for (struct wi_fake_session *s = server->first; s; s = s->next)
-		if (s->serial == cancel->serial)
-			wi_store_rlx(&s->cancelled, true);
+	if (wi_load_rlx(&server->lose_cancels) > 0)
+		wi_sub_rlx(&server->lose_cancels, 1);
+	else
+		for (struct wi_fake_session *s = server->first; s; s = s->next)
+			if (s->serial == cancel->serial)
+				wi_store_rlx(&s->cancelled, true);
 	pthread_mutex_unlock(&server->lock);
 	wi_add_rlx(&server->cancels, 1);
-	return true;
+	return !wi_load_rlx(&server->doubt_cancel);
 }
 
 static void fake_cancel_free(void *arg)

@@ -51,6 +51,8 @@ struct wi_fake_server {
 	_Atomic int max_sessions;  /* more are refused with CAPACITY; 0: no bound */
 	_Atomic bool obeys_cancel; /* else a connection has nothing to cancel with */
 	_Atomic bool holds_cancel; /* cancel requests stay under way while this is on */
+	_Atomic bool doubt_cancel; /* who asks does not learn what became of it */
+	_Atomic int lose_cancels;  /* so many do nothing, as if they had come too early */
 	_Atomic bool in_recovery;  /* a standby */
 	_Atomic uint64_t lsn;      /* its position */
 	_Atomic uint32_t timeline;

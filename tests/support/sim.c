@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/atomic.h"
@@ -17,6 +18,7 @@
 #include "base/world.h"
 #include "config/dsn.h"
 #include "core/desk.h"
+#include "pool/chore.h"
 #include "pool/pool.h"
 
 #define USERS 256
@@ -99,6 +101,22 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/*
+ * Cancel requests are dealt with on threads outside this world: their end is awaited, unless the
+ * test holds them up. Whether there were any.
+ */
+static bool await_cancels(void)
+{
+	bool any = false;
+
+	while (wi_load_rlx(&the.server.obeys_cancel) && !wi_load_rlx(&the.server.holds_cancel) &&
+	       wi_chores_under_way() > 0) {
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+		any = true;
+	}
+	return any;
+}
+
 /* Everything that can happen now; returns when the next thing is due. */
 static int64_t happen(void)
 {
@@ -114,7 +132,7 @@ static int64_t happen(void)
 		wi_fake_settle(&the.server);
 		if (the.keeper)
 			due = wi_keeper_round(the.keeper, false);
-		if (due <= the.now_ns)
+		if (due <= the.now_ns || await_cancels())
 			rested = 0;
 	}
 	due = earlier(due, wi_fake_settle(&the.server));

@@ -232,7 +232,10 @@ static void kill_under_load(weir_pre_ping pre_ping, const char *name)
 	wi_store_rlx(&stop, true);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
-	weir_pool_stats_get(pool, &s);
+	do { /* the keeper may still have to hear of the last ones */
+		pause_ms(1);
+		weir_pool_stats_get(pool, &s);
+	} while (s.lost < (uint64_t)kills && !wi_load_rlx(&met.failed));
 	printf("pre_ping=%s: %d kills, %llu checkouts, %llu failed; %llu handed out dead though "
 	       "their end had arrived, %llu whose end came meanwhile; %llu queries lost; %llu "
 	       "sessions lost, last by %s, %llu condemned, %llu opened\n",

@@ -99,16 +99,25 @@ static uint64_t connects(void)
 	return c.connects;
 }
 
-/* Nothing is on its way any more: every connection is idle or gone. */
-static weir_pool_stats at_rest(void)
+/* Waits until there are so many connections, all idle. */
+static void await_idle(uint32_t n)
 {
-	weir_pool_stats s;
+	weir_pool_stats s = stats();
 
-	do {
-		pause_ms(2);
+	for (int i = 0; (s.idle != n || s.total != n) && i < PATIENCE_MS; i++) {
+		pause_ms(1);
 		s = stats();
-	} while (s.idle != s.total || s.opening);
-	return s;
+	}
+	assert_int_equal(s.idle, n);
+	assert_int_equal(s.total, n);
+}
+
+/* Waits until so many were closed for this reason. */
+static void await_closed(weir_close why, uint64_t n)
+{
+	for (int i = 0; stats().closed[why] < n && i < PATIENCE_MS; i++)
+		pause_ms(1);
+	assert_int_equal(stats().closed[why], n);
 }
 
 static void have_idle(int n)
@@ -181,7 +190,7 @@ static void want_of_room_costs_nothing_that_is_open(void **state)
 		assert_int_equal(try_once(), WEIR_OK);
 	assert_int_equal(stats().closed[WEIR_CLOSE_CONDEMNED], 0);
 	weir_checkin(&held);
-	assert_int_equal(at_rest().idle, 2);
+	await_idle(2);
 	close_pool();
 }
 
@@ -189,8 +198,6 @@ static void want_of_room_costs_nothing_that_is_open(void **state)
 
 static void one_ends(const char *sqlstate, bool takes_all)
 {
-	weir_pool_stats s;
-
 	open_pool();
 	have_idle(3);
 	pause_ms(1200); /* a turn of the keeper: nobody has used them since */
@@ -201,13 +208,10 @@ static void one_ends(const char *sqlstate, bool takes_all)
 		weir_checkin(&conn);
 		assert_int_equal(test_mock_end(mock, pid, false, TEST_MOCK_END_FATAL, sqlstate), 1);
 	}
-	while (stats().lost == 0)
-		pause_ms(1);
-	s = at_rest();
-	assert_string_equal(s.last_lost_sqlstate, sqlstate);
-	assert_int_equal(s.closed[WEIR_CLOSE_BROKEN], 1);
-	assert_int_equal(s.closed[WEIR_CLOSE_CONDEMNED], takes_all ? 2 : 0);
-	assert_int_equal(s.idle, takes_all ? 0 : 2);
+	await_closed(WEIR_CLOSE_BROKEN, 1);
+	assert_string_equal(stats().last_lost_sqlstate, sqlstate);
+	await_idle(takes_all ? 0 : 2);
+	await_closed(WEIR_CLOSE_CONDEMNED, takes_all ? 2 : 0);
 	close_pool();
 }
 
@@ -221,7 +225,7 @@ static void ended_sessions_are_judged(void **state)
 }
 
 /* A statement meets an error of this SQLSTATE ("": it has none), by weir_exec or by libpq. */
-static weir_pool_stats provoke(const char *sqlstate, bool by_libpq)
+static void provoke(const char *sqlstate, bool by_libpq)
 {
 	const struct test_mock_reply reply = {
 		.act = TEST_MOCK_ERROR, .sqlstate = sqlstate, .text = "says the mock"};
@@ -235,33 +239,33 @@ static weir_pool_stats provoke(const char *sqlstate, bool by_libpq)
 		assert_int_equal(weir_exec(conn, "provoke", PATIENCE_MS, &error),
 		                 strcmp(sqlstate, "40001") ? WEIR_QUERY : WEIR_RETRY);
 	weir_checkin(&conn);
-	return at_rest();
 }
 
 static void errors_of_statements_are_judged(void **state)
 {
 	static const char *const plain[] = {"",      "23505", "28P01", "40001",
 	                                    "53200", "57014", "XX000"};
-	weir_pool_stats s;
-
 	(void)state;
 	for (int by_libpq = 0; by_libpq < 2; by_libpq++) {
 		uint64_t resets;
 
 		open_pool();
 		have_idle(3);
-		for (size_t i = 0; i < WI_ARRAY_LEN(plain); i++)
-			assert_int_equal(provoke(plain[i], by_libpq).idle, 3);
 		resets = test_mock_queries(mock, 0, "DISCARD ALL");
-		assert_int_equal(provoke("0A000", by_libpq).idle, 3);
-		assert_int_equal(test_mock_queries(mock, 0, "DISCARD ALL"), resets + 1);
-		s = provoke("25006", by_libpq);
-		assert_int_equal(s.closed[WEIR_CLOSE_WRONG_ROLE], 1);
-		assert_int_equal(s.idle, 2);
-		s = provoke("08006", by_libpq);
-		assert_int_equal(s.closed[WEIR_CLOSE_BROKEN], 1);
-		assert_string_equal(s.last_lost_sqlstate, "08006");
-		assert_int_equal(s.idle, 1);
+		for (size_t i = 0; i < WI_ARRAY_LEN(plain); i++)
+			provoke(plain[i], by_libpq);
+		await_idle(3);
+		assert_int_equal(test_mock_queries(mock, 0, "DISCARD ALL"), resets);
+		provoke("0A000", by_libpq);
+		assert_true(test_mock_await_queries(mock, "DISCARD ALL", resets + 1, PATIENCE_MS));
+		await_idle(3);
+		provoke("25006", by_libpq);
+		await_closed(WEIR_CLOSE_WRONG_ROLE, 1);
+		await_idle(2);
+		provoke("08006", by_libpq);
+		await_closed(WEIR_CLOSE_BROKEN, 1);
+		assert_string_equal(stats().last_lost_sqlstate, "08006");
+		await_idle(1);
 		close_pool();
 	}
 }
@@ -338,7 +342,7 @@ static void a_real_server_is_judged_so(void **state)
 	                 WEIR_QUERY);
 	assert_string_equal(error.sqlstate, "25006");
 	weir_checkin(&conn);
-	assert_int_equal(at_rest().closed[WEIR_CLOSE_WRONG_ROLE], 1);
+	await_closed(WEIR_CLOSE_WRONG_ROLE, 1);
 	/* Ended in the middle of a statement, which might have been a write. */
 	conn = checkout();
 	assert_int_equal(weir_exec(conn, "select pg_catalog.pg_terminate_backend(pg_backend_pid())",
@@ -346,7 +350,8 @@ static void a_real_server_is_judged_so(void **state)
 	                 WEIR_OUTCOME_UNKNOWN);
 	assert_string_equal(error.sqlstate, "57P01");
 	weir_checkin(&conn);
-	assert_string_equal(at_rest().last_lost_sqlstate, "57P01");
+	await_closed(WEIR_CLOSE_BROKEN, 1);
+	assert_string_equal(stats().last_lost_sqlstate, "57P01");
 	close_pool();
 	assert_true(test_cluster_stop(&cluster));
 }

@@ -109,6 +109,28 @@ static bool is_control(char c)
 }
 
 /*
+ * The same for the controls of 0x80 to 0x9f, in UTF-8 or as bytes that begin no character: some
+ * terminals obey them. How many bytes it is; *follow counts those that belong to the character
+ * before.
+ */
+static size_t high_control(const char *at, int *follow)
+{
+	unsigned char c = (unsigned char)at[0], next = c ? (unsigned char)at[1] : 0;
+
+	if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+		return 2;
+	if (c >= 0xc0)
+		*follow = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
+	else if (c < 0x80)
+		*follow = 0;
+	else if (*follow > 0)
+		(*follow)--;
+	else
+		return c < 0xa0;
+	return 0;
+}
+
+/*
  * Where `text` of length n ends without white space, and without a UTF-8 character that the bound
  * cut in two.
  */
@@ -133,7 +155,8 @@ static size_t clean_end(const char *text, size_t n, bool was_cut)
 
 void wi_copy_clean(char *to, size_t room, const char *from, const char *secret)
 {
-	size_t n = 0;
+	size_t n = 0, high;
+	int follow = 0;
 
 	if (!room)
 		return;
@@ -144,6 +167,13 @@ void wi_copy_clean(char *to, size_t room, const char *from, const char *secret)
 			for (int i = 0; i < 3 && n < room - 1; i++)
 				to[n++] = '*';
 			from += hidden;
+			follow = 0;
+			continue;
+		}
+		high = high_control(from, &follow);
+		if (high) {
+			to[n++] = ' ';
+			from += high;
 			continue;
 		}
 		to[n++] = is_control(*from) ? ' ' : *from;

@@ -262,9 +262,27 @@ static void far_names_are_not_suggested(void **state)
 	assert_null(wi_nearest("pool_max", NULL, 0));
 }
 
+static void high_control_characters_are_blanks(void **state)
+{
+	char to[64];
+
+	(void)state;
+	wi_copy_clean(to, sizeof(to),
+	              "a\x9b"
+	              "b\xc2\x9b"
+	              "c\xc3\x9c\xe2\x80\x93\xf0\x9f\x98\x80"
+	              "d",
+	              NULL);
+	assert_string_equal(to, "a b c\xc3\x9c\xe2\x80\x93\xf0\x9f\x98\x80"
+	                        "d");
+	wi_copy_clean(to, sizeof(to), "x\xc2", NULL);
+	assert_string_equal(to, "x\xc2");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(high_control_characters_are_blanks),
 		cmocka_unit_test(added_text_is_cut_and_ends),
 		cmocka_unit_test(no_room_is_no_harm),
 		cmocka_unit_test(copy_is_bounded),

@@ -65,6 +65,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	pool->census = (struct wi_census){.n[WI_EMPTY] = pool->n_conns};
 	pool->in_hand = NULL;
 	pool->hooks = NULL; /* their threads are the parent's, and so are their connections */
+	wi_store_rlx(&pool->hooked, 0);
 	pool->retiring = NULL;
 	pool->replacing = pool->sweep_wanted = false;
 	pool->shedding = pool->stragglers = pool->evicting = pool->draining = false;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "pool/chore.h"
@@ -59,6 +60,7 @@ static void forget(struct weir_pool *pool, struct wi_hook *h)
 	while (*at != h)
 		at = &(*at)->next;
 	*at = h->next;
+	wi_sub_rlx(&pool->hooked, 1);
 	if (h->fd >= 0)
 		close(h->fd);
 	wi_chore_drop(&h->chore, NULL);
@@ -104,6 +106,7 @@ void wi_hook_begin(struct weir_conn *c)
 		.next = pool->hooks,
 	};
 	pool->hooks = h;
+	wi_add_rlx(&pool->hooked, 1);
 	pool->driver->tidy(c->link);
 	wi_keeper_watch(pool->keeper, &c->watch, -1, 0);
 	if (!wi_chore_start(&h->chore, WI_CHORE_USER, pool->keeper)) {

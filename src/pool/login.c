@@ -107,10 +107,11 @@ void *wi_login_start(const struct wi_logins *l, struct wi_keeper *keeper)
 /* The callback's own words, without the password should it have said it. */
 static void say_why(const struct asking *a, bool was_lost, struct wi_failure *failure)
 {
-	char why[sizeof(a->login.why)];
+	char why[sizeof(a->login.why)] = "";
 	struct wi_text t;
 
-	wi_copy_clean(why, sizeof(why), a->login.why, a->login.password);
+	if (!was_lost) /* else a thread of a parent's may have stopped in the middle of it */
+		wi_copy_clean(why, sizeof(why), a->login.why, a->login.password);
 	*failure = (struct wi_failure){.fault = WI_FAULT_AUTH};
 	wi_text_init(&t, failure->text, sizeof(failure->text));
 	wi_text_add(&t, "on_credentials failed%s%s", was_lost || why[0] ? ": " : "",

@@ -267,12 +267,14 @@ bool wi_pool_is_held(struct weir_pool *pool)
 	return lent != returned;
 }
 
-/* At the end of the drain time. */
+/* At the end of the drain time. A call of on_connect may go on for as long as it likes. */
 static bool is_held(void *arg)
 {
-	if (!wi_pool_is_held(arg))
-		return false;
-	wi_drain_report(arg);
+	struct weir_pool *pool = arg;
+
+	if (!wi_pool_is_held(pool))
+		return wi_load_rlx(&pool->hooked) > 0;
+	wi_drain_report(pool);
 	return true;
 }
 

@@ -255,11 +255,12 @@ struct weir_pool {
 	uint32_t next_sample;             /* (k) whose stack is wanted next */
 	/* (k) the one whose lifetime has ended and that is on its way out, or NULL */
 	struct weir_conn *retiring;
-	bool replacing;        /* (k) a connection more is wanted before it goes */
-	bool sweep_wanted;     /* (k) */
-	struct wi_hook *hooks; /* (k) calls of on_connect under way, those that were left too */
-	bool not_held;         /* (k) a pooler shares server processes: SET does not hold */
-	bool warned;           /* (k) INSECURE has been told */
+	bool replacing;          /* (k) a connection more is wanted before it goes */
+	bool sweep_wanted;       /* (k) */
+	struct wi_hook *hooks;   /* (k) calls of on_connect under way, those that were left too */
+	_Atomic uint32_t hooked; /* (a) how many of them */
+	bool not_held;           /* (k) a pooler shares server processes: SET does not hold */
+	bool warned;             /* (k) INSECURE has been told */
 	bool apply_by_set; /* (k) startup options are refused here: SET, and again after a reset */
 	uint32_t next_empty;         /* (k) where to look for an empty slot */
 	uint64_t sized;              /* (k) the sizes that it has seen to */

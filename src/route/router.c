@@ -330,9 +330,12 @@ static bool is_held(void *arg)
 	bool any = false;
 
 	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		if (!wi_pool_is_held(r->hosts[i].pool))
+		struct weir_pool *pool = r->hosts[i].pool;
+
+		any |= wi_load_rlx(&pool->hooked) > 0;
+		if (!wi_pool_is_held(pool))
 			continue;
-		wi_drain_report(r->hosts[i].pool);
+		wi_drain_report(pool);
 		any = true;
 	}
 	return any;

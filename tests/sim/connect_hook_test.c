@@ -21,6 +21,7 @@
 #include <weir/weir.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "pool/chore.h"
 #include "support/mock_server.h"
 #include "support/watchdog.h"
@@ -245,12 +246,16 @@ static void others_are_served_while_it_blocks(void **state)
 static void a_close_does_not_free_what_it_still_has(void **state)
 {
 	weir_conn *conn = NULL;
+	int64_t begun_ns;
 
 	(void)state;
 	hook.waits = true;
 	open_pool();
 	assert_int_equal(weir_pool_checkout(pool, 100, &conn, &error), WEIR_TIMEOUT);
+	begun_ns = wi_now_ns();
 	assert_int_equal(weir_pool_close(&pool, 0), WEIR_TIMEOUT);
+	assert_true(wi_now_ns() - begun_ns <
+	            4 * WI_SEC); /* nothing is out that it would wait for */
 	assert_true(wi_chores_under_way() > 0);
 	sem_post(&hook.go);
 	assert_true(all_is_freed());

@@ -165,12 +165,6 @@ static void join(void)
 		skip("nft cannot make a table here");
 }
 
-static void close_networks(void)
-{
-	for (size_t i = 0; i < sizeof(ns) / sizeof(ns[0]); i++)
-		close(ns[i]);
-}
-
 /* Nothing is left open at exit; who is in one of them keeps it. */
 static void let_go(void)
 {
@@ -188,7 +182,6 @@ void test_netns_make_or_exit(void)
 		skip("this kernel or sandbox gives no mount namespace");
 	ns[TEST_NETNS_DB] = new_network();
 	ns[TEST_NETNS_APP] = new_network();
-	atexit(close_networks);
 	atexit(let_go);
 	join();
 	cover_etc();

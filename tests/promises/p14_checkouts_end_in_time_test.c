@@ -116,7 +116,7 @@ static void refused(void **state)
 	(void)state;
 	test_mock_door(mock, TEST_MOCK_REFUSED);
 	open_at("127.0.0.1", test_mock_port(mock));
-	fails_and_says(LATER_MS, "connection to server", "refused");
+	fails_and_says(LATER_MS, "refused while connecting", "connection to server");
 	nobody_is_late();
 	neither_with_a_breaker("127.0.0.1", test_mock_port(mock));
 	close_pool();
@@ -146,7 +146,7 @@ static void black_hole(void **state)
 	(void)state;
 	open_at("127.0.0.1", port);
 	fails_and_says(SOON_MS, "connecting", "opening");
-	fails_and_says(LATER_MS, "connecting", "no answer within 300 ms");
+	fails_and_says(LATER_MS, "timeout while connecting", "no answer within 300 ms");
 	nobody_is_late();
 	neither_with_a_breaker("127.0.0.1", port);
 	close_pool();
@@ -158,7 +158,7 @@ static void misbehaves(void)
 {
 	open_at("127.0.0.1", test_mock_port(mock));
 	fails_and_says(SOON_MS, "connecting", "opening");
-	fails_and_says(LATER_MS, "connecting", "no answer within 300 ms");
+	fails_and_says(LATER_MS, "timeout while connecting", "no answer within 300 ms");
 	nobody_is_late();
 	neither_with_a_breaker("127.0.0.1", test_mock_port(mock));
 	close_pool();
@@ -204,7 +204,7 @@ static void dead_resolver(void **state)
 	p14_hang_lookups(true);
 	open_at("db.test", test_mock_port(mock));
 	fails_and_says(SOON_MS, "looking up the host name", "opening");
-	fails_and_says(LATER_MS, "looking up the host name", "no answer within 300 ms");
+	fails_and_says(LATER_MS, "timeout while looking up the host name", "no answer within 300 ms");
 	nobody_is_late();
 	neither_with_a_breaker("db.test", test_mock_port(mock));
 	close_pool();

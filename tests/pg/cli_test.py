@@ -192,7 +192,7 @@ class Bench(unittest.TestCase):
             self.assertEqual(schemas(), [])
 
     def test_per_request_goes_to_the_same_hosts(self):
-        d = document("bench", URL, "--duration", "1", "--threads", "4", "--quiet", "--per-request")
+        d = document("bench", URL, "--duration", "3", "--threads", "4", "--quiet", "--per-request", "--reads", "50")
         (r0, w0), (r1, w1), (r2, w2) = self.split(d)
         self.assertEqual((r0, w1, w2, d["failures"], d["mode"]), (0, 0, 0, 0, "per-request"))
         for n in (w0, r1, r2):

@@ -38,7 +38,7 @@
 static struct test_cluster *cluster;
 static weir_options o;
 static weir_error error;
-static int told[WEIR_EVENT_KINDS];
+static _Atomic int told[WEIR_EVENT_KINDS];
 static char words[WEIR_EVENT_KINDS][256];
 
 /* One PgBouncer at a time. */
@@ -189,7 +189,8 @@ static int set_up(void **state)
 	o.on_event = hear;
 	o.statement_timeout_ms = 12345;
 	strcpy(o.search_path, "shop's, pg_catalog");
-	memset(told, 0, sizeof(told));
+	for (int i = 0; i < WEIR_EVENT_KINDS; i++)
+		told[i] = 0;
 	memset(&error, 0, sizeof(error));
 	return 0;
 }
@@ -373,7 +374,7 @@ static void the_program_says_so(void **state)
 	FILE *f;
 
 	(void)state;
-	if (!getenv("TEST_BIN"))
+	if (!getenv("TEST_BIN") || access(getenv("TEST_BIN"), X_OK) != 0)
 		return;
 	start_bouncer("pool_mode = session\n");
 	snprintf(command, sizeof(command), "%s check '%s'", getenv("TEST_BIN"), url);

@@ -29,8 +29,8 @@ static weir_options o;
 static weir_error error;
 
 /* What was told: how often INSECURE, and what came first. */
-static int insecure, told;
-static weir_event_kind first;
+static _Atomic int insecure, told;
+static _Atomic weir_event_kind first;
 
 static void hear(void *arg, const weir_event *event)
 {
@@ -306,7 +306,8 @@ static void an_older_protocol_is_refused(void **state)
 	reconfigure(
 		"alter system set ssl_max_protocol_version = 'TLSv1.2'; select pg_reload_conf()");
 	set("sslmode", "require");
-	while (strcmp(protocol(), "TLSv1.2") != 0) /* until the server has read it */
+	/* Until the server has read it. */
+	for (const char *now = protocol(); !now || strcmp(now, "TLSv1.2") != 0; now = protocol())
 		;
 	set("ssl_min_protocol_version", "TLSv1.3");
 	assert_refused("SSL error");

@@ -38,7 +38,7 @@ static size_t bytes_before;
 static struct {
 	const char *sql;    /* run, unless NULL */
 	const char *words;  /* why it fails, unless NULL */
-	bool waits;         /* until `go` */
+	_Atomic bool waits; /* until `go` */
 	_Atomic int calls;  /* begun */
 	_Atomic int failed; /* whose SQL failed */
 	sem_t go;
@@ -71,18 +71,19 @@ static bool on_connect(void *arg, PGconn *pg, int64_t deadline_ns, weir_error *e
 
 static void hear(void *arg, const weir_event *event)
 {
-	int *told = arg;
+	_Atomic int *count = arg;
 
-	told[event->kind]++;
+	count[event->kind]++;
 }
 
-static int told[WEIR_EVENT_KINDS];
+static _Atomic int told[WEIR_EVENT_KINDS];
 
 static int set_up(void **state)
 {
 	(void)state;
 	bytes_before = wi_alloc_bytes();
-	memset(told, 0, sizeof(told));
+	for (int i = 0; i < WEIR_EVENT_KINDS; i++)
+		told[i] = 0;
 	hook.sql = hook.words = NULL;
 	hook.waits = false;
 	hook.calls = hook.failed = 0;

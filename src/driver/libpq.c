@@ -35,6 +35,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +61,6 @@
 #include "driver/tag.h"
 #include "driver/tls.h"
 
-#define REPEATS_MAX 3
 #define KNOWN_MAX 192 /* names that a connection string may use: twice as many as there are */
 
 struct pq_conn {
@@ -69,7 +70,6 @@ struct pq_conn {
 	PQnoticeReceiver to_processor; /* libpq's own receiver, which calls the processor */
 	PGresult *error;               /* the first error of the exchange under way */
 	struct wi_failure *last_words; /* what the server said as it ended the session */
-	int repeats;                   /* connects begun again for want of a reason */
 	void *tls;                     /* held from the begin of the TLS handshake to its end */
 	uint64_t mark;                 /* hash of the reported settings when clean */
 	ino_t inode;                   /* of the socket, so that cut never hits another's */
@@ -450,14 +450,15 @@ static void drop_tls(struct pq_conn *c)
 }
 
 /*
- * The server may answer before libpq has given control back to us for the first time since the
- * handshake began: then a certificate is refused, and nobody can be asked why any more. So the
- * connect is begun again; that the same happens each time is as good as impossible.
+ * The step in which libpq begins a handshake sends the first message and looks for the answer at
+ * once. If that is there already and the certificate bad, the state is gone before anybody could
+ * take hold of it: so the message is kept back until somebody has. (Busy machines do that often:
+ * the server is woken by the message, and runs first.)
  */
-static bool begins_again(struct pq_conn *c)
+static void cork(const struct pq_conn *c, int on)
 {
-	return !c->tls && strstr(PQerrorMessage(c->pg), "certificate verify failed") &&
-	       c->repeats++ < REPEATS_MAX && PQresetStart(c->pg);
+	if (PQsocket(c->pg) >= 0) /* libpq has closed it where it failed */
+		setsockopt(PQsocket(c->pg), IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
 /* Adds what libpq does not say: which check a certificate failed, and whose wish the check was. */
@@ -488,6 +489,20 @@ static enum wi_step connected(struct pq_conn *c)
 	return WI_STEP_DONE;
 }
 
+static PostgresPollingStatusType step_on(struct pq_conn *c)
+{
+	bool kept = !c->tls && PQstatus(c->pg) == CONNECTION_SSL_STARTUP;
+	PostgresPollingStatusType result;
+
+	if (kept)
+		cork(c, 1);
+	result = PQconnectPoll(c->pg);
+	hold_tls(c);
+	if (kept)
+		cork(c, 0);
+	return result;
+}
+
 static enum wi_step pq_connect_step(void *conn, struct wi_failure *failure)
 {
 	struct pq_conn *c = conn;
@@ -499,12 +514,10 @@ static enum wi_step pq_connect_step(void *conn, struct wi_failure *failure)
 	 */
 	if (PQstatus(c->pg) != CONNECTION_BAD && !is_ready(PQsocket(c->pg), c->waits))
 		return wait_for(c, c->waits);
-	switch (PQconnectPoll(c->pg)) {
+	switch (step_on(c)) {
 	case PGRES_POLLING_READING:
-		hold_tls(c);
 		return wait_for(c, POLLIN);
 	case PGRES_POLLING_WRITING:
-		hold_tls(c);
 		return wait_for(c, POLLOUT);
 	case PGRES_POLLING_OK:
 		return connected(c);
@@ -512,8 +525,6 @@ static enum wi_step pq_connect_step(void *conn, struct wi_failure *failure)
 	case PGRES_POLLING_ACTIVE:
 		break;
 	}
-	if (begins_again(c))
-		return wait_for(c, POLLOUT);
 	wi_failure_of_connect(failure, PQerrorMessage(c->pg), secret_of(c));
 	explain_tls(c, failure);
 	return WI_STEP_FAILED;

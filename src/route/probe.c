@@ -341,6 +341,8 @@ static enum wi_probe_news connect_to(struct wi_probe *p, const weir_login *login
 	p->asking = NULL;
 	if (!p->link)
 		return failed_with(p, WI_FAULT_MEMORY, "no memory for a probe's connection");
+	if (p->pool)
+		wi_pool_warn(p->pool, &p->target, p->link);
 	return connect_on(p, now_ns);
 }
 

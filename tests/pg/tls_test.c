@@ -403,6 +403,21 @@ static void a_password_in_danger_is_told_once_and_before_anything_else(void **st
 	assert_int_equal(first, WEIR_EVENT_INSECURE);
 }
 
+static void a_router_tells_it_once_a_host_for_probes_and_pool(void **state)
+{
+	weir_router *router = NULL;
+	weir_conn *conn = NULL;
+
+	(void)state;
+	set("sslmode", "require");
+	assert_int_equal(weir_router_open(distant_url(), &o, &router, &error), WEIR_OK);
+	assert_int_equal(weir_checkout(router, WEIR_WRITE, &conn, &error), WEIR_OK);
+	weir_checkin(&conn);
+	assert_int_equal(weir_router_close(&router, PATIENCE_MS), WEIR_OK);
+	assert_int_equal(insecure, 1);
+	assert_int_equal(first, WEIR_EVENT_INSECURE);
+}
+
 static void a_password_that_is_safe_is_no_news(void **state)
 {
 	(void)state;
@@ -477,6 +492,7 @@ int main(void)
 		TEST(a_server_without_tls_is_for_those_who_may_do_without),
 		TEST(the_systems_authorities_are_for_those_whose_libpq_knows_them),
 		TEST(a_password_in_danger_is_told_once_and_before_anything_else),
+		TEST(a_router_tells_it_once_a_host_for_probes_and_pool),
 		TEST(a_password_that_is_safe_is_no_news),
 		TEST(what_encrypts_is_shown),
 	};

@@ -325,7 +325,7 @@ static void waiting_costs_no_cpu(void **state)
 	begun = cpu_seconds() - begun;
 	printf("64 waiters used %.1f ms of CPU in a second\n", begun * 1000);
 	assert_null(test_first_wrong(reports, THREADS));
-	assert_true(begun < 0.05 * test_slowness());
+	assert_true(test_is_emulated() || begun < 0.05 * test_slowness());
 	for (int i = 0; i < MAX; i++)
 		weir_checkin(&conn[i]);
 	assert_int_equal(weir_pool_close(&pool, 60000), WEIR_OK);

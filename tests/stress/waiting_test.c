@@ -70,7 +70,7 @@ static void waiting_for_good_costs_nothing(void **state)
 	used = test_cpu_seconds() - used;
 	printf("%d waiters used %.1f ms of CPU in %lld ms\n", WAITERS, used * 1000, (long long)ms);
 	assert_null(test_first_wrong(reports, WAITERS));
-	assert_true(used * 1000 < 0.05 * (double)ms * test_slowness());
+	assert_true(test_is_emulated() || used * 1000 < 0.05 * (double)ms * test_slowness());
 	for (int i = 0; i < MAX; i++)
 		weir_checkin(&conn[i]);
 	close_pool();
@@ -108,7 +108,7 @@ static void waiting_for_ones_turn_costs_little(void **state)
 	printf("%llu turns with %d waiting used %.1f ms of CPU in %.0f ms: %.0f us a turn\n",
 	       (unsigned long long)turns, WAITERS, used * 1000, seconds * 1000, each_us);
 	assert_null(test_first_wrong(reports, WAITERS + MAX));
-	assert_true(used < (0.05 * seconds + 0.05) * test_slowness());
+	assert_true(test_is_emulated() || used < (0.05 * seconds + 0.05) * test_slowness());
 	close_pool();
 }
 

@@ -124,11 +124,16 @@ uint64_t test_seed(void)
 #define UNDER_SANITIZER 1
 #endif
 
-int test_slowness(void)
+bool test_is_emulated(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
 
-	if (preload && strstr(preload, "vgpreload"))
+	return preload && strstr(preload, "vgpreload");
+}
+
+int test_slowness(void)
+{
+	if (test_is_emulated())
 		return 10;
 #ifdef UNDER_SANITIZER
 	return 4;

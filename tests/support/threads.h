@@ -62,6 +62,9 @@ double test_seconds(double usual);
  */
 int test_slowness(void);
 
+/* Whether valgrind runs this program: what processor time it takes is mostly valgrind's then. */
+bool test_is_emulated(void);
+
 /* ---- pauses in marked windows ---- */
 
 /*

@@ -204,7 +204,8 @@ static void dead_resolver(void **state)
 	p14_hang_lookups(true);
 	open_at("db.test", test_mock_port(mock));
 	fails_and_says(SOON_MS, "looking up the host name", "opening");
-	fails_and_says(LATER_MS, "timeout while looking up the host name", "no answer within 300 ms");
+	fails_and_says(LATER_MS, "timeout while looking up the host name",
+	               "no answer within 300 ms");
 	nobody_is_late();
 	neither_with_a_breaker("db.test", test_mock_port(mock));
 	close_pool();

@@ -174,28 +174,38 @@ static void forget_counts(void)
 	}
 }
 
+static void close_in_time(void)
+{
+	struct watch w = begin();
+	weir_status st =
+		router ? weir_router_close(&router, CLOSE_MS) : weir_pool_close(&pool, CLOSE_MS);
+
+	end(CLOSE, w, CLOSE_MS, st);
+	assert_int_equal(st, WEIR_OK); /* nothing was out */
+}
+
+static void assert_in_time(void)
+{
+	for (int i = 0; i < CALLS; i++)
+		if (wi_load_rlx(&worst_ns[i]) > p14_slack_ns())
+			fail_msg("%s: %.1f ms late", names[i],
+			         (double)wi_load_rlx(&worst_ns[i]) / 1e6);
+}
+
 /* Callers on a pool at this host, while the server is stalled; heal undoes it. */
 static void nobody_is_late(const char *host, void (*stall)(void), void (*heal)(void))
 {
 	static struct test_thread reports[CALLERS + 2];
-	struct watch w;
-	weir_status st;
 
 	forget_counts();
 	wi_store_rlx(&stalled, false);
 	open_at(host);
 	test_threads_run(CALLERS + 2, body, &stall, test_seconds(2.5), reports);
 	assert_true(wi_load_rlx(&stalled));
-	w = begin();
-	st = router ? weir_router_close(&router, CLOSE_MS) : weir_pool_close(&pool, CLOSE_MS);
-	end(CLOSE, w, CLOSE_MS, st);
+	close_in_time();
 	heal();
 	report();
-	assert_int_equal(st, WEIR_OK); /* nothing was out */
-	for (int i = 0; i < CALLS; i++)
-		if (wi_load_rlx(&worst_ns[i]) > p14_slack_ns())
-			fail_msg("%s: %.1f ms late", names[i],
-			         (double)wi_load_rlx(&worst_ns[i]) / 1e6);
+	assert_in_time();
 	assert_true(wi_load_rlx(&failed[CHECKOUT]) > 0);
 	assert_int_equal(wi_load_rlx(&p14_lookups_by_callers), 0);
 }
@@ -296,6 +306,38 @@ static void nobody_reads(void **state)
 	nobody_is_late("127.0.0.1", stop_reading, heal);
 }
 
+/* More than all buffers on the way hold, so that it cannot even be sent. */
+#define MUCH (24 << 20)
+
+static void a_statement_cannot_be_sent(void **state)
+{
+	char *sql = malloc(MUCH);
+	weir_conn *conn = NULL;
+	struct watch w;
+	weir_status st;
+
+	(void)state;
+	assert_non_null(sql);
+	memset(sql, ' ', MUCH);
+	memcpy(sql + MUCH - 9, "select 1", 9);
+	forget_counts();
+	open_at("127.0.0.1");
+	assert_int_equal(checkout(60000, &conn, NULL), WEIR_OK);
+	stop_reading();
+	w = begin();
+	st = weir_exec(conn, sql, 300, NULL);
+	end(EXEC, w, 300, st);
+	assert_true(st == WEIR_TIMEOUT || st == WEIR_OUTCOME_UNKNOWN);
+	w = begin();
+	weir_checkin(&conn);
+	end(CHECKIN, w, 0, WEIR_OK);
+	close_in_time();
+	heal();
+	report();
+	assert_in_time();
+	free(sql);
+}
+
 static void lose_the_name(void)
 {
 	p14_hang_lookups(true);
@@ -322,6 +364,7 @@ int main(void)
 		cmocka_unit_test(it_says_a_byte_a_second),
 		cmocka_unit_test(nobody_reads),
 		cmocka_unit_test(the_name_cannot_be_looked_up),
+		cmocka_unit_test(a_statement_cannot_be_sent),
 #define TEST_ROUTER(f) cmocka_unit_test_setup_teardown(f, take_router, take_pool)
 		TEST_ROUTER(all_processes_are_stopped),
 		TEST_ROUTER(backends_are_stopped),

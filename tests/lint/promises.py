@@ -12,8 +12,6 @@ import sys
 TABLE = "docs/promises.md"
 ALL = range(1, 43)
 OWN = [*range(11, 27), *range(36, 42)]
-# While promises are being written their rows may say "to come"; to be taken out when none does.
-MAY_COME = True
 
 ROW = re.compile(r"\|\s*(\d+)\s*\|([^|]*)\|([^|]*)\|([^|]*)\|$")
 NAME = re.compile(r"`([a-z_]+\.[^`]+)`")
@@ -59,13 +57,9 @@ def judge_row(repo, number, row):
     bad += [f"{TABLE}:{n}: {test} is of another promise than {number}" for test in tests
             if test.startswith("promise.") and not test.startswith(f"promise.{number:02}_")]
     own = any(test.startswith("promise.") for test in tests)
-    if "to come" in says and not MAY_COME:
-        bad.append(f"{TABLE}:{n}: promise {number} is to come")
-    elif "to come" in says and own:
-        bad.append(f"{TABLE}:{n}: promise {number} has its test and is said to come")
-    elif "to come" not in says and number in OWN and not own:
+    if number in OWN and not own:
         bad.append(f"{TABLE}:{n}: promise {number} has no test of its own")
-    elif "to come" not in says and not tests and "open" not in says:
+    elif not tests and "open" not in says:
         bad.append(f"{TABLE}:{n}: promise {number} has no test")
     return bad
 
@@ -82,8 +76,7 @@ def main(repo):
             bad.append(f"{file.relative_to(repo)}: is not named p<NN>_<words>_test")
         elif f"promise.{m[1]}_{m[2]}" not in named:
             bad.append(f"{file.relative_to(repo)}: promise.{m[1]}_{m[2]} is in no row of {TABLE}")
-    coming = [number for number, row in sorted(rows.items()) if "to come" in row[2]]
-    print("\n".join(bad) or f"promises: ok ({len(named)} tests{', to come: ' + str(coming) if coming else ''})")
+    print("\n".join(bad) or f"promises: ok ({len(named)} tests)")
     return bool(bad)
 
 

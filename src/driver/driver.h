@@ -142,6 +142,14 @@ struct wi_driver {
 	bool (*send)(void *conn, const char *sql, struct wi_failure *failure);
 
 	/*
+	 * Sends two statements at once, for one round trip: each is a transaction of its own, and
+	 * the second is run whatever comes of the first. The answer is that of both: all of it is
+	 * there, and no error was in it, or the first one is told.
+	 */
+	bool (*send_two)(void *conn, const char *first, const char *second,
+	                 struct wi_failure *failure);
+
+	/*
 	 * Goes on sending and reading the answer. DONE: all statements succeeded and the connection
 	 * is idle; answer (may be NULL; the same one at every step) has the first row of the last
 	 * statement that returned rows. FAILED with WI_FAULT_SQL: the connection is idle and usable

@@ -73,7 +73,8 @@ struct fake_conn {
 	bool in_tx, changed;
 	uint64_t serial;
 	char heard[6];
-	char *sql; /* what was asked, or NULL */
+	char *sql;  /* what was asked, or NULL */
+	char *then; /* and after it, or NULL */
 };
 
 static int64_t server_now(const struct wi_fake_server *server)
@@ -472,6 +473,19 @@ static bool fake_send(void *conn, const char *sql, struct wi_failure *failure)
 	return true;
 }
 
+static bool fake_send_two(void *conn, const char *first, const char *second,
+                          struct wi_failure *failure)
+{
+	struct fake_conn *c = conn;
+
+	if (!fake_send(conn, first, failure))
+		return false;
+	c->then = wi_strdup(second);
+	if (!c->then)
+		fail(c, failure, WI_FAULT_MEMORY, "", "out of memory");
+	return c->then != NULL;
+}
+
 /* Whether a statement begins with these words, in any case of letters. */
 static bool begins_with(const char *sql, const char *words)
 {
@@ -539,6 +553,27 @@ static bool run_sql(struct fake_conn *c, struct wi_answer *answer, struct wi_fai
 	return true;
 }
 
+/* The same for both statements of two: the second is run whatever came of the first. */
+static bool run_all(struct fake_conn *c, struct wi_answer *answer, struct wi_failure *failure)
+{
+	bool done = run_sql(c, answer, failure);
+	struct wi_failure second;
+
+	if (!c->then || (!done && failure->fault != WI_FAULT_SQL))
+		return done;
+	wi_strfree(c->sql);
+	c->sql = c->then;
+	c->then = NULL;
+	return run_sql(c, answer, done ? failure : &second) && done;
+}
+
+static void forget_sql(struct fake_conn *c)
+{
+	wi_strfree(c->sql);
+	wi_strfree(c->then);
+	c->sql = c->then = NULL;
+}
+
 /* The server ends the session of a connection whose holder knows. */
 static void end_session(struct fake_conn *c)
 {
@@ -565,11 +600,10 @@ static enum wi_step fake_answer_step(void *conn, struct wi_answer *answer,
 	wi_add_rlx(&c->server->queries, 1);
 	done = !wi_swap_acq(&c->session->cancelled, false);
 	if (done)
-		done = run_sql(c, answer, failure);
+		done = run_all(c, answer, failure);
 	else
 		wi_failure_set(failure, WI_FAULT_SQL, "57014", "canceling statement", NULL);
-	wi_strfree(c->sql);
-	c->sql = NULL;
+	forget_sql(c);
 	c->stage = IDLE;
 	c->due = WI_FOREVER;
 	set_look(c);
@@ -590,8 +624,7 @@ static enum wi_step fake_drain_step(void *conn, size_t *room, struct wi_failure 
 	if (c->look == WI_LOOK_BUSY && !(c->stage == ASKED && is_due(c)) &&
 	    !wi_swap_acq(&c->session->cancelled, false))
 		return WI_STEP_READ;
-	wi_strfree(c->sql);
-	c->sql = NULL;
+	forget_sql(c);
 	c->stage = IDLE;
 	c->due = WI_FOREVER;
 	set_look(c);
@@ -744,7 +777,7 @@ static void fake_cut(void *conn)
 
 static void free_conn(struct fake_conn *c)
 {
-	wi_strfree(c->sql);
+	forget_sql(c);
 	wi_free(c, sizeof(*c));
 }
 
@@ -793,6 +826,7 @@ const struct wi_driver wi_driver_fake = {
 	.fd = fake_fd,
 	.due = fake_due,
 	.send = fake_send,
+	.send_two = fake_send_two,
 	.answer_step = fake_answer_step,
 	.drain_step = fake_drain_step,
 	.cancel_make = fake_cancel_make,

@@ -80,6 +80,7 @@ struct pq_conn {
 	bool touched; /* something was heard since the settings were seen to be as marked */
 	/* since it was marked clean, notifications came or a command may have left something */
 	bool changed;
+	int syncs;     /* ends of a pipeline's statements that are still to come */
 	bool failed;   /* only close is left to do, whatever libpq thinks */
 	char heard[6]; /* SQLSTATE of the first error of note; "" for none */
 };
@@ -631,6 +632,38 @@ static bool pq_send(void *conn, const char *sql, struct wi_failure *failure)
 	return true;
 }
 
+/* One statement of a pipeline, with its own end. */
+static bool send_in_pipeline(PGconn *pg, const char *sql)
+{
+	return PQsendQueryParams(pg, sql, 0, NULL, NULL, NULL, NULL, 0) && PQpipelineSync(pg);
+}
+
+static bool pq_send_two(void *conn, const char *first, const char *second,
+                        struct wi_failure *failure)
+{
+	struct pq_conn *c = conn;
+
+	if (c->failed || PQtransactionStatus(c->pg) == PQTRANS_ACTIVE ||
+	    PQsetnonblocking(c->pg, 1) != 0 || !PQenterPipelineMode(c->pg) ||
+	    !send_in_pipeline(c->pg, first) || !send_in_pipeline(c->pg, second)) {
+		tell_lost(c, failure);
+		return false;
+	}
+	c->flushing = true;
+	c->fresh = true;
+	c->syncs = 2;
+	return true;
+}
+
+/* The end of a statement of a pipeline; after the last one the pipeline is left. */
+static void take_sync(struct pq_conn *c)
+{
+	if (c->syncs == 0)
+		c->failed = true; /* nobody asked for it */
+	else if (--c->syncs == 0 && !PQexitPipelineMode(c->pg))
+		c->failed = true;
+}
+
 static void fill_answer(struct wi_answer *answer, const PGresult *result)
 {
 	int columns = PQnfields(result);
@@ -666,9 +699,11 @@ static void take_result(struct pq_conn *c, PGresult *result, struct wi_answer *a
 	case PGRES_COPY_IN:
 	case PGRES_COPY_BOTH:
 	case PGRES_SINGLE_TUPLE:
-	case PGRES_PIPELINE_SYNC:
 	case PGRES_PIPELINE_ABORTED:
 		c->failed = true;
+		break;
+	case PGRES_PIPELINE_SYNC:
+		take_sync(c);
 		break;
 	}
 	PQclear(result);
@@ -702,6 +737,8 @@ static enum wi_step pq_answer_step(void *conn, struct wi_answer *answer, struct 
 	alive = PQconsumeInput(c->pg);
 	while (!alive || !PQisBusy(c->pg)) {
 		result = PQgetResult(c->pg);
+		if (!result && c->syncs > 0 && alive)
+			continue; /* the end of one of several statements */
 		if (!result)
 			return answered(c, failure);
 		take_result(c, result, answer);
@@ -1025,6 +1062,7 @@ const struct wi_driver wi_driver_libpq = {
 	.fd = pq_fd,
 	.due = pq_due,
 	.send = pq_send,
+	.send_two = pq_send_two,
 	.answer_step = pq_answer_step,
 	.drain_step = pq_drain_step,
 	.cancel_make = pq_cancel_make,

@@ -6,7 +6,8 @@
  *
  *	new:       as greet.c says --> ready
  *	returned:  DRAIN (if busy: busy.c) --> ROLLBACK (if in a transaction) -->
- *	           RESET (if dirty, or always) --> REAPPLY (what a reset takes away) --> ready
+ *	           RESET (if dirty, or always; then both in one go) -->
+ *	           REAPPLY (what a reset takes away) --> ready
  *	idle:      PING --> ready
  */
 #include <string.h>
@@ -170,6 +171,18 @@ static void next_errand(struct weir_conn *c)
 	}
 }
 
+/* A rollback that a full reset follows for certain: one round trip for the two. */
+static bool is_both_at_once(const struct weir_conn *c)
+{
+	return c->errand == WI_DO_ROLLBACK && is_reset_word(c->pool, "always");
+}
+
+static bool send_both(struct weir_conn *c, struct wi_failure *f)
+{
+	c->errand = WI_DO_RESET;
+	return c->pool->driver->send_two(c->link, "ROLLBACK", DISCARD_ALL, f);
+}
+
 /*
  * Sends the present errand, skipping those with nothing to do; false: failed or ready, the slot is
  * elsewhere.
@@ -198,7 +211,7 @@ static bool send_errand(struct weir_conn *c)
 		return false;
 	}
 	memset(c->answer, 0, sizeof(*c->answer));
-	if (pool->driver->send(c->link, sql, &f))
+	if (is_both_at_once(c) ? send_both(c, &f) : pool->driver->send(c->link, sql, &f))
 		return true;
 	failed(c, &f);
 	return false;

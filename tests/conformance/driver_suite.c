@@ -429,6 +429,58 @@ static void discard_all_needs_a_rollback_first(void **state)
 	suite_close(the_env, conn);
 }
 
+static void two_at_once_are_two_transactions(void **state)
+{
+	struct wi_failure failure = {0};
+	void *conn = suite_open(the_env);
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		suite_ask(the_env, conn, i ? "BEGIN" : SUITE_SET, NULL, NULL);
+		assert_true(the_env->driver->send_two(conn, "ROLLBACK", "DISCARD ALL", &failure));
+		assert_look(conn, WI_LOOK_BUSY);
+		assert_int_equal(suite_answer_to_end(the_env, conn, NULL, &failure), WI_STEP_DONE);
+		the_env->driver->mark_clean(conn);
+		assert_look(conn, WI_LOOK_CLEAN);
+		assert_int_equal(suite_ask(the_env, conn, SUITE_ROW, NULL, NULL), WI_STEP_DONE);
+	}
+	suite_close(the_env, conn);
+}
+
+/* The second is run all the same, and the first error is told. */
+static void an_error_in_one_of_two_is_told(void **state)
+{
+	static const char *const pairs[][2] = {{SUITE_ERROR, "BEGIN"}, {"BEGIN", SUITE_ERROR}};
+
+	(void)state;
+	for (size_t i = 0; i < WI_ARRAY_LEN(pairs); i++) {
+		struct wi_failure failure = {0};
+		void *conn = suite_open(the_env);
+
+		assert_true(the_env->driver->send_two(conn, pairs[i][0], pairs[i][1], &failure));
+		assert_int_equal(suite_answer_to_end(the_env, conn, NULL, &failure),
+		                 WI_STEP_FAILED);
+		assert_int_equal(failure.fault, WI_FAULT_SQL);
+		assert_look(conn, WI_LOOK_IN_TX);
+		assert_int_equal(suite_ask(the_env, conn, "ROLLBACK", NULL, NULL), WI_STEP_DONE);
+		suite_close(the_env, conn);
+	}
+}
+
+static void a_death_in_two_is_explained(void **state)
+{
+	struct wi_failure failure = {0};
+	void *conn = suite_open(the_env);
+
+	(void)state;
+	assert_true(the_env->kill(the_env->arg));
+	(void)(the_env->driver->send_two(conn, "ROLLBACK", "DISCARD ALL", &failure) &&
+	       suite_answer_to_end(the_env, conn, NULL, &failure));
+	assert_int_equal(failure.fault, WI_FAULT_LOST);
+	assert_look(conn, WI_LOOK_DEAD);
+	suite_close(the_env, conn);
+}
+
 /* Several statements in one string are a transaction of their own. */
 static void discard_all_goes_alone(void **state)
 {
@@ -902,6 +954,9 @@ int driver_suite_run(const char *name, const struct driver_env *env)
 		TRUTH(a_transaction_is_seen_until_it_ends),
 		TRUTH(a_failed_transaction_is_a_transaction),
 		TRUTH(discard_all_needs_a_rollback_first),
+		TRUTH(two_at_once_are_two_transactions),
+		TRUTH(an_error_in_one_of_two_is_told),
+		TRUTH(a_death_in_two_is_explained),
 		TRUTH(discard_all_goes_alone),
 		TRUTH(a_changed_setting_is_seen_until_it_is_reset_and_marked),
 		TRUTH(what_is_marked_clean_is_clean),

@@ -213,6 +213,27 @@ static void nobody_gets_it_before_it_is_put_right(void **state)
 	close_pool();
 }
 
+static void rollback_and_full_reset_are_one_round_trip(void **state)
+{
+	weir_conn *conn;
+	int64_t begun;
+
+	(void)state;
+	wi_copy(o.reset, sizeof(o.reset), "always");
+	o.pool_max = 1;
+	open_pool();
+	conn = sim_checkout(1000);
+	wi_store_rlx(&sim_server()->answer_ns, 40 * WI_MS);
+	sim_leave(conn, WI_LOOK_IN_TX);
+	weir_checkin(&conn);
+	begun = sim_now();
+	conn = sim_checkout(1000);
+	assert_non_null(conn);
+	assert_int_equal(sim_now() - begun, 40 * WI_MS);
+	weir_checkin(&conn);
+	close_pool();
+}
+
 static void what_is_busy_or_discarded_is_closed(void **state)
 {
 	weir_conn *conn;
@@ -426,6 +447,7 @@ int main(void)
 		TEST(always_resets_what_looks_clean),
 		TEST(the_users_own_reset_is_said),
 		TEST(nobody_gets_it_before_it_is_put_right),
+		TEST(rollback_and_full_reset_are_one_round_trip),
 		TEST(what_is_busy_or_discarded_is_closed),
 		TEST(what_cannot_be_put_right_is_closed),
 		TEST(a_server_that_falls_silent_in_a_reset_is_left),

@@ -47,8 +47,14 @@ static struct kind kinds[WI_CHORE_KINDS];
 static uint32_t forking;    /* forks about to happen */
 static uint32_t in_lookups; /* threads in a call of kind LOOKUP */
 
+static void install_handlers(void);
+
+/* Whoever takes it may be forked away from: so the handlers come first. */
 void wi_chore_lock(void)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, install_handlers);
 	pthread_mutex_lock(&lock);
 }
 
@@ -122,7 +128,7 @@ static void lose_queued(struct kind *k)
 
 static void before_fork(void)
 {
-	wi_chore_lock();
+	pthread_mutex_lock(&lock);
 	forking++;
 	for (int i = 0; i < FORK_WAITS_MS && in_lookups; i++)
 		a_millisecond_unlocked();
@@ -245,10 +251,8 @@ static void no_thread_for(struct wi_chore *c)
 
 bool wi_chore_start(struct wi_chore *c, enum wi_chore_kind kind, struct wi_keeper *keeper)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	bool hires;
 
-	pthread_once(&once, install_handlers);
 	c->kind = kind;
 	c->holders = 2;
 	c->own = (struct wi_chore_ring){.keeper = keeper};

@@ -320,7 +320,9 @@ const char *wi_way_phase(const struct weir_conn *c)
 {
 	if (c->life == WI_CONNECTING || !c->way)
 		return "connecting";
-	return c->way->lookup ? "looking up the host name" : "asking for credentials";
+	if (needs_lookup(c->pool->endpoint) && !c->way->found.n)
+		return "looking up the host name";
+	return "asking for credentials";
 }
 
 bool wi_way_was_kept(const struct weir_conn *c)

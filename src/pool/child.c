@@ -97,6 +97,7 @@ bool wi_pool_renew(struct weir_pool *pool, struct wi_keeper *keeper)
 static weir_status reopen(struct weir_pool *pool, weir_error *error)
 {
 	struct wi_keeper *keeper = NULL, *parents = pool->keeper;
+	uint32_t before = wi_load_rlx(&pool->fork_epoch);
 	weir_status st = wi_keeper_create(pool->core.world, &keeper, error);
 
 	if (st != WEIR_OK)
@@ -106,10 +107,15 @@ static weir_status reopen(struct weir_pool *pool, weir_error *error)
 		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	}
 	wi_keeper_free(parents);
+	/*
+	 * Before there is a keeper, who opens the first connection: one that is given back to a
+	 * pool that still says it is the parent's would be left alone, and lost.
+	 * [child:R1] publishes the new inside; pairs with A1.
+	 */
+	wi_store_rel(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));
 	st = wi_keeper_start(keeper, error);
-	if (st == WEIR_OK)
-		/* [child:R1] publishes the new inside; pairs with A1. */
-		wi_store_rel(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));
+	if (st != WEIR_OK)
+		wi_store_rlx(&pool->fork_epoch, before);
 	return st;
 }
 

@@ -84,9 +84,10 @@ typedef enum weir_suspend {
 } weir_suspend;
 
 /*
- * Suspends a pool: from when this returns, nobody is handed a connection until weir_pool_resume.
- * Those that are out go on and are given back as ever: weir_pool_stats.busy falls to 0 as they are,
- * and the keeper goes on keeping what is idle. Calling it again changes how callers fare.
+ * Suspends a pool: no checkout that begins after this has returned is served until
+ * weir_pool_resume; one whose thread lost its processor in the middle of it may still be, a moment
+ * later. Those that are out go on and are given back as ever: weir_pool_stats.busy falls to 0 as
+ * they are, and the keeper goes on keeping what is idle. Calling it again changes how callers fare.
  *
  * WAIT: who waits already and who comes waits for the resume; TIMEOUT at the deadline, EXHAUSTED
  * with a timeout of 0; max_waiters holds. They do not keep their places: after the resume they

@@ -110,7 +110,7 @@ typedef struct weir_pool_stats {
 	int64_t breaker_since_ms;  /* how long it has been closed, or not; -1: closed ever since */
 	int64_t breaker_next_ms;   /* until the next connect may be tried; 0: at any time */
 	uint64_t breaker_openings; /* how often it has opened, failed half-open tries not counted */
-	/* by weir_pool_suspend, or the router: when busy is 0, nobody has a connection */
+	/* by weir_pool_suspend, or the router: busy falls to 0 as connections are given back */
 	bool suspended;
 	/* connections kept though idle: pool_min, or what adaptive has measured */
 	uint32_t kept_open;

@@ -11,7 +11,8 @@
  *
  * A checkout that was under way. One that is pinned is waited for, for a tenth of a second at most;
  * one that has waited or made a check looks at the word after it has taken hold of a slot, and lets
- * go again. So when suspend has returned nobody is handed anything, and `busy` only falls.
+ * go again. What is left is a thread that has taken what it keeps and has not yet counted it as
+ * lent: a few instructions of the warm path, which looks at nothing in between.
  *
  * Closing takes the word back: who sleeps on it finds the pool closed. A suspend that comes at the
  * same time sees that it is closed, or closing takes its word back, too.

@@ -376,6 +376,14 @@ TABLE = [
     ("shut: pins go on", "core/core.c", """\
 	wi_bias_end(&core->bias, WI_BIAS_CLOSED);
 """, "", "pool"),
+    ("suspend: the bit is written once", "core/core.c", """\
+	} while (said != reason);
+""", """\
+	} while (0);
+""", "suspend"),
+    ("suspend: nobody is woken", "core/core.c", """\
+	core->world->wake(&core->suspended);
+""", "", "suspend"),
     ("steal: the bias is not revoked", "core/core.c", """\
 	wi_core_revoke(core);
 	slot = wi_core_search(core, mine, wi_cache_steal);

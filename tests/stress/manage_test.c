@@ -18,6 +18,7 @@
 #include "base/rng.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
+#include "route/router.h"
 #include "support/fake_cluster.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
@@ -186,7 +187,15 @@ static void run(void (*body)(struct test_thread *), const char *name)
 		fail_msg("%s", wrong);
 	assert_true(test_sum(reports, THREADS + 2, 1) > 0);
 	assert_int_equal(busy(), 0);
-	/* Whatever was said last was a resume. */
+	/* Whatever was said last was a resume, and nothing is left of the rest. */
+	for (int i = 0; i < (pool ? 1 : 3); i++) {
+		const struct wi_core *core = pool ? &pool->core : &router->hosts[i].pool->core;
+
+		assert_int_equal(wi_load_seq(&core->suspended), 0);
+		assert_int_equal(wi_load_seq(&core->bias.word) & WI_BIAS_SUSPENDED, 0);
+	}
+	if (router)
+		assert_int_equal(wi_load_seq(&router->desk.bias.word) & WI_BIAS_SUSPENDED, 0);
 	for (int i = 0; i < 3; i++) {
 		weir_status st = pool ? weir_pool_checkout(pool, 60000, &conn, NULL)
 		                      : weir_checkout(router, WEIR_WRITE, &conn, NULL);
@@ -202,6 +211,61 @@ static void run_all(void)
 	run(operator_and_users, pool ? "pool, one operator" : "router, one operator");
 	run(operators_and_users, pool ? "pool, two of them" : "router, two of them");
 	test_yields(0);
+}
+
+/* ---- in the very moment ---- */
+
+static struct test_stop announced = {.point = "core.wait.announced", .visit = 1};
+static _Atomic bool is_taken, is_served;
+
+static void wait_for_one(struct test_thread *self)
+{
+	weir_conn *conn = NULL;
+
+	if (self->number == 0) {
+		while (!wi_load_rlx(&is_taken))
+			nap(100);
+		test_stop_arm(&announced);
+		must(self, "checkout", weir_pool_checkout(pool, 60000, &conn, NULL));
+		wi_store_rlx(&is_served, true);
+		weir_checkin(&conn);
+		return;
+	}
+	must(self, "first checkout", weir_pool_checkout(pool, 60000, &conn, NULL));
+	wi_store_rlx(&is_taken, true);
+	test_stop_await(&announced);
+	must(self, "suspend", weir_pool_suspend(pool, WEIR_SUSPEND_WAIT));
+	weir_checkin(&conn);
+	test_stop_release(&announced);
+	/* It finds what was given back, sees that it may not have it, and waits elsewhere. */
+	while (!wi_load_rlx(&pool->at_gate) && !wi_load_rlx(&is_served))
+		nap(100);
+	nap(10000);
+	if (wi_load_rlx(&is_served) || busy())
+		test_wrong(self, "served though suspended");
+	must(self, "resume", weir_pool_resume(pool));
+}
+
+/* In line when the pool is suspended, and not looking just then. */
+static void who_is_stopped_in_line_gets_nothing(void **state)
+{
+	struct test_thread reports[2];
+	weir_options o;
+
+	(void)state;
+	weir_options_init(&o);
+	o.pool_max = 1;
+	o.pool_min = 0;
+	wi_fake_server_init(&server);
+	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
+	                                   "host=127.0.0.1", &o, &pool, NULL),
+	                 WEIR_OK);
+	test_threads_run(2, wait_for_one, NULL, -1, reports);
+	if (test_first_wrong(reports, 2))
+		fail_msg("%s", test_first_wrong(reports, 2));
+	assert_true(wi_load_rlx(&is_served));
+	assert_int_equal(weir_pool_close(&pool, 60000), WEIR_OK);
+	wi_fake_server_fini(&server);
 }
 
 static void a_pool_is_managed_under_load(void **state)
@@ -241,6 +305,7 @@ static void a_router_is_managed_under_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_is_stopped_in_line_gets_nothing),
 		cmocka_unit_test(a_pool_is_managed_under_load),
 		cmocka_unit_test(a_router_is_managed_under_load),
 	};

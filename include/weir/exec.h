@@ -24,8 +24,8 @@ WEIR_BEGIN
  * nothing was committed by this call. OUTCOME_UNKNOWN: it was lost, or did not answer in time,
  * while a commit may have been under way: never repeat it blindly. After the last three the
  * connection is unusable, and closed when it is given back. Where the time ran out, the server is
- * asked to stop, on a thread of its own, and nobody waits for that. INVALID: NULL, or a query is under way;
- * STALE; FORKED.
+ * asked to stop, on a thread of its own, and nobody waits for that. INVALID: NULL, or a query is
+ * under way; STALE; FORKED.
  */
 WEIR_API WEIR_CHECKED weir_status weir_exec(weir_conn *conn, const char *sql, int64_t timeout_ms,
                                             weir_error *error);

@@ -110,8 +110,8 @@ WEIR_API weir_status weir_pool_resume(weir_pool *pool);
  * same; the last connection to be given back, by weir_checkin as always, frees the rest, and until
  * then the keeper goes on and tells events). Where nothing is out, close still waits for servers to
  * end their sessions: until drain_ms is over or for a second, whichever is less, but for a moment
- * (25 ms) in any case. A call of on_connect that does not return is TIMEOUT, too: the keeper goes on
- * until it has.
+ * (25 ms) in any case. A call of on_connect that does not return is TIMEOUT, too: the keeper goes
+ * on until it has.
  *
  * Calls may go on beginning while close waits: they end with CLOSED. None may be beginning when it
  * returns, nor begin after, so a program whose threads do not learn of the close lets them end

@@ -157,7 +157,8 @@ static weir_status check_size(const weir_options *from, weir_error *error)
 	const unsigned char *bytes = (const unsigned char *)from;
 	const struct wi_option *row;
 
-	if (from->size < offsetof(weir_options, on_credentials_arg) + sizeof(from->on_credentials_arg))
+	if (from->size <
+	    offsetof(weir_options, on_credentials_arg) + sizeof(from->on_credentials_arg))
 		return wi_fail(error, WEIR_INVALID,
 		               "the options are not initialised: call weir_options_init first");
 	for (size_t i = 0; (row = wi_option_at(i)); i++)

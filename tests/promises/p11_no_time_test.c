@@ -3,8 +3,8 @@
  * Promise 11: a checkout that has no time tries once. It takes what is idle, wherever that is; else
  * it fails at once, without sleeping for a moment, without a word to any server, and without having
  * a connection opened for it. That holds for a timeout of zero and for a deadline that was over
- * before the caller came to wait, of pools and of routers. (A negative timeout is no deadline in the
- * past: by contract it waits for ever.)
+ * before the caller came to wait, of pools and of routers. (A negative timeout is no deadline in
+ * the past: by contract it waits for ever.)
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Promise 13: a handle that is given back twice, used after it was given back, or never was one, has
- * an answer of its own each time, is counted and told, and does the pool and its other users no harm:
- * not the connection's next holder, not the order of the words on the wire. And a connection may be
- * given back by another thread than the one that took it.
+ * Promise 13: a handle that is given back twice, used after it was given back, or never was one,
+ * has an answer of its own each time, is counted and told, and does the pool and its other users no
+ * harm: not the connection's next holder, not the order of the words on the wire. And a connection
+ * may be given back by another thread than the one that took it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,7 +58,9 @@ static weir_conn *take(void)
 	return conn;
 }
 
-/* So much was misused and told; the pool still has two connections, both whole, and lends no more. */
+/*
+ * So much was misused and told; the pool still has two connections, both whole, and lends no more.
+ */
 static void assert_unharmed(uint64_t misuse)
 {
 	weir_conn *conn[CONNS], *none = NULL;

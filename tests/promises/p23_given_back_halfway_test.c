@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Promise 23: given back in a transaction, in COPY, in a pipeline, with rows unread or a query still
- * running, a connection is put right where that is cheap and safe, else closed; the next holder
- * finds it idle and reads no byte of another's.
+ * Promise 23: given back in a transaction, in COPY, in a pipeline, with rows unread or a query
+ * still running, a connection is put right where that is cheap and safe, else closed; the next
+ * holder finds it idle and reads no byte of another's.
  */
 #include <setjmp.h>
 #include <stdarg.h>

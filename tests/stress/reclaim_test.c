@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What is taken back, with libpq and real threads, on a server that the test made: from a holder who
- * holds on for too long (it keeps a valid object on a dead connection, whatever it was doing), and
- * from threads that have ended, in every way in which a thread can end.
+ * What is taken back, with libpq and real threads, on a server that the test made: from a holder
+ * who holds on for too long (it keeps a valid object on a dead connection, whatever it was doing),
+ * and from threads that have ended, in every way in which a thread can end.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -286,6 +286,47 @@ static void a_pool_is_managed_under_load(void **state)
 	wi_fake_server_fini(&server);
 }
 
+static weir_pool_stats pool_of(int i)
+{
+	weir_host_stats hosts[FAKE_HOSTS];
+
+	assert_true(weir_router_stats_get(router, hosts, FAKE_HOSTS) > (size_t)i);
+	return hosts[i].pool;
+}
+
+static void one_host_alone_is_evicted(void)
+{
+	for (int i = 0; i < 60000 && !pool_of(1).idle; i++)
+		nap(1000);
+	assert_int_equal(weir_router_evict(router, "nobody"), WEIR_INVALID);
+	assert_int_equal(weir_router_evict(NULL, NULL), WEIR_INVALID);
+	assert_int_equal(weir_router_evict(router, fake_host_name(1)), WEIR_OK);
+	for (int i = 0; i < 60000 && !pool_of(1).closed[WEIR_CLOSE_EVICTED]; i++)
+		nap(1000);
+	assert_true(pool_of(1).closed[WEIR_CLOSE_EVICTED] > 0);
+	assert_int_equal(pool_of(0).closed[WEIR_CLOSE_EVICTED], 0);
+	assert_int_equal(pool_of(2).closed[WEIR_CLOSE_EVICTED], 0);
+}
+
+static void callers_of_a_suspended_router_are_told(void)
+{
+	weir_error error;
+	weir_conn *conn = NULL;
+
+	assert_int_equal(weir_router_suspend(router, WEIR_SUSPEND_FAIL), WEIR_OK);
+	assert_true(pool_of(0).suspended);
+	assert_int_equal(weir_checkout(router, WEIR_READ, &conn, &error), WEIR_UNAVAILABLE);
+	assert_string_equal(error.text, "the router is suspended");
+	assert_int_equal(weir_router_suspend(router, WEIR_SUSPEND_WAIT), WEIR_OK);
+	assert_int_equal(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = 5), &conn, &error),
+	                 WEIR_TIMEOUT);
+	assert_int_equal(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = WEIR_NO_WAIT),
+	                                    &conn, &error),
+	                 WEIR_EXHAUSTED);
+	assert_int_equal(weir_router_resume(router), WEIR_OK);
+	assert_false(pool_of(0).suspended);
+}
+
 static void a_router_is_managed_under_load(void **state)
 {
 	weir_options o;
@@ -295,6 +336,8 @@ static void a_router_is_managed_under_load(void **state)
 	o.pool_max = MAX;
 	fake_cluster_init(&cluster, 3);
 	assert_int_equal(fake_cluster_open(&cluster, &o, &router, NULL), WEIR_OK);
+	one_host_alone_is_evicted();
+	callers_of_a_suspended_router_are_told();
 	run_all();
 	for (int i = 0; i < 3; i++) /* and the probe */
 		assert_true(wi_load_rlx(&cluster.host[i].server.sessions_peak) <= MAX_EVER + 1);

@@ -771,12 +771,16 @@ static bool has_room(const PGconn *pg, size_t *room)
 /*
  * Nonblocking mode flushes first, and libpq would wait for that. In simple and extended queries
  * nothing is left to flush; in COPY at most a block of 8 KiB is, for which a writable socket has
- * room; in a pipeline it may be more, and it is not worth it.
+ * room. (In a pipeline it may be more, and it is not worth it.) true: it is in that mode.
  */
-static bool may_drain(const PGconn *pg)
+static bool stop_blocking(PGconn *pg)
 {
-	return PQpipelineStatus(pg) == PQ_PIPELINE_OFF &&
-	       (PQisnonblocking(pg) || is_ready(PQsocket(pg), POLLOUT));
+	if (PQisnonblocking(pg))
+		return true;
+	if (!is_ready(PQsocket(pg), POLLOUT))
+		return false;
+	PQsetSingleRowMode(pg); /* no heap of rows, where that can still be had */
+	return PQsetnonblocking(pg, 1) == 0;
 }
 
 /* What there is of COPY's rows; true: all of them. */
@@ -826,14 +830,12 @@ static enum wi_step pq_drain_step(void *conn, size_t *room, struct wi_failure *f
 
 	if (c->failed || PQstatus(c->pg) != CONNECTION_OK)
 		return lost(c, failure);
-	if (!may_drain(c->pg))
+	if (PQpipelineStatus(c->pg) != PQ_PIPELINE_OFF)
 		return drain_failed(failure, "what is under way cannot be ended here");
 	if (!has_room(c->pg, room))
 		return drain_failed(failure, "too much is left unread");
-	if (!PQisnonblocking(c->pg)) {
-		PQsetSingleRowMode(c->pg); /* no heap of rows, where that can still be had */
-		PQsetnonblocking(c->pg, 1);
-	}
+	if (!stop_blocking(c->pg) && PQconsumeInput(c->pg)) /* which in this mode only reads */
+		return WI_STEP_WRITE;
 	PQflush(c->pg);
 	alive = PQconsumeInput(c->pg);
 	while (now == DRAINED_MORE && !c->failed && (!alive || !PQisBusy(c->pg)))

@@ -52,6 +52,7 @@ struct wi_busy {
 	int64_t again_ns;         /* when to ask once more; with no request under way */
 	int64_t pause_ns;         /* until then */
 	bool asked;               /* a request was dealt with */
+	bool unsent;              /* something is still to be flushed */
 	bool drained;
 };
 
@@ -132,13 +133,10 @@ static bool drain(struct weir_conn *c)
 
 	switch (step) {
 	case WI_STEP_DONE:
-		c->busy->drained = true;
-		wi_keeper_watch(pool->keeper, &c->watch, -1, 0);
-		return true;
 	case WI_STEP_READ:
 	case WI_STEP_WRITE:
-		wi_keeper_watch(pool->keeper, &c->watch, pool->driver->fd(c->link),
-		                step == WI_STEP_READ ? EPOLLIN : EPOLLIN | EPOLLOUT);
+		c->busy->drained = step == WI_STEP_DONE;
+		c->busy->unsent = step == WI_STEP_WRITE;
 		return true;
 	case WI_STEP_FAILED:
 		break;
@@ -148,6 +146,21 @@ static bool drain(struct weir_conn *c)
 	else
 		wi_conn_close(c, WEIR_CLOSE_BUSY);
 	return false;
+}
+
+/*
+ * While a request is under way only the end of the connection wakes the keeper: what the server
+ * still sends until the request reaches it waits in the buffers, and holds it up.
+ */
+static void watch(struct weir_conn *c)
+{
+	const struct wi_busy *b = c->busy;
+	uint32_t events = b->cancel ? EPOLLRDHUP : b->unsent ? EPOLLIN | EPOLLOUT : EPOLLIN;
+
+	if (b->drained)
+		wi_keeper_watch(c->pool->keeper, &c->watch, -1, 0);
+	else
+		wi_keeper_watch(c->pool->keeper, &c->watch, c->pool->driver->fd(c->link), events);
 }
 
 static void go_on(struct weir_conn *c, int64_t now_ns)
@@ -175,7 +188,9 @@ void wi_busy_begin(struct weir_conn *c, int64_t now_ns)
 		return;
 	if (c->busy->drained)
 		go_on(c, now_ns); /* it was all there, and nobody was asked for anything */
-	else if (!(c->busy->cancel = start(c, c->pool->keeper)))
+	else if ((c->busy->cancel = start(c, c->pool->keeper)))
+		watch(c);
+	else
 		wi_conn_close(c, WEIR_CLOSE_BUSY);
 }
 
@@ -201,10 +216,10 @@ void wi_busy_step(struct weir_conn *c, int64_t now_ns)
 	struct wi_busy *b = c->busy;
 	bool all_is_well = true;
 
-	if (!b->drained && !drain(c))
-		return;
 	if (b->cancel)
 		all_is_well = see_to_request(b, now_ns);
+	if (!b->drained && !drain(c))
+		return;
 	if (!b->cancel && b->drained) {
 		go_on(c, now_ns);
 		return;
@@ -213,4 +228,6 @@ void wi_busy_step(struct weir_conn *c, int64_t now_ns)
 		all_is_well = (b->cancel = start(c, c->pool->keeper)) != NULL;
 	if (!all_is_well || now_ns >= c->deadline_ns)
 		wi_conn_close(c, WEIR_CLOSE_BUSY);
+	else
+		watch(c);
 }

@@ -20,6 +20,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/line.h"
+#include "base/rcu.h"
 #include "pool/keeper.h"
 #include "support/watchdog.h"
 
@@ -202,20 +203,29 @@ static void a_keeper_that_is_gone_is_not_rung(void **state)
 	await(&disposed, 1);
 }
 
-/* What a child sees of a running and a queued one, and that it can have chores of its own. */
-static int child_finds_them_lost(struct work *running, struct work *waiting)
+static bool has_chores_of_its_own(void)
 {
+#ifndef WI_TSAN /* the thread sanitizer ends a forked child that starts a thread */
 	struct work *own;
 
-	if (wi_chore_poll(&running->chore) != -1 || wi_chore_poll(&waiting->chore) != -1)
-		return 1;
-	if (wi_chores_under_way() != 0)
-		return 2;
 	wi_store_seq(&held_up, 0);
 	own = work(WI_CHORE_LOOKUP, NULL);
 	for (int i = 0; i < 10000 && wi_chore_poll(&own->chore) == 0; i++)
 		a_moment();
-	if (wi_chore_poll(&own->chore) != 1)
+	return wi_chore_poll(&own->chore) == 1;
+#else
+	return true;
+#endif
+}
+
+/* What a child sees of a running and a queued one, and that it can have chores of its own. */
+static int child_finds_them_lost(struct work *running, struct work *waiting)
+{
+	if (wi_chore_poll(&running->chore) != -1 || wi_chore_poll(&waiting->chore) != -1)
+		return 1;
+	if (wi_chores_under_way() != 0)
+		return 2;
+	if (!has_chores_of_its_own())
 		return 3;
 	wi_chore_drop(&running->chore, NULL);
 	wi_chore_drop(&waiting->chore, NULL);

@@ -261,7 +261,7 @@ bool wi_settings_match(const struct wi_settings *s, const struct wi_answer *answ
 	value = column(answer, APPLICATION_NAME);
 	wi_copy(f->application_name, sizeof(f->application_name), value ? value : "");
 	value = column(answer, BACKEND);
-	f->server_process = value ? atoi(value) : 0;
+	f->server_process = value ? (int)strtol(value, NULL, 10) : 0;
 	value = column(answer, SAME_PATH);
 	if ((s->read_only && f->read_only != 1) ||
 	    (s->path[0] && !(value && strcmp(value, "t") == 0)))

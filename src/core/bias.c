@@ -13,6 +13,18 @@ void wi_bias_init(struct wi_bias *bias, const struct wi_world *world)
 	atomic_init(&bias->word, world->fence_heavy() ? 0 : WI_BIAS_NEVER);
 }
 
+void wi_bias_init_forked(struct wi_bias *bias, const struct wi_world *world)
+{
+	bias->world = world;
+	wi_store_seq(&bias->word, WI_BIAS_FORKED | (world->fence_heavy() ? 0 : WI_BIAS_NEVER));
+}
+
+void wi_bias_reopen(struct wi_bias *bias)
+{
+	/* Sequentially consistent: who sees it open sees all that was made before. */
+	wi_and_seq(&bias->word, ~(uint32_t)WI_BIAS_FORKED);
+}
+
 static WI_COLD void settle(const struct wi_bias *bias)
 {
 	_Atomic uint32_t nothing = 0;

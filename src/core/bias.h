@@ -60,6 +60,10 @@ struct wi_bias {
 /* Biased, where the world has a heavy fence. */
 void wi_bias_init(struct wi_bias *bias, const struct wi_world *world);
 
+/* The same for a core that is forked and stays so, until it is reopened. */
+void wi_bias_init_forked(struct wi_bias *bias, const struct wi_world *world);
+void wi_bias_reopen(struct wi_bias *bias);
+
 /* From here until release, the caches are shared, and the caller may look into all of them. */
 void wi_bias_revoke(struct wi_bias *bias);
 void wi_bias_release(struct wi_bias *bias);

@@ -42,20 +42,25 @@
 /* Of the checkins that find somebody waiting, one in so many looks at the clock. */
 #define SERVE_EVERY 16
 
+static bool init_inside(struct wi_core *core)
+{
+	atomic_init(&core->shut, 0);
+	atomic_init(&core->suspended, 0);
+	atomic_init(&core->rebias_in, WI_REBIAS_AFTER);
+	wi_freelist_init(&core->list[0]);
+	wi_freelist_init(&core->list[1]);
+	wi_seats_init(&core->seats);
+	wi_waitq_init(&core->waitq, &core->seats, core->world);
+	return wi_desk_register(core);
+}
+
 bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_world *world)
 {
 	wi_check(table.count <= WI_SLOTS_MAX);
 	core->table = table;
 	core->world = world;
-	atomic_init(&core->shut, 0);
-	atomic_init(&core->suspended, 0);
-	atomic_init(&core->rebias_in, WI_REBIAS_AFTER);
 	wi_bias_init(&core->bias, world);
-	wi_freelist_init(&core->list[0]);
-	wi_freelist_init(&core->list[1]);
-	wi_seats_init(&core->seats);
-	wi_waitq_init(&core->waitq, &core->seats, world);
-	return wi_desk_register(core);
+	return init_inside(core);
 }
 
 void wi_core_fini(struct wi_core *core)
@@ -72,8 +77,18 @@ void wi_core_fini(struct wi_core *core)
 
 bool wi_core_reinit(struct wi_core *core)
 {
-	wi_core_fini(core);
-	return wi_core_init(core, core->table, core->world);
+	/*
+	 * The parent's seats are left alone: the thread that forked may just be looking at its own.
+	 * Closed it stays, as pins see, until all around it is new as well.
+	 */
+	wi_desk_unregister(core);
+	wi_bias_init_forked(&core->bias, core->world);
+	return init_inside(core);
+}
+
+void wi_core_reopen(struct wi_core *core)
+{
+	wi_bias_reopen(&core->bias);
 }
 
 /*

@@ -64,10 +64,13 @@ bool wi_core_init(struct wi_core *core, struct wi_table table, const struct wi_w
 void wi_core_fini(struct wi_core *core);
 
 /*
- * In a forked child: forgets every slot, seat and waiter of the parent. The caller is alone in the
- * core.
+ * In a forked child: forgets every slot, seat and waiter of the parent. Other threads may come by:
+ * their pins go on failing until wi_core_reopen.
  */
 bool wi_core_reinit(struct wi_core *core);
+
+/* After it, when all that belongs to the core is ready: pins succeed again. */
+void wi_core_reopen(struct wi_core *core);
 
 /*
  * Takes an idle slot without waiting: own cache, free list, others' caches. WI_SLOT_NONE: none was

@@ -292,7 +292,10 @@ static WI_NOINLINE weir_status checkout_slow(struct weir_pool *pool, struct wi_s
 
 	*conn = NULL;
 	while ((seat = wi_come_in(pool, seat, &open))) {
-		/* One that is suspended is waited for like any other. */
+		/*
+		 * One that is suspended is waited for like any other, and so is one that another
+		 * thread of a forked child is just about to open again.
+		 */
 		if (wi_likely(open || slot) ||
 		    (!wi_pool_is_parents(pool) && !wi_load_seq(&pool->closed))) {
 			take_or_enter(pool, seat, open, slot, conn);

@@ -6,7 +6,7 @@
  *
  * Connections that were idle at the fork are freed without a word to the server. Those that some
  * thread of the parent held or was working on at that moment may be half-changed, and are left
- * alone: a few hundred bytes each, once a fork.
+ * alone: a few hundred bytes each, once a fork. So are the seats of the parent's threads.
  */
 #include <stddef.h>
 
@@ -85,10 +85,14 @@ void wi_pool_forget(struct weir_pool *pool)
 
 bool wi_pool_renew(struct weir_pool *pool, struct wi_keeper *keeper)
 {
+	struct wi_keeper *parents = pool->keeper;
+
 	wi_pool_forget(pool);
-	if (!wi_core_reinit(&pool->core))
+	pool->keeper = keeper; /* before anybody can come in and ring */
+	if (!wi_core_reinit(&pool->core)) {
+		pool->keeper = parents;
 		return false;
-	pool->keeper = keeper;
+	}
 	wi_keeper_add(keeper, &pool->job);
 	return true;
 }
@@ -97,7 +101,6 @@ bool wi_pool_renew(struct weir_pool *pool, struct wi_keeper *keeper)
 static weir_status reopen(struct weir_pool *pool, weir_error *error)
 {
 	struct wi_keeper *keeper = NULL, *parents = pool->keeper;
-	uint32_t before = wi_load_rlx(&pool->fork_epoch);
 	weir_status st = wi_keeper_create(pool->core.world, &keeper, error);
 
 	if (st != WEIR_OK)
@@ -107,16 +110,17 @@ static weir_status reopen(struct weir_pool *pool, weir_error *error)
 		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	}
 	wi_keeper_free(parents);
-	/*
-	 * Before there is a keeper, who opens the first connection: one that is given back to a
-	 * pool that still says it is the parent's would be left alone, and lost.
-	 * [child:R1] publishes the new inside; pairs with A1.
-	 */
-	wi_store_rel(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));
 	st = wi_keeper_start(keeper, error);
 	if (st != WEIR_OK)
-		wi_store_rlx(&pool->fork_epoch, before);
-	return st;
+		return st;
+	/* [child:R1] publishes the new inside; pairs with A1. */
+	wi_store_rel(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));
+	/*
+	 * Only now: one that is given back to a pool that still says it is the parent's would be
+	 * left alone, and lost. From here on they are the child's own.
+	 */
+	wi_core_reopen(&pool->core);
+	return WEIR_OK;
 }
 
 weir_status wi_pool_in_child(struct weir_pool *pool, weir_error *error)

@@ -32,6 +32,7 @@ static bool renew_pool(struct weir_pool *pool, struct wi_keeper *keeper)
 	if (!wi_pool_renew(pool, keeper))
 		return false;
 	wi_store_rlx(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch)); /* R1 publishes it */
+	wi_core_reopen(&pool->core); /* nobody comes in but through the router */
 	return true;
 }
 
@@ -91,6 +92,7 @@ static weir_status reopen(weir_router *r, weir_error *error)
 	r->spoilt = false;
 	/* [child_router:R1] publishes the new inside; pairs with A1. */
 	wi_store_rel(&r->fork_epoch, wi_load_rlx(&wi_fork_epoch));
+	wi_core_reopen(&r->desk);
 	return WEIR_OK;
 }
 

@@ -99,6 +99,16 @@ void wi_fake_server_init(struct wi_fake_server *server)
 	wi_store_rlx(&server->system, 1);
 }
 
+pid_t wi_fake_fork(struct wi_fake_server *server)
+{
+	pid_t child;
+
+	pthread_mutex_lock(&server->lock);
+	child = fork();
+	pthread_mutex_unlock(&server->lock); /* in the child it is the only thread's as well */
+	return child;
+}
+
 static void count_session(struct wi_fake_server *server)
 {
 	int now = wi_add_rlx(&server->sessions, 1) + 1;

@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "driver/driver.h"
 
@@ -106,6 +107,12 @@ int64_t wi_fake_settle(struct wi_fake_server *server);
  * CLEAN). The holder's thread only. DEAD: the server ends the session, and the holder has noticed.
  */
 void wi_fake_leave(void *conn, enum wi_look look);
+
+/*
+ * fork(2) while no other thread is changing the server, which lives in this process and is copied:
+ * a child that got it in the middle of a change, with its lock held, could never connect.
+ */
+pid_t wi_fake_fork(struct wi_fake_server *server);
 
 /* For libpq-free tests and benches: the connection's number, from 1, unique a server. */
 uint64_t wi_fake_serial(void *conn);

@@ -89,7 +89,7 @@ static void in_child(void (*body)(void))
 	pid_t child;
 
 	fflush(NULL);
-	child = fork();
+	child = wi_fake_fork(&server);
 	assert_true(child >= 0);
 	if (child == 0) {
 		body();
@@ -256,7 +256,7 @@ static void use_in_a_grandchild(void)
 
 	MUST(weir_pool_checkout(pool, PATIENCE_MS, &conn, NULL) == WEIR_OK);
 	weir_checkin(&conn);
-	child = fork();
+	child = wi_fake_fork(&server);
 	if (child == 0) {
 		use_reopened();
 		_exit(0);
@@ -286,7 +286,7 @@ static void busy(struct test_thread *self)
 	}
 	for (int i = 0; i < 20; i++) {
 		int status;
-		pid_t child = fork();
+		pid_t child = wi_fake_fork(&server);
 
 		if (child == 0) {
 			weir_conn *conn = NULL;

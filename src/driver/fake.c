@@ -364,6 +364,7 @@ static void fail(struct fake_conn *c, struct wi_failure *failure, enum wi_fault 
 /* What a real server or libpq would say. */
 static void fail_refused(struct fake_conn *c, struct wi_failure *failure)
 {
+	const char *words = wi_load_rlx(&c->server->refusal);
 	static const struct {
 		const char *sqlstate, *text;
 	} says[] = {
@@ -381,7 +382,8 @@ static void fail_refused(struct fake_conn *c, struct wi_failure *failure)
 		[WI_FAULT_MEMORY] = {"", "out of memory or descriptors"},
 	};
 
-	fail(c, failure, c->refusal, says[c->refusal].sqlstate, says[c->refusal].text);
+	fail(c, failure, c->refusal, says[c->refusal].sqlstate,
+	     words ? words : says[c->refusal].text);
 }
 
 static void fail_killed(struct fake_conn *c, struct wi_failure *failure)

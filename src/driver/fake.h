@@ -43,6 +43,8 @@ struct wi_fake_server {
 	_Atomic int connect_fault;  /* enum wi_fault: every connect fails so; NONE: succeeds */
 	_Atomic int
 		fail_connects; /* so many fail with connect_fault (REFUSED if NONE), then none */
+	_Atomic(const char *)
+		refusal; /* words of connect_fault; NULL: usual ones; static storage */
 	/* connects with another are refused with AUTH; NULL: none is asked for; static storage */
 	_Atomic(const char *) password;
 	_Atomic bool silent;   /* what is asked or due while this is on is never answered */

@@ -197,6 +197,8 @@ static const char *phase(const struct weir_conn *c)
 	case WI_CONNECTING:
 		return wi_way_phase(c);
 	case WI_SETTLING:
+		if (c->errand == WI_DO_HOOK)
+			return "calling on_connect";
 		return c->errand == WI_DO_ON_CONNECT ? "running on_connect_sql"
 		                                     : "asking for what is in force";
 	default:
@@ -217,8 +219,8 @@ static bool falls_back(const struct weir_conn *c, const struct wi_failure *failu
 	bool again;
 
 	if (!pool->target.startup_options)
-		return c->with_options;
-	unknown = wi_settings_leave_out(&pool->settings, failure->text, &again);
+		return c->edition != 0;
+	unknown = wi_settings_leave_out(&pool->settings, failure->text, c->edition, &again);
 	if (unknown) {
 		if (!again)
 			wi_pool_tell(pool, WEIR_EVENT_SETTINGS_REFUSED,

@@ -135,7 +135,7 @@ struct weir_conn {
 	int64_t expires_ns;  /* (k) end of its lifetime */
 	int64_t deadline_ns; /* (k) of what the keeper does with it now */
 	bool evicted;        /* (k) was there when the pool was last evicted */
-	bool with_options;   /* (k) its connect was begun with startup options */
+	uint8_t edition;     /* (k) of the startup options its connect was begun with; 0: none */
 	WI_ON_NEW_LINE struct wi_watch watch; /* (k) */
 	struct wi_answer *answer;             /* (k) of the errand, if it wants one */
 	int server_process;                   /* (k) as it said itself when it was verified; or 0 */

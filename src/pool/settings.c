@@ -40,10 +40,53 @@ enum {
 };
 _Static_assert(COLUMNS <= WI_ANSWER_COLUMNS, "an answer has room for all of them");
 
-/* Whether the user's own startup options name a setting: they win, and are not ours to judge. */
+#define BLANKS " \t\n\v\f\r"
+
+/* Not tolower: what it does is the host's locale's affair. */
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Whether "name=" stands here, as the server reads it: in any case, with "-" for "_". */
+static bool is_named(const char *at, const char *name)
+{
+	for (; *name; name++, at++)
+		if (lower(*at) != *name && !(*at == '-' && *name == '_'))
+			return false;
+	return *at == '=';
+}
+
+/* Behind a word of startup options; a backslash takes the next byte into it. */
+static const char *word_end(const char *word)
+{
+	while (*word && !strchr(BLANKS, *word))
+		word += word[0] == '\\' && word[1] ? 2 : 1;
+	return word;
+}
+
+/*
+ * Whether the user's own startup options set this: they win, and are not ours to judge. As words:
+ * -c name=, -cname= or --name=.
+ */
 static bool is_users(const char *users, const char *name)
 {
-	return users && strstr(users, name);
+	const char *word = users ? users : "";
+
+	for (word += strspn(word, BLANKS); *word; word += strspn(word, BLANKS)) {
+		bool is_long = strncmp(word, "--", 2) == 0, is_short = strncmp(word, "-c", 2) == 0;
+
+		if (is_short && strchr(BLANKS, word[2])) { /* or the end, where none follows */
+			word += 2;
+			word += strspn(word, BLANKS);
+		} else if (is_long || is_short) {
+			word += 2;
+		}
+		if (is_named(word, name))
+			return true;
+		word = word_end(word);
+	}
+	return false;
 }
 
 static bool wants(const struct wi_settings *s, int i)
@@ -178,6 +221,7 @@ weir_status wi_settings_build(struct wi_settings *s, const weir_options *o, cons
 		st = check_application_name(o->application_name, error);
 	if (st != WEIR_OK)
 		return st;
+	s->edition = 1;
 	s->users = users && users[0] ? users : NULL;
 	for (int i = 0; i < WI_SETTINGS; i++)
 		s->want_ms[i] = is_users(users, timeouts[i].name) ? -1 : want[i];
@@ -194,15 +238,22 @@ bool wi_settings_is_empty(const struct wi_settings *s)
 	return s->apply[0] == '\0';
 }
 
-const char *wi_settings_leave_out(struct wi_settings *s, const char *refusal, bool *again)
+const char *wi_settings_leave_out(struct wi_settings *s, const char *refusal, uint8_t edition,
+                                  bool *again)
 {
-	for (int i = 0; i < WI_SETTINGS; i++)
-		if (timeouts[i].came_late && wants(s, i) && strstr(refusal, timeouts[i].name)) {
-			*again = s->unknown[i];
-			s->unknown[i] = true;
+	for (int i = 0; i < WI_SETTINGS; i++) {
+		if (!timeouts[i].came_late || !wants(s, i) || !strstr(refusal, timeouts[i].name))
+			continue;
+		if (s->left_out[i] && edition == s->edition)
+			continue; /* refused, though it was not asked for */
+		*again = s->unknown[i];
+		if (!s->left_out[i]) {
+			s->unknown[i] = s->left_out[i] = true;
 			build_startup(s, NULL);
-			return timeouts[i].name;
+			s->edition++;
 		}
+		return timeouts[i].name;
+	}
 	return NULL;
 }
 

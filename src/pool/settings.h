@@ -23,6 +23,8 @@ struct wi_settings {
 	bool read_only;     /* default_transaction_read_only is to be on */
 	int64_t want_ms[WI_SETTINGS]; /* -1: not weir's to judge (the user's own options name it) */
 	bool unknown[WI_SETTINGS];    /* wanted, and this server is too old to know it */
+	bool left_out[WI_SETTINGS];   /* of startup, for that */
+	uint8_t edition;              /* of startup: from 1, one more with each that is left out */
 };
 
 /* users: the startup options of the connection string, or NULL; must live as long as *s. */
@@ -38,10 +40,11 @@ bool wi_settings_match(const struct wi_settings *s, const struct wi_answer *answ
 
 /*
  * Takes a setting that is named by a refusal of the startup options, and that older servers do not
- * know, out of them. Its name, or NULL if it is none of those; again: it was out before, and that
- * connect was begun earlier.
+ * know, out of them. edition: of the options that were refused. Its name, or NULL if it is none of
+ * those, or was not among what was refused; again: it was told before.
  */
-const char *wi_settings_leave_out(struct wi_settings *s, const char *refusal, bool *again);
+const char *wi_settings_leave_out(struct wi_settings *s, const char *refusal, uint8_t edition,
+                                  bool *again);
 
 /* The same for one that the answer to `verify` did not know. NULL: none, or known before. */
 const char *wi_settings_unknown(struct wi_settings *s, const weir_in_force *f);

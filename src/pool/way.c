@@ -171,7 +171,7 @@ static void attempt(struct weir_conn *c, const char *address, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
 
-	c->with_options = pool->target.startup_options != NULL;
+	c->edition = pool->target.startup_options ? pool->settings.edition : 0;
 	pool->target.login = c->way->login;
 	c->link = pool->driver->connect(&pool->target, address);
 	pool->target.login = NULL;

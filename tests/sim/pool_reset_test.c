@@ -358,6 +358,24 @@ static void a_pooler_that_refuses_startup_options_is_asked_without(void **state)
 	close_pool();
 }
 
+static void a_setting_refused_though_it_was_not_asked_for_is_no_reason_to_hurry(void **state)
+{
+	(void)state;
+	o.pool_min = o.pool_max = 1;
+	o.transaction_timeout_ms = 5000;
+	open_pool();
+	wi_store_rlx(&sim_server()->connect_ns, WI_MS);
+	wi_store_rlx(&sim_server()->refusal,
+	             "unrecognized configuration parameter \"transaction_timeout\"");
+	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_OPTIONS);
+	sim_run(500);
+	assert_in_range(wi_load_rlx(&sim_server()->connects), 2, 6);
+	assert_int_equal(sim_told(WEIR_EVENT_SETTINGS_REFUSED), 1);
+	assert_int_equal(sim_told(WEIR_EVENT_SETTINGS_FALLBACK), 1);
+	assert_int_equal(sim_told(WEIR_EVENT_BREAKER_OPENED), 1);
+	close_pool();
+}
+
 static void hold_for_a_while(void *discards)
 {
 	weir_conn *conn = sim_checkout(10000);
@@ -455,6 +473,7 @@ int main(void)
 		TEST(settings_that_did_not_arrive_are_set_and_set_again_after_a_reset),
 		TEST(settings_that_cannot_be_had_are_told),
 		TEST(a_pooler_that_refuses_startup_options_is_asked_without),
+		TEST(a_setting_refused_though_it_was_not_asked_for_is_no_reason_to_hurry),
 		TEST(several_refusals_of_startup_options_are_one_fallback),
 		TEST(the_hook_runs_on_each_new_connection_and_after_a_full_reset),
 		TEST(a_hook_that_fails_is_a_connect_that_fails),

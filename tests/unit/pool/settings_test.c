@@ -192,12 +192,13 @@ static void a_setting_that_the_server_is_too_old_for_is_left_out(void **state)
 	o.transaction_timeout_ms = 5000;
 	assert_int_equal(wi_settings_build(&s, &o, "-c x.y=1", NULL), WEIR_OK);
 	assert_non_null(strstr(s.startup, "-c transaction_timeout=5000"));
-	assert_null(
-		wi_settings_leave_out(&s, "unrecognized configuration parameter \"x.y\"", &again));
-	assert_string_equal(
-		wi_settings_leave_out(
-			&s, "unrecognized configuration parameter \"transaction_timeout\"", &again),
-		"transaction_timeout");
+	assert_null(wi_settings_leave_out(&s, "unrecognized configuration parameter \"x.y\"", 1,
+	                                  &again));
+	assert_string_equal(wi_settings_leave_out(
+				    &s,
+				    "unrecognized configuration parameter \"transaction_timeout\"",
+				    1, &again),
+	                    "transaction_timeout");
 	assert_false(again);
 	assert_null(strstr(s.startup, "transaction_timeout"));
 	assert_non_null(strstr(s.startup, "-c statement_timeout=30000"));
@@ -205,8 +206,45 @@ static void a_setting_that_the_server_is_too_old_for_is_left_out(void **state)
 	assert_true(wi_settings_lack_one(&s));
 	assert_true(match("30s", "0", "1min", "0"));
 	assert_null(wi_settings_unknown(&s, &in_force)); /* told already */
-	assert_non_null(wi_settings_leave_out(&s, "\"transaction_timeout\"", &again));
+	assert_non_null(wi_settings_leave_out(&s, "\"transaction_timeout\"", 1, &again));
 	assert_true(again);
+	/* what is refused although it was not asked for is not this setting's affair */
+	assert_int_equal(s.edition, 2);
+	assert_null(wi_settings_leave_out(&s, "\"transaction_timeout\"", 2, &again));
+}
+
+/* As the server reads them: -c and --, dashes, any case, words. */
+static void the_users_own_are_told_from_others_of_nearly_that_name(void **state)
+{
+	static const struct {
+		const char *users;
+		bool names_it;
+	} cases[] = {
+		{"-c deadlock_timeout=2s", false},
+		{"--deadlock-timeout=2s", false},
+		{"-c app.lock_timeout=2s", false},
+		{"-c x=lock_timeout=2s", false},
+		{"-c x=a\\ lock_timeout=2s", false},
+		{"-c lock_timeouts=2s", false},
+		{"-c", false},
+		{"-c ", false},
+		{"--", false},
+		{"\\", false},
+		{"-c lock_timeout=2s", true},
+		{"-clock_timeout=2s", true},
+		{"-c  Lock_Timeout=2s", true},
+		{"--lock-timeout=2s", true},
+		{"--lock_timeout=2s", true},
+		{"-c x=1 -c lock_timeout=2s", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		o.lock_timeout_ms = 7000;
+		assert_int_equal(wi_settings_build(&s, &o, cases[i].users, NULL), WEIR_OK);
+		if ((strstr(s.startup, "-c lock_timeout=7000") == NULL) != cases[i].names_it)
+			fail_msg("%s", cases[i].users);
+	}
 }
 
 static void what_the_answer_does_not_know_is_told_once(void **state)
@@ -303,6 +341,8 @@ int main(void)
 		cmocka_unit_test_setup(no_answer_is_no_match_and_nothing_known, set_up),
 		cmocka_unit_test_setup(the_users_own_win_and_are_not_judged, set_up),
 		cmocka_unit_test_setup(all_of_the_users_own_leave_nothing_to_apply, set_up),
+		cmocka_unit_test_setup(the_users_own_are_told_from_others_of_nearly_that_name,
+	                               set_up),
 		cmocka_unit_test_setup(too_much_is_refused, set_up),
 		cmocka_unit_test_setup(the_longest_values_fit, set_up),
 		cmocka_unit_test_setup(a_setting_that_the_server_is_too_old_for_is_left_out,

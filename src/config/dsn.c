@@ -180,8 +180,11 @@ static weir_status parse_all(struct wi_parse *parse, const char *conninfo)
 		status = add_defaults(parse);
 	if (status != WEIR_OK)
 		return status;
-	return wi_endpoints_make(parse, !service || parse->ports.text, &parse->dsn->hosts,
-	                         &parse->dsn->n_hosts, parse->error);
+	status = wi_endpoints_make(parse, !service || parse->ports.text, &parse->dsn->hosts,
+	                           &parse->dsn->n_hosts, parse->error);
+	for (size_t i = 0; service && i < parse->dsn->n_hosts; i++)
+		parse->dsn->hosts[i].unnamed = !*parse->dsn->hosts[i].host;
+	return status;
 }
 
 weir_status wi_dsn_parse(struct wi_dsn *dsn, const char *conninfo, weir_options *options,

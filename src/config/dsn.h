@@ -9,6 +9,7 @@
 #ifndef WI_CONFIG_DSN_H
 #define WI_CONFIG_DSN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct wi_endpoint {
 	char hostaddr[64]; /* address given beside the name, or "" */
 	char port[8];      /* "" is libpq's default */
 	char name[WEIR_ERROR_HOST]; /* "host:port" for people and statistics */
+	bool unnamed;               /* a service file may name it: only libpq learns where it is */
 };
 
 struct wi_param {

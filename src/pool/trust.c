@@ -27,6 +27,8 @@ bool wi_trust_is_local(const struct wi_endpoint *e)
 {
 	if (e->hostaddr[0])
 		return is_loopback(e->hostaddr);
+	if (e->unnamed)
+		return false;
 	return e->host[0] == '\0' || e->host[0] == '/' || e->host[0] == '@' ||
 	       strcasecmp(e->host, "localhost") == 0 || is_loopback(e->host);
 }

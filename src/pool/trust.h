@@ -14,7 +14,7 @@
 /*
  * Whether the way to a host stays on this machine: a Unix socket, a loopback address, "localhost".
  * A name that only leads to a loopback address does not count: who answers for names is part of
- * what is not trusted.
+ * what is not trusted. Nor does a host that a service file may name.
  */
 bool wi_trust_is_local(const struct wi_endpoint *endpoint);
 

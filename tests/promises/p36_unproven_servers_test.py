@@ -103,9 +103,10 @@ class Impostor:
         self.listener.close()
 
 
-def check(url):
+def check(url, **variables):
     """What `weir check` says of the one host, for people."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("WEIR_", "PG"))}
+    environment.update(variables)
     result = subprocess.run([BIN, "check", url, "--json", "--timeout-ms", "1500"], env=environment,
                             capture_output=True, text=True, timeout=60)
     document = json.loads(result.stdout)
@@ -164,6 +165,20 @@ class Promise(unittest.TestCase):
 
     def test_words_instead_of_tls(self):
         self.verified(Impostor(b"S" + IS_CONTENT), "SSL error")
+
+    def test_a_service_file_names_it(self):
+        """Only libpq learns where it is; and what the file says of sslmode is no choice either."""
+        impostor = Impostor(b"N")
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as services:
+            services.write(f"[shop]\nhost={HOST}\nport={impostor.port}\nuser={USER}\npassword={PASSWORD}\n"
+                           f"dbname={DATABASE}\nsslmode=prefer\ngssencmode=disable\n")
+            services.flush()
+            said = check("service=shop sslrootcert=" + certificates.path("ca.crt"), PGSERVICEFILE=services.name)
+        impostor.close()
+        self.assertIn("server does not support SSL, but SSL was required", said)
+        self.assertIn(SSL_REQUEST, impostor.heard)
+        for credential in CREDENTIALS:
+            self.assertNotIn(credential, impostor.heard)
 
     def test_by_choice_it_is_as_open_as_libpq(self):
         """And the impostor that is refused by default hears it all: it is the default that keeps it out."""

@@ -364,7 +364,11 @@ static void a_service_is_left_to_libpq(void **state)
 	assert_string_equal(read_as("service=shop"), "[local] service=shop");
 	assert_string_equal(dsn.hosts[0].host, "");
 	assert_string_equal(dsn.hosts[0].port, "");
+	assert_true(dsn.hosts[0].unnamed);
 	assert_string_equal(read_as("service=shop host=h1 port=1"), "h1:1 service=shop");
+	assert_false(dsn.hosts[0].unnamed);
+	assert_string_equal(read_as("host=h1"), "h1:7000");
+	assert_false(dsn.hosts[0].unnamed);
 }
 
 static void environment_errors_name_the_variable(void **state)

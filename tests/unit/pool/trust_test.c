@@ -70,6 +70,19 @@ static void local_is_what_stays_on_this_machine(void **state)
 	}
 }
 
+static void a_host_that_a_service_names_may_be_anywhere(void **state)
+{
+	(void)state;
+	e.host[0] = '\0';
+	e.unnamed = true;
+	assert_string_equal(wi_trust_sslmode(&o, &e, &strict), "verify-full");
+	assert_true(strict);
+	set("sslmode", "prefer");
+	assert_non_null(wi_trust_gap(&o, &e));
+	wi_copy(e.hostaddr, sizeof(e.hostaddr), "127.0.0.1");
+	assert_null(wi_trust_gap(&o, &e));
+}
+
 static void off_this_machine_everything_is_verified_unless_somebody_said_otherwise(void **state)
 {
 	(void)state;
@@ -133,6 +146,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(local_is_what_stays_on_this_machine, set_up),
+		cmocka_unit_test_setup(a_host_that_a_service_names_may_be_anywhere, set_up),
 		cmocka_unit_test_setup(
 			off_this_machine_everything_is_verified_unless_somebody_said_otherwise,
 			set_up),

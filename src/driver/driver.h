@@ -129,8 +129,11 @@ struct wi_driver {
 	 */
 	enum wi_step (*connect_step)(void *conn, struct wi_failure *failure);
 
-	/* Whether a password is at hand, should the server ask for one; from connect on. */
-	bool (*has_password)(void *conn);
+	/*
+	 * The password that is at hand, should the server ask for one, or NULL; from connect on,
+	 * and until close.
+	 */
+	const char *(*password)(void *conn);
 
 	/* The descriptor to wait on now, or -1. May change from step to step while connecting. */
 	int (*fd)(void *conn);

@@ -448,9 +448,9 @@ static weir_status fake_check(const struct wi_target *target, weir_error *error)
 	return WEIR_OK;
 }
 
-static bool fake_has_password(void *conn)
+static const char *fake_password(void *conn)
 {
-	return ((struct fake_conn *)conn)->target->secret != NULL;
+	return ((struct fake_conn *)conn)->target->secret;
 }
 
 static int fake_fd(void *conn)
@@ -834,7 +834,7 @@ const struct wi_driver wi_driver_fake = {
 	.check = fake_check,
 	.connect = fake_connect,
 	.connect_step = fake_connect_step,
-	.has_password = fake_has_password,
+	.password = fake_password,
 	.fd = fake_fd,
 	.due = fake_due,
 	.send = fake_send,

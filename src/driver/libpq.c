@@ -53,7 +53,6 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/line.h"
-#include "base/secret.h"
 #include "base/text.h"
 #include "driver/fault.h"
 #include "driver/parameter.h"
@@ -66,7 +65,6 @@
 struct pq_conn {
 	PGconn *pg;
 	const struct wi_target *target;
-	char *secret;                  /* the password of a login of its own, or NULL */
 	PQnoticeReceiver to_processor; /* libpq's own receiver, which calls the processor */
 	PGresult *error;               /* the first error of the exchange under way */
 	struct wi_failure *last_words; /* what the server said as it ended the session */
@@ -277,9 +275,12 @@ static weir_status pq_check(const struct wi_target *target, weir_error *error)
 
 /* ---- what is heard ---- */
 
+/* Wherever libpq has it from: the target, a login, the environment, a password or service file. */
 static const char *secret_of(const struct pq_conn *c)
 {
-	return c->secret ? c->secret : c->target->secret;
+	const char *password = PQpass(c->pg);
+
+	return password && password[0] ? password : NULL;
 }
 
 /* Keeps the first message that ends the session. Without memory only the fact is kept. */
@@ -383,11 +384,6 @@ static void pq_mark_clean(void *conn)
 
 /* ---- connecting ---- */
 
-static bool has_own_secret(const struct wi_target *target)
-{
-	return target->login && target->login->password[0];
-}
-
 static void *pq_connect(const struct wi_target *target, const char *address)
 {
 	struct pq_conn *c = wi_alloc(sizeof(*c));
@@ -397,15 +393,10 @@ static void *pq_connect(const struct wi_target *target, const char *address)
 	c->target = target;
 	c->waits = POLLOUT;
 	wi_store_rlx(&c->fd, -1);
-	if (has_own_secret(target) && !(c->secret = wi_secret_strdup(target->login->password))) {
-		wi_free(c, sizeof(*c));
-		return NULL;
-	}
 	c->pg = start(target, target->endpoint, address);
 	if (!c->pg || !PQregisterEventProc(c->pg, hear_event, "weir", NULL) ||
 	    !PQsetInstanceData(c->pg, hear_event, c)) {
 		PQfinish(c->pg);
-		wi_secret_strfree(c->secret);
 		wi_free(c, sizeof(*c));
 		return NULL;
 	}
@@ -531,11 +522,9 @@ static enum wi_step pq_connect_step(void *conn, struct wi_failure *failure)
 	return WI_STEP_FAILED;
 }
 
-static bool pq_has_password(void *conn)
+static const char *pq_password(void *conn)
 {
-	const char *password = PQpass(((struct pq_conn *)conn)->pg);
-
-	return password && password[0];
+	return secret_of(conn);
 }
 
 static int pq_fd(void *conn)
@@ -1005,7 +994,6 @@ static void free_conn(struct pq_conn *c)
 	drop_tls(c);
 	PQfinish(c->pg);
 	wi_free(c->last_words, sizeof(*c->last_words));
-	wi_secret_strfree(c->secret);
 	wi_free(c, sizeof(*c));
 }
 
@@ -1060,7 +1048,7 @@ const struct wi_driver wi_driver_libpq = {
 	.check = pq_check,
 	.connect = pq_connect,
 	.connect_step = pq_connect_step,
-	.has_password = pq_has_password,
+	.password = pq_password,
 	.fd = pq_fd,
 	.due = pq_due,
 	.send = pq_send,

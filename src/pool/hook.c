@@ -155,7 +155,8 @@ void wi_hook_step(struct weir_conn *c, int64_t now_ns)
 		return;
 	case 1:
 		ok = h->ok;
-		wi_copy_clean(text, sizeof(text), h->error.text, pool->target.secret);
+		h->error.text[sizeof(h->error.text) - 1] = '\0'; /* whatever it wrote */
+		wi_copy_clean(text, sizeof(text), h->error.text, pool->driver->password(c->link));
 		forget(pool, h);
 		returned(c, ok, text);
 		return;

@@ -100,7 +100,7 @@ bool wi_in_force_take(struct weir_conn *c)
 
 void wi_pool_warn(struct weir_pool *pool, const struct wi_target *target, void *link)
 {
-	if (!target->gap || pool->warned || !pool->driver->has_password(link))
+	if (!target->gap || pool->warned || !pool->driver->password(link))
 		return;
 	pool->warned = true;
 	wi_pool_tell(pool, WEIR_EVENT_INSECURE,

@@ -355,21 +355,11 @@ static unsigned left_by_libpq(int port)
 	return s.in_dumps + s.not_in_dumps;
 }
 
-static void a_server_that_says_it_back_is_not_repeated(void **state)
+/* Opens a pool with `text`, a page, and has its server say the password. */
+static void is_not_repeated(char *text)
 {
-	char *text = page(), number[16];
-	int port, end, status;
-	pid_t child = start_server(&port, &end);
 	weir_conn *conn = NULL;
-	struct search s;
-	unsigned bare;
 
-	(void)state;
-	snprintf(number, sizeof(number), "%d", port);
-	stpcpy(stpcpy(stpcpy(add_canary(stpcpy(text, "postgresql://app:"), rest_encoded),
-	                     "@127.0.0.1:"),
-	              number),
-	       "/shop");
 	assert_int_equal(weir_options_set(&o, "on_connect_sql", "SELECT leak", NULL), WEIR_OK);
 	assert_int_equal(weir_pool_open(text, &o, &pool, &error), WEIR_OK);
 	drop_page(text);
@@ -382,10 +372,48 @@ static void a_server_that_says_it_back_is_not_repeated(void **state)
 	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
 	assert_true(told_length > 0);
 	assert_int_equal(count_in((unsigned char *)told, told_length), 0);
+}
+
+static void a_server_that_says_it_back_is_not_repeated(void **state)
+{
+	char *text = page(), number[16];
+	int port, end, status;
+	pid_t child = start_server(&port, &end);
+	struct search s;
+	unsigned bare;
+
+	(void)state;
+	snprintf(number, sizeof(number), "%d", port);
+	stpcpy(stpcpy(stpcpy(add_canary(stpcpy(text, "postgresql://app:"), rest_encoded),
+	                     "@127.0.0.1:"),
+	              number),
+	       "/shop");
+	is_not_repeated(text);
 	search(&s);
 	bare = left_by_libpq(port);
 	print_message("left in freed memory: %u by libpq under weir, %u with a bare libpq after\n",
 	              s.in_dumps + s.not_in_dumps, bare);
+	close(end);
+	assert_int_equal(waitpid(child, &status, 0), child);
+}
+
+/* weir does not read the file, libpq does. */
+static void nor_is_one_from_a_password_file(void **state)
+{
+	char *text = page(), *line = page(), path[] = "/tmp/weir-p37-XXXXXX";
+	int port, end, status, file = mkstemp(path);
+	pid_t child = start_server(&port, &end);
+	size_t n;
+
+	(void)state;
+	assert_true(file >= 0);
+	n = (size_t)(add_canary(stpcpy(line, "*:*:*:*:"), "p@ss/w\\:rd%25 x") - line);
+	assert_int_equal(write(file, line, n), (ssize_t)n);
+	close(file);
+	drop_page(line);
+	snprintf(text, 4096, "host=127.0.0.1 port=%d user=app dbname=shop passfile=%s", port, path);
+	is_not_repeated(text);
+	unlink(path);
 	close(end);
 	assert_int_equal(waitpid(child, &status, 0), child);
 }
@@ -400,6 +428,7 @@ int main(void)
 		TEST(one_of_a_callback_is_nowhere_else),
 		TEST(one_in_a_broken_string_is_nowhere),
 		TEST(a_server_that_says_it_back_is_not_repeated),
+		TEST(nor_is_one_from_a_password_file),
 	};
 
 	test_watchdog(90, "promise.37_no_secret");

@@ -257,6 +257,15 @@ static weir_status check_values(const struct wi_target *target, weir_error *erro
 	return status;
 }
 
+static void find_tls(void)
+{
+	int (*a_function)(void) = PQlibVersion;
+	const void *libpq;
+
+	memcpy(&libpq, &a_function, sizeof(libpq));
+	wi_tls_find(libpq);
+}
+
 static weir_status pq_check(const struct wi_target *target, weir_error *error)
 {
 	const char *variable = target->isolated ? wi_parameter_stubborn_variable() : NULL;
@@ -267,6 +276,7 @@ static weir_status pq_check(const struct wi_target *target, weir_error *error)
 		               "isolated is on, and libpq obeys the environment variable %s "
 		               "whatever it is told: unset it",
 		               variable);
+	find_tls(); /* here, as the keeper may not */
 	status = check_keys(target, error);
 	if (status == WEIR_OK)
 		status = check_system_roots(target, error);
@@ -427,12 +437,9 @@ static enum wi_step wait_for(struct pq_conn *c, short events)
 static void hold_tls(struct pq_conn *c)
 {
 	void *ssl = c->tls ? NULL : PQsslStruct(c->pg, "OpenSSL");
-	int (*a_function)(void) = PQlibVersion;
-	const void *libpq;
 
-	memcpy(&libpq, &a_function, sizeof(libpq));
 	if (ssl)
-		c->tls = wi_tls_hold(ssl, libpq);
+		c->tls = wi_tls_hold(ssl);
 }
 
 static void drop_tls(struct pq_conn *c)

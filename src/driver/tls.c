@@ -6,27 +6,36 @@
  * hold several copies of OpenSSL: so its four functions are looked up among the dependencies of the
  * libpq that is loaded. The struct is the one that libpq gives out by PQsslStruct; one more
  * reference to it is all that is taken, and it is only read after libpq has given up.
+ *
+ * The lookup takes the loader's lock, which may be held by somebody who opens a pool and waits for
+ * its keeper (a constructor of a library). So it is whoever opens a pool that looks, and nobody
+ * waits for another who does: all find the same, and one writes it down.
+ *
+ * Orderings. [tls:R1] in wi_tls_find, [tls:A1] in wi_tls_hold: who sees KNOWN sees the functions.
  */
 #include "driver/tls.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/atomic.h"
 #include "base/line.h"
 
-/* (c) after find; all NULL where this libpq has no OpenSSL */
-static struct {
+/* up_ref is NULL where this libpq has no OpenSSL. */
+struct functions {
 	int (*up_ref)(void *ssl);
 	void (*free)(void *ssl);
 	long (*verify_result)(const void *ssl);
 	const char *(*text)(long result);
-} openssl;
+};
 
-static const void *libpq; /* (c) what find looks beside */
-static pthread_mutex_t finding = PTHREAD_MUTEX_INITIALIZER;
+enum { UNKNOWN, BEING_WRITTEN, KNOWN };
+
+static _Atomic int state;        /* (a) */
+static struct functions openssl; /* (c) once it is KNOWN */
 
 /* ISO C has no way from an object pointer to a function pointer; POSIX says that it is one. */
 static bool find_one(void *library, const char *name, void *function)
@@ -37,12 +46,11 @@ static bool find_one(void *library, const char *name, void *function)
 	return symbol != NULL;
 }
 
-static void find(const void *libpq_address)
+static void look_beside(const void *libpq_address, struct functions *found)
 {
 	Dl_info where;
 	void *library;
 
-	libpq = libpq_address;
 	if (!dladdr(libpq_address, &where) || !where.dli_fname)
 		return;
 	library = dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
@@ -51,20 +59,34 @@ static void find(const void *libpq_address)
 		library = dlopen(NULL, RTLD_LAZY);
 	if (!library)
 		return;
-	if (!find_one(library, "SSL_free", &openssl.free) ||
-	    !find_one(library, "SSL_get_verify_result", &openssl.verify_result) ||
-	    !find_one(library, "X509_verify_cert_error_string", &openssl.text) ||
-	    !find_one(library, "SSL_up_ref", &openssl.up_ref))
-		openssl.up_ref = NULL;
+	if (!find_one(library, "SSL_free", &found->free) ||
+	    !find_one(library, "SSL_get_verify_result", &found->verify_result) ||
+	    !find_one(library, "X509_verify_cert_error_string", &found->text) ||
+	    !find_one(library, "SSL_up_ref", &found->up_ref))
+		found->up_ref = NULL;
 	dlclose(library); /* libpq is loaded for as long as we are */
 }
 
-void *wi_tls_hold(void *ssl, const void *libpq_address)
+void wi_tls_find(const void *libpq_address)
 {
-	pthread_mutex_lock(&finding);
-	if (!libpq)
-		find(libpq_address);
-	pthread_mutex_unlock(&finding);
+	struct functions found = {0};
+	int seen = UNKNOWN;
+
+	if (wi_load_rlx(&state) != UNKNOWN)
+		return;
+	look_beside(libpq_address, &found);
+	if (!wi_cas_rlx(&state, &seen, BEING_WRITTEN))
+		return;
+	openssl = found;
+	/* [tls:R1] publishes the functions; pairs with A1. */
+	wi_store_rel(&state, KNOWN);
+}
+
+void *wi_tls_hold(void *ssl)
+{
+	/* [tls:A1] sees the functions; pairs with R1. */
+	if (wi_load_acq(&state) != KNOWN)
+		return NULL;
 	return ssl && openssl.up_ref && openssl.up_ref(ssl) ? ssl : NULL;
 }
 

@@ -255,6 +255,28 @@ static void a_unix_socket_is_reached_without_an_address(void **state)
 	suite_close(&libpq_env, conn);
 }
 
+static void assert_gssencmode(const char *wanted)
+{
+	void *conn = suite_open(&libpq_env);
+	PQconninfoOption *options = PQconninfo(driver->pg(conn)), *o = options;
+
+	while (strcmp(o->keyword, "gssencmode") != 0)
+		o++;
+	assert_string_equal(o->val, wanted);
+	PQconninfoFree(options);
+	suite_close(&libpq_env, conn);
+}
+
+/* Else libpq would ask a KDC before each connect where a ticket is at hand. */
+static void kerberos_is_asked_where_somebody_wants_it(void **state)
+{
+	(void)state;
+	assert_gssencmode("disable");
+	setenv("PGGSSENCMODE", "prefer", 1);
+	assert_gssencmode("prefer");
+	unsetenv("PGGSSENCMODE");
+}
+
 int main(void)
 {
 #define TRUTH(test) cmocka_unit_test_setup_teardown(test, libpq_watch, clean_environment)
@@ -269,6 +291,7 @@ int main(void)
 		TRUTH(isolation_takes_no_password_from_the_environment),
 		TRUTH(isolation_refuses_what_it_cannot_keep_out),
 		TRUTH(a_unix_socket_is_reached_without_an_address),
+		TRUTH(kerberos_is_asked_where_somebody_wants_it),
 	};
 	int failed;
 

@@ -12,7 +12,7 @@ FLOORS = ["base", "stat config", "core", "driver", "pool", "route", "exec", "cli
 RANK = {room: i for i, floor in enumerate(FLOORS) for room in floor.split()}
 BASE_IS_BLIND_TO = {"weir/weir.h", "weir/pool.h", "weir/router.h", "weir/stats.h"}
 FENCES = [
-    (re.compile(r"libpq|pg_config|postgres_ext"), ("driver/libpq.c", "cli/")),
+    (re.compile(r"libpq|pg_config|postgres_ext"), ("driver/libpq", "cli/")),
     (re.compile(r"urcu"), ("base/rcu.h",)),
     (re.compile(r"jemalloc/"), ("base/alloc.c",)),
     (re.compile(r"jansson"), ("cli/",)),

@@ -88,10 +88,11 @@ static struct {
 	_Atomic int64_t latest_ns; /* how much after its deadline a caller was back, at worst */
 } load;
 
+/* The last failure, or where none has come yet, what is waited for. */
 static bool names_cause(const weir_error *e)
 {
 	return strstr(e->text, " while connecting: ") || strstr(e->text, "57P01") ||
-	       strstr(e->text, "administrator");
+	       strstr(e->text, "administrator") || strstr(e->text, "opening (");
 }
 
 static void *use(void *arg)

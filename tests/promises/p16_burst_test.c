@@ -64,7 +64,9 @@ static void a_burst_is_served_by_what_is_open(void **state)
 	 * One for each caller would be 50. On a slow machine a burst may last longer than a
 	 * connect.
 	 */
-	assert_true(counts.connects <= (uint64_t)(o.pool_min + 3 * o.connect_parallel));
+	if (test_slowness() == 1)
+		assert_true(counts.connects <= (uint64_t)(o.pool_min + 3 * o.connect_parallel));
+	assert_true(counts.connects < CALLERS);
 	assert_int_equal(s.timeouts, 0);
 	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
 	test_mock_stop(&mock);

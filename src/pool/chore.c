@@ -304,18 +304,36 @@ static void take_out(struct wi_chore *c, const struct wi_chore_ring *ring)
 		*r = (*r)->next;
 }
 
+/* Out of the line, if it is in it; under the lock. holders: how many must be left, the thread among them. */
+static bool leaves_line(struct wi_chore *c, uint32_t holders)
+{
+	if (c->holders != holders || wi_load_rlx(&c->state) != WI_CHORE_QUEUED)
+		return false;
+	delist(c);
+	c->holders--;                           /* the thread that there will not be */
+	wi_store_rlx(&c->state, WI_CHORE_LOST); /* nobody joins it any more */
+	return true;
+}
+
+bool wi_chore_withdraw(struct wi_chore *c)
+{
+	bool was_queued;
+
+	wi_chore_lock();
+	was_queued = leaves_line(c, 2);
+	wi_chore_unlock();
+	return was_queued;
+}
+
 void wi_chore_drop(struct wi_chore *c, struct wi_chore_ring *ring)
 {
 	bool last;
 
 	wi_chore_lock();
 	take_out(c, ring ? ring : &c->own);
-	last = --c->holders == 0;
-	if (c->holders == 1 && wi_load_rlx(&c->state) == WI_CHORE_QUEUED) {
-		delist(c);
-		wi_store_rlx(&c->state, WI_CHORE_LOST); /* nobody joins it any more */
-		last = true;
-	}
+	c->holders--;
+	(void)leaves_line(c, 1);
+	last = c->holders == 0;
 	wi_chore_unlock();
 	if (last)
 		c->dispose(c);

@@ -82,6 +82,12 @@ bool wi_chore_join_locked(struct wi_chore *chore, struct wi_chore_ring *ring,
                           struct wi_keeper *keeper);
 
 /*
+ * Takes a chore that has not begun, and has one asker, out of the line: it is LOST, and his until
+ * his drop. false: it runs, or is over. Never blocks.
+ */
+bool wi_chore_withdraw(struct wi_chore *chore);
+
+/*
  * The asker lets go of the chore, done or not: one that is queued for nobody else never runs, and
  * one that runs frees its object when it ends. ring: the one joined with; NULL for the asker who
  * started it. Never blocks.

@@ -174,6 +174,10 @@ int wi_hook_leave(struct weir_conn *c)
 
 	if (!h)
 		return -1;
+	if (wi_chore_withdraw(&h->chore)) { /* it stood in line behind other calls that hang */
+		forget(c->pool, h);
+		return -1;
+	}
 	h->driver->cut(c->link);
 	h->link = c->link;
 	h->conn = NULL;

@@ -262,6 +262,44 @@ static void a_close_does_not_free_what_it_still_has(void **state)
 	assert_true(all_is_freed());
 }
 
+/* Somebody else's call, which hangs for as long as `gate` is locked. */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static void hang(struct wi_chore *chore)
+{
+	(void)chore;
+	pthread_mutex_lock(&gate);
+	pthread_mutex_unlock(&gate);
+}
+
+static void leave(struct wi_chore *chore)
+{
+	(void)chore;
+}
+
+static void one_that_stood_in_line_to_the_end_is_not_called_and_holds_up_nobody(void **state)
+{
+	static struct wi_chore others[32]; /* as many as have threads at once */
+	const size_t n = sizeof(others) / sizeof(others[0]);
+	weir_conn *conn = NULL;
+
+	(void)state;
+	pthread_mutex_lock(&gate);
+	for (size_t i = 0; i < n; i++) {
+		others[i] = (struct wi_chore){.run = hang, .dispose = leave};
+		assert_true(wi_chore_start(&others[i], WI_CHORE_USER, NULL));
+		wi_chore_drop(&others[i], NULL);
+	}
+	o.connect_timeout_ms = 100;
+	open_pool();
+	assert_int_equal(weir_pool_checkout(pool, 300, &conn, &error), WEIR_TIMEOUT);
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+	assert_int_equal(wi_chores_under_way(), n);
+	pthread_mutex_unlock(&gate);
+	assert_true(all_is_freed());
+	assert_int_equal(hook.calls, 0);
+}
+
 /* What a process keeps from its first pool on is not a leak. */
 static int warm_up(void **state)
 {
@@ -288,6 +326,7 @@ int main(void)
 		TEST(one_that_is_late_has_its_connection_cut),
 		TEST(others_are_served_while_it_blocks),
 		TEST(a_close_does_not_free_what_it_still_has),
+		TEST(one_that_stood_in_line_to_the_end_is_not_called_and_holds_up_nobody),
 	};
 
 	test_watchdog(100, "sim.connect_hook");

@@ -250,11 +250,11 @@ static weir_status closed(weir_error *error)
 	return wi_fail(error, WEIR_CLOSED, "the router is closed");
 }
 
-/* The router is suspended. OK: it is not any more, or closed; else the end. */
-static weir_status wait_for_resume(struct visit *v, uint32_t how, weir_error *error)
+/* The router is suspended, as this word says. OK: it is not any more, or closed; else the end. */
+static weir_status wait_for_resume(struct visit *v, _Atomic uint32_t *word, uint32_t how,
+                                   weir_error *error)
 {
 	const struct wi_world *world = v->router->world;
-	_Atomic uint32_t *word = &v->router->desk.suspended;
 
 	if (how == WI_SUSPENDED_FAIL)
 		return wi_fail(error, WEIR_UNAVAILABLE, "the router is suspended");
@@ -264,6 +264,30 @@ static weir_status wait_for_resume(struct visit *v, uint32_t how, weir_error *er
 		world->park(word, how, v->wish.deadline_ns);
 	return wi_load_seq(word) != how ? WEIR_OK
 	                                : wi_fail(error, WEIR_TIMEOUT, "the router is suspended");
+}
+
+/*
+ * A pool has sent its callers away. If it says that the router is suspended, and the router does
+ * not, then who suspends or resumes it is in the middle of that, and may be stopped there.
+ */
+static weir_status wait_for_operator(struct visit *v, weir_error *error)
+{
+	_Atomic uint32_t *word = &v->choice.host->pool->core.suspended;
+	uint32_t how = wi_load_seq(word);
+
+	if (!how || wi_load_seq(&v->router->desk.suspended))
+		return WEIR_OK;
+	return wait_for_resume(v, word, how, error);
+}
+
+/* A wait has ended without a connection. OK: choose again; else the end. */
+static weir_status after_wait(struct visit *v, weir_status st, weir_error *error)
+{
+	if (st == WEIR_CLOSED)
+		return closed(error);
+	if (!goes_on(v, st))
+		return wi_fail_with(error, &v->said);
+	return wait_for_operator(v, error);
 }
 
 static weir_status look_for_one(struct visit *v, weir_error *error)
@@ -276,7 +300,7 @@ static weir_status look_for_one(struct visit *v, weir_error *error)
 		if (wi_load_seq(&v->router->closed))
 			return closed(error);
 		if (wi_unlikely(how)) {
-			st = wait_for_resume(v, how, error);
+			st = wait_for_resume(v, &v->router->desk.suspended, how, error);
 			if (st != WEIR_OK)
 				return st;
 			continue;
@@ -289,15 +313,12 @@ static weir_status look_for_one(struct visit *v, weir_error *error)
 			st = wait_there(v);
 			if (st == WEIR_OK)
 				return WEIR_OK;
-			if (st == WEIR_CLOSED)
-				return closed(error);
-			if (!goes_on(v, st))
-				return wi_fail_with(error, &v->said);
+			st = after_wait(v, st, error);
 		} else {
 			st = wait_for_change(v, seen, error);
-			if (st != WEIR_OK)
-				return st;
 		}
+		if (st != WEIR_OK)
+			return st;
 	}
 }
 

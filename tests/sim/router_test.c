@@ -925,6 +925,32 @@ static void a_timeout_is_a_timeout_of_the_pool(void **state)
 
 /* ---- named endpoints ---- */
 
+/*
+ * Who suspends or resumes a router tells one host after the other, and may be stopped in the middle
+ * of it: callers who are sent to and fro meanwhile sleep, and no longer than their time is.
+ */
+static void an_operator_may_be_stopped_in_the_middle(void **state)
+{
+	weir_conn *conn = NULL;
+	int64_t begun_ns;
+
+	(void)state;
+	open_warm();
+	for (int i = 0; i < cluster.n; i++)
+		wi_core_suspend(&router->hosts[i].pool->core, WI_SUSPENDED_ELSEWHERE);
+	begun_ns = wi_now_ns();
+	assert_int_equal(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = 50), &conn, &error),
+	                 WEIR_TIMEOUT);
+	assert_true(wi_now_ns() - begun_ns >= 50 * WI_MS);
+	assert_int_equal(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = WEIR_NO_WAIT),
+	                                    &conn, &error),
+	                 WEIR_EXHAUSTED);
+	for (int i = 0; i < cluster.n; i++)
+		wi_core_suspend(&router->hosts[i].pool->core, 0);
+	assert_int_equal(weir_checkout(router, WEIR_READ, &conn, &error), WEIR_OK);
+	weir_checkin(&conn);
+}
+
 static void endpoints_named_by_hand_have_their_roles(void **state)
 {
 	weir_request fresh = WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = 60000);
@@ -1081,6 +1107,7 @@ int main(void)
 		TEST(a_database_that_is_nowhere_is_told_at_once),
 		TEST(nobody_reachable_lists_every_host),
 		TEST(a_timeout_is_a_timeout_of_the_pool),
+		TEST(an_operator_may_be_stopped_in_the_middle),
 		TEST(endpoints_named_by_hand_have_their_roles),
 		TEST(a_child_is_refused),
 		TEST(counts_are_exact_after_the_load),

@@ -149,7 +149,7 @@ void wi_leak_mourn(struct weir_pool *pool, int64_t now_ns)
 
 	if (!wi_load_rlx(&pool->bereaved) && (!pool->mourn_ns || now_ns < pool->mourn_ns))
 		return;
-	wi_store_seq(&pool->bereaved, 0);
+	(void)wi_swap_seq(&pool->bereaved, 0); /* sees what was noted before it was set */
 	for (uint32_t i = 1; i <= pool->n_conns; i++) {
 		struct weir_conn *c = &pool->conns[i];
 		const struct wi_holding *h = &pool->holdings[i];

@@ -174,7 +174,7 @@ static void note_all(struct weir_pool *pool)
 		any = true;
 	}
 	if (any)
-		pool->core.world->fence_heavy(); /* the other half of a let-go's light fence */
+		wi_bias_fence(&pool->core.bias); /* the other half of a let-go's light fence */
 	pool->stragglers = false;
 	for (uint32_t i = 1; i <= pool->n_conns; i++) {
 		struct weir_conn *c = &pool->conns[i];

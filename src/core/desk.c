@@ -59,9 +59,15 @@ static void thread_ends(void *arg)
 	wi_free(desk, desk_bytes(desk->room));
 }
 
-/* In a child of fork: the parent's cores are not this process's, as every pin there shall see. */
+/*
+ * In a child of fork: the parent's cores are not this process's, as every pin there shall see. And
+ * this thread forgets its seats there: another one may free them, to make a core anew.
+ */
 static void mark_forked(void)
 {
+	memset(wi_desk_hint, 0, sizeof(wi_desk_hint));
+	if (wi_desk)
+		memset(wi_desk->row, 0, wi_desk->room * sizeof(wi_desk->row[0]));
 	for (uint32_t id = 0; id < wi_load_rlx(&ids_used); id++) {
 		/* [desk:A3] sees the core as it was made known; pairs with R1. */
 		struct wi_core *core = wi_load_acq(&registry[id]);

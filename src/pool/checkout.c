@@ -172,13 +172,27 @@ static weir_status refused(struct weir_pool *pool, uint32_t reason, weir_error *
 	return wi_fail(error, WEIR_UNAVAILABLE, "%s", "");
 }
 
+weir_status wi_pool_shed(struct weir_pool *pool, weir_error *error)
+{
+	int64_t max = pool->options.max_waiters;
+
+	if (max <= 0 || wi_load_rlx(&pool->inside) <= max)
+		return WEIR_OK;
+	wi_add_rlx(&pool->refused, 1);
+	return wi_fail(error, WEIR_SHED, "%lld callers wait for %s already", (long long)max,
+	               pool->endpoint->name);
+}
+
 /* Waits in line. GRANTED: *slot is the caller's. */
 static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, int64_t deadline_ns,
                                 uint32_t *slot, weir_error *error)
 {
 	int64_t began_ns = pool->core.world->now(), waited_ns;
 	struct wi_outcome o;
+	weir_status st = wi_pool_shed(pool, error);
 
+	if (st != WEIR_OK)
+		return st;
 	if (deadline_ns == 0) {
 		wi_add_rlx(&pool->refused, 1);
 		return wi_say_exhausted(pool, error);
@@ -202,13 +216,6 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 		return refused(pool, o.value, error);
 	wi_add_rlx(&pool->timeouts, 1);
 	return wi_say_timeout(pool, waited_ns, error);
-}
-
-static bool is_shed(struct weir_pool *pool)
-{
-	int64_t max = pool->options.max_waiters;
-
-	return max > 0 && wi_load_rlx(&pool->inside) > max;
 }
 
 weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t check_ns,
@@ -235,12 +242,6 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t ch
 		if (!slot) {
 			if (is_hopeless(pool))
 				return refused(pool, WI_REFUSE_BREAKER, error);
-			if (is_shed(pool)) {
-				wi_add_rlx(&pool->refused, 1);
-				return wi_fail(error, WEIR_SHED, "%lld callers wait for %s already",
-				               (long long)pool->options.max_waiters,
-				               pool->endpoint->name);
-			}
 			st = wait_in_line(pool, seat, deadline_ns, &slot, error);
 			if (st != WEIR_OK)
 				return st;
@@ -291,6 +292,13 @@ static WI_NOINLINE weir_status checkout_slow(struct weir_pool *pool, struct wi_s
 	bool open;
 
 	*conn = NULL;
+	/* Not even a seat is taken there: another thread may be making the pool anew. */
+	if (wi_unlikely(wi_pool_is_parents(pool))) {
+		st = wi_pool_in_child(pool, error);
+		if (st != WEIR_OK)
+			return st;
+		seat = wi_desk_find(&pool->core);
+	}
 	while ((seat = wi_come_in(pool, seat, &open))) {
 		/*
 		 * One that is suspended is waited for like any other, and so is one that another

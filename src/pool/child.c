@@ -59,6 +59,9 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_core_sweep(&pool->core, any, abandon_idle, pool);
 	for (uint32_t i = 1; i <= pool->n_conns; i++)
 		forget(&pool->conns[i]);
+	/* The parent's keeper may have been about to add slots. */
+	wi_core_grow(&pool->core, pool->n_conns);
+	pool->sized = 0;
 	wi_held_forget(pool);
 	wi_core_sums(&pool->core, &pool->lent_before, &returned);
 	wi_store_rlx(&pool->unfit, 0);

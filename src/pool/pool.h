@@ -418,6 +418,9 @@ void wi_pool_slots_init(struct weir_pool *pool, uint32_t from, uint32_t to);
  */
 struct wi_seat *wi_come_in(struct weir_pool *pool, struct wi_seat *seat, bool *open);
 
+/* checkout.c: for a caller that is counted inside: SHED if too many wait already, else OK. */
+weir_status wi_pool_shed(struct weir_pool *pool, weir_error *error);
+
 /*
  * checkin.c: lets go of a slot that is held with this count. false: somebody else did before.
  */

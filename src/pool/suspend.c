@@ -75,6 +75,7 @@ weir_status wi_suspend_await(struct weir_pool *pool, int64_t deadline_ns, weir_e
 {
 	const struct wi_world *world = pool->core.world;
 	uint32_t how = wi_load_seq(&pool->core.suspended);
+	weir_status st;
 
 	if (how == WI_SUSPENDED_ELSEWHERE)
 		return wi_fail(error, WEIR_UNAVAILABLE, "%s", "");
@@ -83,6 +84,9 @@ weir_status wi_suspend_await(struct weir_pool *pool, int64_t deadline_ns, weir_e
 		return fail(pool, how == WI_SUSPENDED_FAIL ? WEIR_UNAVAILABLE : WEIR_EXHAUSTED,
 		            error);
 	}
+	st = wi_pool_shed(pool, error);
+	if (st != WEIR_OK)
+		return st;
 	wi_add_rlx(&pool->waits, 1);
 	wi_add_rlx(&pool->at_gate, 1);
 	while ((how = wi_load_seq(&pool->core.suspended)) == WI_SUSPENDED_WAIT &&

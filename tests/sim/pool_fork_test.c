@@ -6,6 +6,7 @@
  * The fake server lives in this process and is copied by a fork, so a child has to say itself what
  * it saw: by its exit status, the line of what was wrong.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,9 +22,12 @@
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/fork.h"
 #include "base/rcu.h"
+#include "core/desk.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
+#include "pool/size.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
@@ -248,6 +252,81 @@ static void many_threads_of_a_child_reopen_once(void **state)
 	assert_parent_unharmed();
 }
 
+static int seats_taken(void)
+{
+	struct wi_segment *g;
+	int n = 0;
+
+	for (uint32_t i = 0; (g = wi_segment_at(&pool->core.seats, i)); i++)
+		n += __builtin_popcountll(wi_load_seq(&g->taken));
+	return n;
+}
+
+static void *use_once(void *arg)
+{
+	weir_conn *conn = NULL;
+
+	(void)arg;
+	MUST(weir_pool_checkout(pool, PATIENCE_MS, &conn, NULL) == WEIR_OK);
+	weir_checkin(&conn);
+	return NULL;
+}
+
+/*
+ * As if another thread were making the pool anew just now: a seat that is taken meanwhile could be
+ * one of the parent's, under the new core's name.
+ */
+static void come_while_it_is_made_anew(void)
+{
+	int taken = seats_taken();
+	pthread_t t;
+
+	MUST(!wi_desk_find(&pool->core)); /* nor does this thread know its seat any more */
+	wi_store_rel(&pool->reopening, wi_load_rlx(&wi_fork_epoch));
+	MUST(pthread_create(&t, NULL, use_once, NULL) == 0);
+	for (int i = 0; i < 50; i++) {
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+		MUST(seats_taken() == taken);
+	}
+	wi_store_rel(&pool->reopening, 0);
+	wi_world_linux.wake(&pool->reopening);
+	MUST(pthread_join(t, NULL) == 0);
+	use_once(NULL);
+	MUST(weir_pool_close(&pool, PATIENCE_MS) == WEIR_OK);
+}
+
+static void nobody_sits_down_while_it_is_made_anew(void **state)
+{
+	(void)state;
+	open_pool(WEIR_FORK_REOPEN);
+	in_child(come_while_it_is_made_anew);
+	assert_parent_unharmed();
+}
+
+/* As if the parent's keeper had read the new sizes, and not added the slots yet. */
+static void use_as_many_as_asked_for(void)
+{
+	weir_conn *conn[8] = {NULL};
+	uint64_t sizes;
+
+	MUST(wi_resize_prepare(pool, 3, 8, &sizes, NULL) == WEIR_OK);
+	wi_store_rel(&pool->sizes, sizes);
+	pool->sized = sizes;
+	for (int i = 0; i < 8; i++)
+		MUST(weir_pool_checkout(pool, 5000, &conn[i], NULL) == WEIR_OK);
+	for (int i = 0; i < 8; i++)
+		weir_checkin(&conn[i]);
+	MUST(weir_pool_close(&pool, PATIENCE_MS) == WEIR_OK);
+}
+
+static void a_resize_that_was_under_way_is_finished(void **state)
+{
+	(void)state;
+	open_pool(WEIR_FORK_REOPEN);
+	in_child(use_as_many_as_asked_for);
+	assert_parent_unharmed();
+}
+
 static void use_in_a_grandchild(void)
 {
 	pid_t child;
@@ -325,6 +404,8 @@ int main(void)
 		TEST(a_child_may_open_a_pool_of_its_own),
 		TEST(with_reopen_a_child_has_its_own),
 		TEST(many_threads_of_a_child_reopen_once),
+		TEST(nobody_sits_down_while_it_is_made_anew),
+		TEST(a_resize_that_was_under_way_is_finished),
 		TEST(so_has_a_grandchild),
 #endif
 	};

@@ -26,6 +26,16 @@ static int set_up(void **state)
 	return 0;
 }
 
+static int set_up_for_two(void **state)
+{
+	(void)state;
+	sim_options(&o);
+	o.pool_max = 2;
+	o.max_waiters = 2;
+	assert_int_equal(sim_open(&o), WEIR_OK);
+	return 0;
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
@@ -196,6 +206,28 @@ static void those_that_are_out_go_on_and_come_back(void **state)
 	resume();
 }
 
+/* Set up with max_waiters = 2. */
+static void no_more_than_max_waiters_wait(void **state)
+{
+	struct user u[4] = {{.timeout_ms = 500}, {.timeout_ms = 500}, {.timeout_ms = 500}, {0}};
+
+	(void)state;
+	suspend(WEIR_SUSPEND_WAIT);
+	for (int i = 0; i < 4; i++) {
+		sim_spawn(use, &u[i]);
+		sim_run(10);
+	}
+	assert_int_equal(sim_stats()->waiting, 2);
+	assert_int_equal(u[2].status, WEIR_SHED);
+	assert_int_equal(u[2].waited_ns, 0);
+	assert_int_equal(u[3].status, WEIR_EXHAUSTED);
+	assert_int_equal(sim_stats()->refused, 2);
+	resume();
+	sim_join();
+	assert_int_equal(u[0].status, WEIR_OK);
+	assert_int_equal(u[1].status, WEIR_OK);
+}
+
 static void closing_ends_the_wait(void **state)
 {
 	struct user u = {.timeout_ms = -1};
@@ -230,6 +262,8 @@ int main(void)
 		TEST(who_waits_in_line_is_not_served),
 		TEST(who_waits_fails_when_that_is_asked_for),
 		TEST(those_that_are_out_go_on_and_come_back),
+		cmocka_unit_test_setup_teardown(no_more_than_max_waiters_wait, set_up_for_two,
+	                                        tear_down),
 		TEST(closing_ends_the_wait),
 		TEST(what_cannot_be),
 	};

@@ -13,6 +13,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/line.h"
+
 static bool is_loopback(const char *address)
 {
 	struct in6_addr six;
@@ -41,12 +43,26 @@ static const char *value_of(const weir_options *o, const char *option, const cha
 	return value ? value : "";
 }
 
+/* As a word that stays: what the environment says may move. "": none that libpq knows. */
+static const char *as_constant(const char *mode)
+{
+	static const char *const modes[] = {"disable", "allow",     "prefer",
+	                                    "require", "verify-ca", "verify-full"};
+
+	for (size_t i = 0; i < WI_ARRAY_LEN(modes); i++)
+		if (strcmp(mode, modes[i]) == 0)
+			return modes[i];
+	return "";
+}
+
 const char *wi_trust_sslmode(const weir_options *o, const struct wi_endpoint *e, bool *strict)
 {
 	const char *mode = value_of(o, o->sslmode, "PGSSLMODE");
 
 	*strict = !mode[0] && !wi_trust_is_local(e);
-	return *strict ? "verify-full" : o->sslmode;
+	if (*strict)
+		return "verify-full";
+	return o->sslmode[0] ? o->sslmode : as_constant(mode);
 }
 
 /* As libpq has it: `require` verifies like verify-ca where a root file is named and is there. */

@@ -166,19 +166,26 @@ class Promise(unittest.TestCase):
     def test_words_instead_of_tls(self):
         self.verified(Impostor(b"S" + IS_CONTENT), "SSL error")
 
-    def test_a_service_file_names_it(self):
-        """Only libpq learns where it is; and what the file says of sslmode is no choice either."""
+    def through_a_service(self, **variables):
         impostor = Impostor(b"N")
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as services:
             services.write(f"[shop]\nhost={HOST}\nport={impostor.port}\nuser={USER}\npassword={PASSWORD}\n"
                            f"dbname={DATABASE}\nsslmode=prefer\ngssencmode=disable\n")
             services.flush()
-            said = check("service=shop sslrootcert=" + certificates.path("ca.crt"), PGSERVICEFILE=services.name)
+            said = check("service=shop sslrootcert=" + certificates.path("ca.crt"), PGSERVICEFILE=services.name,
+                         **variables)
         impostor.close()
         self.assertIn("server does not support SSL, but SSL was required", said)
         self.assertIn(SSL_REQUEST, impostor.heard)
         for credential in CREDENTIALS:
             self.assertNotIn(credential, impostor.heard)
+
+    def test_a_service_file_names_it(self):
+        """Only libpq learns where it is; and what the file says of sslmode is no choice either."""
+        self.through_a_service()
+
+    def test_a_service_file_does_not_undo_what_the_environment_asks_for(self):
+        self.through_a_service(PGSSLMODE="verify-full")
 
     def test_by_choice_it_is_as_open_as_libpq(self):
         """And the impostor that is refused by default hears it all: it is the default that keeps it out."""

@@ -89,6 +89,9 @@ static void off_this_machine_everything_is_verified_unless_somebody_said_otherwi
 	assert_string_equal(wi_trust_sslmode(&o, &e, &strict), "verify-full");
 	assert_true(strict);
 	setenv("PGSSLMODE", "prefer", 1);
+	assert_string_equal(wi_trust_sslmode(&o, &e, &strict), "prefer");
+	assert_false(strict);
+	setenv("PGSSLMODE", "verify-all", 1); /* libpq will say what it thinks of it */
 	assert_string_equal(wi_trust_sslmode(&o, &e, &strict), "");
 	assert_false(strict);
 	o.isolated = 1; /* the environment says nothing then */

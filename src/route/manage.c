@@ -24,9 +24,22 @@ static weir_status come_in(weir_router *r, weir_error *error)
 	return wi_router_enter(r) ? WEIR_OK : wi_fail(error, WEIR_CLOSED, "the router is closed");
 }
 
+/* Who writes to the hosts last has seen what was said last. */
+static void ask_for(weir_router *r, uint64_t sizes)
+{
+	wi_store_seq(&r->sizes, sizes);
+	do {
+		sizes = wi_load_seq(&r->sizes);
+		for (uint32_t i = 0; i < r->n_hosts; i++) {
+			wi_resize_ask(r->hosts[i].pool, sizes);
+			WI_YIELD("router.resize.asked");
+		}
+	} while (sizes != wi_load_seq(&r->sizes));
+}
+
 weir_status weir_router_resize(weir_router *r, int64_t min, int64_t max, weir_error *error)
 {
-	uint64_t sizes[WI_HOSTS_MAX];
+	uint64_t sizes = 0; /* the same for all, as their options are */
 	weir_status st;
 
 	if (!r)
@@ -35,9 +48,9 @@ weir_status weir_router_resize(weir_router *r, int64_t min, int64_t max, weir_er
 	if (st != WEIR_OK)
 		return st;
 	for (uint32_t i = 0; i < r->n_hosts && st == WEIR_OK; i++)
-		st = wi_resize_prepare(r->hosts[i].pool, min, max, &sizes[i], error);
-	for (uint32_t i = 0; i < r->n_hosts && st == WEIR_OK; i++)
-		wi_resize_ask(r->hosts[i].pool, sizes[i]);
+		st = wi_resize_prepare(r->hosts[i].pool, min, max, &sizes, error);
+	if (st == WEIR_OK)
+		ask_for(r, sizes);
 	wi_router_leave(r);
 	return st;
 }

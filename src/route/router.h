@@ -160,6 +160,7 @@ struct weir_router {
 	WI_ON_NEW_LINE struct wi_gate gate; /* (a) */
 	_Atomic uint32_t inside;     /* (a) callers on a slow path; the monitor's end waits for 0 */
 	_Atomic uint64_t tickets;    /* (a) probes asked for by weir_router_probe */
+	_Atomic uint64_t sizes;      /* (a) as last asked for: wi_sizes; 0: never */
 	_Atomic int64_t tightest_ms; /* (a) the smallest limit of lag asked for of late; 0: none */
 	_Atomic int64_t tightest_ns; /* (a) when it was last asked for */
 

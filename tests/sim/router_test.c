@@ -951,6 +951,26 @@ static void an_operator_may_be_stopped_in_the_middle(void **state)
 	weir_checkin(&conn);
 }
 
+static void resize_otherwise(const char *point)
+{
+	if (strcmp(point, "router.resize.asked") != 0)
+		return;
+	wi_store_rel(&wi_yield_hook, NULL);
+	assert_int_equal(weir_router_resize(router, 1, 3, NULL), WEIR_OK);
+}
+
+/* What was said last holds at every host, also for one who had told the first one before. */
+static void of_two_sizes_at_once_the_last_holds(void **state)
+{
+	(void)state;
+	open_warm();
+	wi_store_rel(&wi_yield_hook, resize_otherwise);
+	assert_int_equal(weir_router_resize(router, 1, 5, NULL), WEIR_OK);
+	assert_null(wi_load_acq(&wi_yield_hook));
+	for (int i = 0; i < cluster.n; i++)
+		assert_int_equal(stats_of(i).pool.max, 3);
+}
+
 static void endpoints_named_by_hand_have_their_roles(void **state)
 {
 	weir_request fresh = WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = 60000);
@@ -1108,6 +1128,7 @@ int main(void)
 		TEST(nobody_reachable_lists_every_host),
 		TEST(a_timeout_is_a_timeout_of_the_pool),
 		TEST(an_operator_may_be_stopped_in_the_middle),
+		TEST(of_two_sizes_at_once_the_last_holds),
 		TEST(endpoints_named_by_hand_have_their_roles),
 		TEST(a_child_is_refused),
 		TEST(counts_are_exact_after_the_load),

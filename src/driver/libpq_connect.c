@@ -93,7 +93,9 @@ static void explain_tls(struct pq_conn *c, struct wi_failure *failure)
 	if (failure->fault != WI_FAULT_TLS)
 		return;
 	text = (struct wi_text){failure->text, sizeof(failure->text), strlen(failure->text)};
-	if (wi_tls_why(c->tls, why, sizeof(why)))
+	/* Else it was looked at and let pass, as for sslmode=require. */
+	if (strstr(failure->text, "certificate verify failed") &&
+	    wi_tls_why(c->tls, why, sizeof(why)))
 		wi_text_add(&text, ": %s", why);
 	if (c->target->strict)
 		wi_text_add(&text, "; no sslmode was given, so weir asked for verify-full");

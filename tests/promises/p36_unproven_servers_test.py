@@ -103,6 +103,13 @@ class Impostor:
         self.listener.close()
 
 
+class HangsUp(Impostor):
+    """Closes the connection inside TLS, without a word."""
+
+    def ask(self, client):
+        self.note(client.recv(65536))
+
+
 def check(url, **variables):
     """What `weir check` says of the one host, for people."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("WEIR_", "PG"))}
@@ -186,6 +193,13 @@ class Promise(unittest.TestCase):
 
     def test_a_service_file_does_not_undo_what_the_environment_asks_for(self):
         self.through_a_service(PGSSLMODE="verify-full")
+
+    def test_a_certificate_that_was_not_asked_for_is_not_blamed(self):
+        impostor = HangsUp(b"S", "server")
+        said = check(impostor.url(sslmode="require"))
+        impostor.close()
+        self.assertIn("EOF", said)
+        self.assertNotIn("vouches", said)
 
     def test_by_choice_it_is_as_open_as_libpq(self):
         """And the impostor that is refused by default hears it all: it is the default that keeps it out."""

@@ -304,7 +304,10 @@ static void take_out(struct wi_chore *c, const struct wi_chore_ring *ring)
 		*r = (*r)->next;
 }
 
-/* Out of the line, if it is in it; under the lock. holders: how many must be left, the thread among them. */
+/*
+ * Out of the line, if it is in it; under the lock. holders: how many must be left, the thread among
+ * them.
+ */
 static bool leaves_line(struct wi_chore *c, uint32_t holders)
 {
 	if (c->holders != holders || wi_load_rlx(&c->state) != WI_CHORE_QUEUED)

@@ -19,9 +19,9 @@
 bool wi_trust_is_local(const struct wi_endpoint *endpoint);
 
 /*
- * The sslmode to pass on: the option's, or the environment's, which would else give way to a service
- * file's; "" for libpq's own where the way stays on this machine; else verify-full, and *strict says
- * that it was nobody's choice.
+ * The sslmode to pass on: the option's, or the environment's, which would else give way to a
+ * service file's; "" for libpq's own where the way stays on this machine; else verify-full, and
+ * *strict says that it was nobody's choice.
  */
 const char *wi_trust_sslmode(const weir_options *options, const struct wi_endpoint *endpoint,
                              bool *strict);

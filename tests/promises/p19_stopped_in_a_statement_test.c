@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include <libpq-fe.h>
 #include <signal.h>
@@ -198,18 +199,38 @@ static void given_back_in_a_statement_it_holds_up_nobody(void **state)
 	}
 }
 
+/* Stops a server process as soon as it is in its statement: a cancel before that is for nothing. */
+static void *stop_in_statement(void *arg)
+{
+	char sql[128];
+	int64_t ends_ns = wi_now_ns() + PATIENCE_MS * WI_MS;
+
+	snprintf(sql, sizeof(sql),
+	         "SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND wait_event = 'PgSleep'",
+	         *(const int *)arg);
+	while (count(sql) == 0 && wi_now_ns() < ends_ns)
+		;
+	stopped = *(const int *)arg;
+	kill(stopped, SIGSTOP);
+	return NULL;
+}
+
 /* The cancel was on its way: a process that goes on ends the statement, and then itself. */
 static void what_goes_on_is_cancelled(void **state)
 {
 	weir_conn *conn = checkout(PATIENCE_MS);
+	int pid = PQbackendPID(weir_pg(conn));
+	pthread_t thread;
 
 	(void)state;
 	run(other, "TRUNCATE mine");
 	run(weir_pg(conn), "BEGIN");
+	assert_int_equal(pthread_create(&thread, NULL, stop_in_statement, &pid), 0);
 	assert_int_equal(
-		exec_on_a_stopped_one(conn, "INSERT INTO mine SELECT 1 FROM pg_sleep(100)"),
+		weir_exec(conn, "INSERT INTO mine SELECT 1 FROM pg_sleep(100)", DEADLINE_MS, NULL),
 		WEIR_TIMEOUT);
 	weir_checkin(&conn);
+	pthread_join(thread, NULL);
 	go_on();
 	await_sessions_gone();
 	assert_int_equal(count("SELECT count(*) FROM mine"), 0);

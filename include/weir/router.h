@@ -93,7 +93,9 @@ WEIR_API WEIR_CHECKED weir_status weir_router_resize(weir_router *router, int64_
 WEIR_API weir_status weir_router_evict(weir_router *router, const char *host);
 
 /*
- * As weir_pool_suspend and weir_pool_resume, for the whole router. Probes go on meanwhile.
+ * As weir_pool_suspend and weir_pool_resume, for the whole router. Probes go on meanwhile. Who
+ * waits for the resume here is counted by no host: neither in its statistics nor by its
+ * max_waiters.
  */
 WEIR_API weir_status weir_router_suspend(weir_router *router, weir_suspend how);
 WEIR_API weir_status weir_router_resume(weir_router *router);

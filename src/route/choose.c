@@ -7,12 +7,6 @@
  * asked. In its own zone first, by the policy; if the chosen one has nothing idle, to any other
  * able one that has, its own zone first again; and only if none has, it waits at the chosen one,
  * looking around now and then. A busy host is passed over or queued for, never banned.
- *
- * Fresh enough. A limit of lag is kept by what is known, not by what is likely: a replica is as old
- * as the last time at which it is known to have held all that the primary had. Unknown is not
- * fresh. A token is reached by a replica on the token's own timeline that has replayed so far, and
- * by a primary on that or a later one: positions of different timelines do not compare. What is
- * known may be old, and then errs on the safe side: replicas only move on.
  */
 #include <string.h>
 
@@ -23,67 +17,6 @@
 #include "route/router.h"
 
 /* ---- able hosts ---- */
-
-/* Within the limit of time: the last moment at which it held all is not longer ago. */
-static bool is_young(const struct wi_host *h, int64_t max_lag_ms, int64_t now_ns)
-{
-	int64_t as_of = wi_load_rlx(&h->as_of_ns);
-
-	return as_of != WI_LAG_UNKNOWN && now_ns - as_of <= max_lag_ms * WI_MS;
-}
-
-/* Within the limit of bytes, by a number that is not old itself. */
-static bool is_close(const weir_router *r, const struct wi_host *h, int64_t max_lag_bytes,
-                     int64_t now_ns)
-{
-	int64_t bytes = wi_load_rlx(&h->lag_bytes);
-	int64_t of_ns = wi_load_rlx(&h->bytes_of_ns);
-
-	return bytes >= 0 && bytes <= max_lag_bytes && now_ns - of_ns <= r->bytes_good_ns;
-}
-
-static bool is_recent(const weir_router *r, const struct wi_host *h, const struct wi_wish *wish)
-{
-	int64_t now_ns = wish->max_lag_ms || wish->max_lag_bytes ? r->world->now() : 0;
-
-	return (!wish->max_lag_ms || is_young(h, wish->max_lag_ms, now_ns)) &&
-	       (!wish->max_lag_bytes || is_close(r, h, wish->max_lag_bytes, now_ns));
-}
-
-static bool has_reached(const struct wi_topology *t, const struct wi_host *h,
-                        const weir_token *token)
-{
-	if (!token->lsn)
-		return true;
-	if (token->system != t->system || (t->primary && t->timeline != token->timeline))
-		return false;
-	return wi_load_rlx(&h->timeline) == token->timeline && wi_load_rlx(&h->lsn) >= token->lsn;
-}
-
-static bool is_fresh(weir_router *r, const struct wi_topology *t, const struct wi_host *h,
-                     const struct wi_wish *wish)
-{
-	if (!wish->bounded)
-		return true;
-	/* Of two histories, which one a standby follows is anybody's guess. */
-	if (t->split)
-		return false;
-	return is_recent(r, h, wish) && has_reached(t, h, &wish->at_least);
-}
-
-/*
- * A primary holds whatever was written on its own timeline, and on those it came from. Where its
- * timeline is not known, a read cannot be promised that, and a write need not be: it goes to the
- * primary whatever that holds.
- */
-static bool primary_has(const struct wi_topology *t, const struct wi_wish *wish)
-{
-	const weir_token *token = &wish->at_least;
-
-	if (!token->lsn || (wish->intent == WEIR_WRITE && (!t->timeline || !t->system)))
-		return true;
-	return token->system == t->system && t->timeline >= token->timeline;
-}
 
 /* The hosts to choose among, the near ones first. */
 struct field {
@@ -108,7 +41,7 @@ static void gather_part(weir_router *r, const struct wi_topology *t, const struc
 
 		if ((wish->sick | wish->busy) >> h->number & 1 || is_near(r, wish, h) != near)
 			continue;
-		if (is_fresh(r, t, h, wish))
+		if (wi_is_fresh(r, t, h, wish))
 			f->room[f->n++] = h;
 		else
 			f->stale = true;
@@ -244,7 +177,7 @@ static struct weir_conn *from_primary(weir_router *r, const struct wi_topology *
                                       struct wi_choice *choice)
 {
 	if (!t->primary || (wish->sick | wish->busy) >> t->primary->number & 1 ||
-	    !primary_has(t, wish))
+	    !wi_primary_has(t, wish))
 		return NULL;
 	choice->host = t->primary;
 	choice->role = WEIR_ROLE_PRIMARY;
@@ -284,9 +217,9 @@ bool wi_choice_holds(weir_router *r, const struct wi_wish *wish, const struct wi
 	const struct wi_topology *t = wi_topology_of(r);
 
 	if (choice->role == WEIR_ROLE_PRIMARY)
-		return t->primary == choice->host && primary_has(t, wish);
+		return t->primary == choice->host && wi_primary_has(t, wish);
 	for (uint32_t i = 0; i < t->n_readers; i++)
 		if (t->reader[i] == choice->host)
-			return is_fresh(r, t, choice->host, wish);
+			return wi_is_fresh(r, t, choice->host, wish);
 	return false;
 }

@@ -264,6 +264,11 @@ int64_t wi_balance_count(weir_router *router, int64_t now_ns);
 /* It had stopped, as nothing moved: it begins again. Any thread, pinned. */
 void wi_balance_wake(weir_router *router);
 
+/* ---- conclude.c: see there ---- */
+
+/* Judges and publishes what all probes have found. The keeper's thread. */
+void wi_conclude(weir_router *router, int64_t now_ns);
+
 /* ---- topology.c ---- */
 
 /*
@@ -288,6 +293,19 @@ WI_INLINE const struct wi_topology *wi_topology_of(const weir_router *router)
 	 */
 	return wi_load_seq(&router->topology);
 }
+
+/* ---- fresh.c: see there ---- */
+
+/* Whether a standby is as fresh as is wished. Pinned. */
+bool wi_is_fresh(weir_router *router, const struct wi_topology *topology,
+                 const struct wi_host *host, const struct wi_wish *wish);
+
+/*
+ * A primary holds whatever was written on its own timeline, and on those it came from. Where its
+ * timeline is not known, a read cannot be promised that, and a write need not be: it goes to the
+ * primary whatever that holds. Pinned.
+ */
+bool wi_primary_has(const struct wi_topology *topology, const struct wi_wish *wish);
 
 /* ---- choose.c: see there ---- */
 
@@ -317,6 +335,17 @@ bool wi_choice_weighs(const weir_router *router, const struct wi_choice *choice)
 /* Marks and counts a connection that was waited for. */
 void wi_choice_made(weir_router *router, const struct wi_wish *wish, const struct wi_choice *choice,
                     struct weir_conn *handle);
+
+/* ---- visit.c: see there ---- */
+
+/*
+ * Chooses and waits until the wish's deadline. The caller is inside. Statuses as weir_checkout.
+ */
+weir_status wi_visit(weir_router *router, const struct wi_wish *wish, weir_conn **conn,
+                     weir_error *error);
+
+/* Fails with CLOSED. */
+weir_status wi_visit_closed(weir_error *error);
 
 /* ---- explain.c ---- */
 

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the probes' findings come to: judged together (roles.h), published, and told to whom it
+ * concerns. The keeper's thread.
+ *
+ * First look. Nobody has a role before every host's first probe is over, one way or the other: of
+ * two servers that both think they are the primary, the first to answer would win.
+ *
+ * Orderings. [route:R3] in hand_out, [route:A3] in probed (stats.c): who waits for a probe finds
+ * what it found.
+ */
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "route/router.h"
+#include "stat/event.h"
+
+#define RESTLESS_MS 30000 /* probes go faster for so long after a role has changed */
+#define SEND_AWAY_TIMES 3
+
+/* ---- judging ---- */
+
+static struct wi_judgement judge(weir_router *r)
+{
+	struct wi_sight sights[WI_HOSTS_MAX];
+	enum wi_named named[WI_HOSTS_MAX];
+	struct wi_opinion opinions[WI_HOSTS_MAX];
+	struct wi_judgement j = {.primary = -1, .so_far = r->so_far};
+
+	r->settled = true;
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		sights[i] = r->hosts[i].probe.found.sight;
+		named[i] = r->hosts[i].named;
+		r->settled = r->settled && r->hosts[i].completed;
+	}
+	if (!r->settled)
+		return j;
+	j = wi_roles_judge(sights, named, r->n_hosts, r->so_far, opinions);
+	r->so_far = j.so_far;
+	for (uint32_t i = 0; i < r->n_hosts; i++)
+		r->hosts[i].opinion = opinions[i];
+	return j;
+}
+
+/* The primary's history goes on, or begins anew with another primary or timeline. */
+static void keep_history(weir_router *r, const struct wi_judgement *j)
+{
+	const struct wi_host *primary = j->primary >= 0 ? &r->hosts[j->primary] : NULL;
+	const struct wi_sight *s;
+
+	if (!primary)
+		return;
+	s = &primary->probe.found.sight;
+	if (primary != r->history_of || s->timeline != r->history_timeline)
+		wi_lag_reset(&r->history);
+	r->history_of = primary;
+	r->history_timeline = s->timeline;
+	if (s->lsn)
+		wi_lag_add(&r->history, s->lsn, s->asked_ns, s->answered_ns);
+}
+
+/* What may be said of a host's position beside the primary's. Unknown is never fresh. */
+static struct wi_lag lag_of(const weir_router *r, const struct wi_host *h,
+                            const struct wi_judgement *j)
+{
+	const struct wi_lag unknown = {WI_LAG_UNKNOWN, WI_LAG_UNKNOWN, -1};
+	const struct wi_sight *s = &h->probe.found.sight;
+	const struct wi_sight *p;
+
+	if (j->primary < 0 || h->opinion.role != WEIR_ROLE_REPLICA || h->named == WI_NAMED_READER)
+		return unknown;
+	p = &r->hosts[j->primary].probe.found.sight;
+	/* On another timeline a position means another history. */
+	if (!s->lsn || !s->timeline || s->timeline != p->timeline)
+		return unknown;
+	return wi_lag_of(&r->history, s->lsn);
+}
+
+static void show_position(const weir_router *r, struct wi_host *h, const struct wi_judgement *j)
+{
+	const struct wi_sight *s = &h->probe.found.sight;
+	struct wi_lag lag = lag_of(r, h, j);
+	bool named = h->named == WI_NAMED_READER; /* the next one may be another server */
+
+	/*
+	 * Without a primary nothing is newer than before: what was promised stays true and grows
+	 * old.
+	 */
+	if (j->primary >= 0 || h->opinion.role != WEIR_ROLE_REPLICA) {
+		wi_store_rlx(&h->as_of_ns, lag.as_of_ns);
+		wi_store_rlx(&h->behind_since_ns, lag.behind_since_ns);
+	}
+	/* So many bytes it was behind a primary: without one, that says nothing of now. */
+	wi_store_rlx(&h->bytes_of_ns,
+	             j->primary >= 0 ? r->hosts[j->primary].probe.found.sight.asked_ns : 0);
+	wi_store_rlx(&h->lag_bytes, j->primary >= 0 ? lag.bytes : -1);
+	wi_store_rlx(&h->timeline, named ? 0 : s->timeline);
+	wi_store_rlx(&h->lsn, named ? 0 : s->lsn);
+}
+
+/* ---- telling ---- */
+
+static void tell_role(const struct wi_host *h, weir_role old, int64_t now_ns)
+{
+	const struct wi_report *report = wi_load_rlx(&h->report); /* this thread's own */
+	bool why = report->failure.text[0] != '\0';
+
+	wi_event_tell(&h->router->options, now_ns, WEIR_EVENT_ROLE_CHANGED, h->endpoint->name,
+	              "was %s, is %s%s%s", weir_role_name(old), weir_role_name(report->role),
+	              why ? ": " : "", why ? report->failure.text : "");
+}
+
+/*
+ * Two names of one server that restarts look like two primaries until both are asked again: so they
+ * are, at once. true: those who contradict each other have all answered since the first doubt.
+ */
+static bool is_sure(weir_router *r, int64_t now_ns)
+{
+	bool sure = r->split_since_ns != 0;
+
+	if (!sure)
+		r->split_since_ns = now_ns;
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		struct wi_host *h = &r->hosts[i];
+
+		if (h->opinion.objection != WI_OBJECTION_TIE ||
+		    h->probe.found.sight.asked_ns >= r->split_since_ns)
+			continue;
+		h->trouble = true;
+		sure = false;
+	}
+	return sure;
+}
+
+/* Once an episode. No primary is known meanwhile, sure or not. */
+static void tell_split(weir_router *r, const struct wi_judgement *j, int64_t now_ns)
+{
+	char words[WEIR_ERROR_TEXT];
+	struct wi_text text;
+
+	if (!j->split) {
+		r->split_told = false;
+		r->split_since_ns = 0;
+		return;
+	}
+	if (r->split_told || !is_sure(r, now_ns))
+		return;
+	r->split_told = true;
+	wi_text_init(&text, words, sizeof(words));
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		const struct wi_host *h = &r->hosts[i];
+
+		if (h->opinion.objection == WI_OBJECTION_TIE ||
+		    h->opinion.objection == WI_OBJECTION_SYSTEMS)
+			wi_text_add(&text, "%s%s (system %llx, timeline %u)", text.len ? ", " : "",
+			            h->endpoint->name,
+			            (unsigned long long)h->probe.found.sight.system,
+			            h->probe.found.sight.timeline);
+	}
+	wi_event_tell(&r->options, now_ns, WEIR_EVENT_SPLIT_BRAIN, NULL,
+	              "no primary: %s contradict each other", words);
+}
+
+static void role_changed(weir_router *r, struct wi_host *h, weir_role old, int64_t now_ns)
+{
+	tell_role(h, old, now_ns);
+	if (old == WEIR_ROLE_UNKNOWN) {
+		wi_pool_retry_now(h->pool);
+		return;
+	}
+	r->restless_until_ns = now_ns + RESTLESS_MS * WI_MS;
+	wi_pool_suspect_all(h->pool);
+	h->send_away = SEND_AWAY_TIMES;
+}
+
+/*
+ * Who waits at a host that has another role now chooses again. A caller that chose it just before
+ * may only be about to wait: so this is done again after the next few probes.
+ */
+static void send_away(struct wi_host *h)
+{
+	if (!h->send_away)
+		return;
+	if (h->opinion.role != WEIR_ROLE_UNKNOWN)
+		h->send_away--;
+	wi_pool_send_away(h->pool);
+}
+
+/* The answered tickets are handed out when everything that was found is in place. */
+static void hand_out(weir_router *r)
+{
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		struct wi_host *h = &r->hosts[i];
+
+		/* [route:R3] publishes what the probe found; pairs with A3. */
+		wi_store_rel(&h->probed, h->answered_for);
+	}
+}
+
+void wi_conclude(weir_router *r, int64_t now_ns)
+{
+	struct wi_judgement j = judge(r);
+	weir_role old[WI_HOSTS_MAX];
+
+	wi_topology_grace(r);
+	keep_history(r, &j);
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		show_position(r, &r->hosts[i], &j);
+		wi_report_publish(&r->hosts[i], &old[i]);
+	}
+	wi_topology_publish(r, &j);
+	/* Only now: who is sent away must find the new topology. */
+	for (uint32_t i = 0; i < r->n_hosts; i++) {
+		if (r->hosts[i].opinion.role != old[i])
+			role_changed(r, &r->hosts[i], old[i], now_ns);
+		send_away(&r->hosts[i]);
+	}
+	tell_split(r, &j, now_ns);
+	hand_out(r);
+	wi_gate_change(&r->gate, r->world);
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The slow path of a router's checkout, a loop: choose; where nobody has an idle connection, wait
+ * at the chosen host; where nobody is able, sleep at the gate until something about the hosts has
+ * changed. One deadline covers all of it. What it comes back with is looked at once more, because a
+ * host may have lost its role while the caller waited there.
+ */
+#include <stddef.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "core/desk.h"
+#include "route/router.h"
+
+#define SLICE_NS (25 * WI_MS)  /* of a wait at one of several hosts, the first time */
+#define RETRY_NS (100 * WI_MS) /* before a host whose pool could not connect is tried again */
+
+/* A caller on the slow path. */
+struct visit {
+	weir_router *router;
+	struct wi_wish wish;
+	struct wi_seat *seat;
+	struct wi_choice choice;
+	weir_conn *conn;
+	int64_t slice_ns; /* of the next wait at one of several hosts */
+	weir_error said;  /* by the last pool that had nothing */
+};
+
+/* Pins; that the router is not closed is looked at elsewhere, `inside` keeps it as it is. */
+static void come_in(struct visit *v)
+{
+	(void)wi_pin(&v->router->desk.bias, v->seat);
+}
+
+/*
+ * How long to wait at the chosen host. Another may have an idle connection before this one has:
+ * then there is a look around after a slice. Each is twice as long as the last, because with each
+ * the place in the line is given up: at most half of a wait is in vain, and a caller in a crowd
+ * stays in line.
+ */
+static int64_t wait_until(struct visit *v)
+{
+	int64_t until_ns = v->wish.deadline_ns, slice_end_ns;
+
+	if (!v->choice.others || !until_ns)
+		return until_ns;
+	slice_end_ns = v->router->world->now() + v->slice_ns;
+	v->slice_ns *= 2;
+	return slice_end_ns < until_ns ? slice_end_ns : until_ns;
+}
+
+/* Waits at the chosen host, whose pool has been entered. OK: v->conn is the caller's. */
+static weir_status wait_there(struct visit *v)
+{
+	struct wi_host *h = v->choice.host;
+	bool weighs = wi_choice_weighs(v->router, &v->choice);
+	int64_t until_ns;
+	weir_status st;
+	bool holds;
+
+	if (weighs)
+		wi_add_rlx(&h->load, 1);
+	until_ns = wait_until(v);
+	st = wi_pool_wait(h->pool, until_ns, v->wish.deadline_ns, &v->conn, &v->said);
+	if (weighs)
+		wi_sub_rlx(&h->load, 1);
+	if (st == WEIR_TIMEOUT && until_ns < v->wish.deadline_ns) {
+		wi_sub_rlx(&h->pool->timeouts, 1); /* the caller's time is not over */
+		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", "");
+	}
+	wi_pool_exit(h->pool);
+	if (st == WEIR_OK) {
+		WI_YIELD("checkout.wait.granted");
+		come_in(v);
+		holds = wi_choice_holds(v->router, &v->wish, &v->choice) &&
+		        !wi_load_seq(&v->router->desk.suspended);
+		wi_unpin(v->seat);
+		if (holds) {
+			wi_choice_made(v->router, &v->wish, &v->choice, v->conn);
+			return WEIR_OK;
+		}
+		weir_checkin(&v->conn);
+		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", "");
+	}
+	return st;
+}
+
+/* What the end of a wait means: true: choose again. */
+static bool goes_on(struct visit *v, weir_status st)
+{
+	uint64_t bit = UINT64_C(1) << v->choice.host->number;
+
+	switch (st) {
+	case WEIR_UNAVAILABLE: /* sent away, as the host has another role; or to look around */
+		return true;
+	case WEIR_CONNECT:
+	case WEIR_AUTH:
+		v->wish.sick |= bit;
+		return true;
+	case WEIR_EXHAUSTED:
+	case WEIR_SHED:
+		v->wish.busy |= bit;
+		return true;
+	case WEIR_OK:
+	case WEIR_INVALID:
+	case WEIR_NO_MEMORY:
+	case WEIR_TIMEOUT:
+	case WEIR_QUERY:
+	case WEIR_RETRY:
+	case WEIR_OUTCOME_UNKNOWN:
+	case WEIR_CLOSED:
+	case WEIR_FORKED:
+	case WEIR_STALE:
+	case WEIR_SYSTEM:
+		break;
+	}
+	return false;
+}
+
+static weir_status explain(struct visit *v, weir_error *error)
+{
+	weir_status st;
+
+	come_in(v);
+	st = wi_explain(v->router, &v->wish, &v->choice, error);
+	wi_unpin(v->seat);
+	return st;
+}
+
+static bool is_hopeless(struct visit *v)
+{
+	bool hopeless;
+
+	come_in(v);
+	hopeless = wi_is_hopeless(v->router);
+	wi_unpin(v->seat);
+	return hopeless;
+}
+
+/* Nobody is able. OK: something may have changed, choose again; else the end. */
+static weir_status wait_for_change(struct visit *v, uint32_t seen, weir_error *error)
+{
+	weir_router *r = v->router;
+	bool fails = v->wish.intent == WEIR_READ && v->wish.fallback == WEIR_FALLBACK_FAIL;
+	int64_t now_ns = r->world->now(), until_ns = v->wish.deadline_ns;
+
+	if (v->wish.busy || (v->wish.sick && v->said.status == WEIR_AUTH))
+		return wi_fail_with(error, &v->said);
+	if ((fails && !v->choice.pending) || now_ns >= until_ns || is_hopeless(v))
+		return explain(v, error);
+	if (v->wish.sick && until_ns - now_ns > RETRY_NS)
+		until_ns = now_ns + RETRY_NS;
+	wi_gate_sleep(&r->gate, seen, until_ns, r->world);
+	v->wish.sick = 0;
+	return WEIR_OK;
+}
+
+/* Takes, or chooses where to wait and enters the pool there. */
+static bool choose(struct visit *v)
+{
+	come_in(v);
+	v->conn = NULL;
+	v->choice.host = NULL;
+	if (wi_likely(!wi_load_seq(&v->router->desk.suspended)))
+		v->conn = wi_choose(v->router, &v->wish, v->seat, &v->choice);
+	if (!v->conn && v->choice.host)
+		wi_pool_enter(v->choice.host->pool);
+	wi_unpin(v->seat);
+	return v->conn != NULL;
+}
+
+weir_status wi_visit_closed(weir_error *error)
+{
+	return wi_fail(error, WEIR_CLOSED, "the router is closed");
+}
+
+/* The router is suspended, as this word says. OK: it is not any more, or closed; else the end. */
+static weir_status wait_for_resume(struct visit *v, _Atomic uint32_t *word, uint32_t how,
+                                   weir_error *error)
+{
+	const struct wi_world *world = v->router->world;
+
+	if (how == WI_SUSPENDED_FAIL)
+		return wi_fail(error, WEIR_UNAVAILABLE, "the router is suspended");
+	if (!v->wish.deadline_ns)
+		return wi_fail(error, WEIR_EXHAUSTED, "the router is suspended");
+	while (wi_load_seq(word) == how && world->now() < v->wish.deadline_ns)
+		world->park(word, how, v->wish.deadline_ns);
+	return wi_load_seq(word) != how ? WEIR_OK
+	                                : wi_fail(error, WEIR_TIMEOUT, "the router is suspended");
+}
+
+/*
+ * A pool has sent its callers away. If it says that the router is suspended, and the router does
+ * not, then who suspends or resumes it is in the middle of that, and may be stopped there.
+ */
+static weir_status wait_for_operator(struct visit *v, weir_error *error)
+{
+	_Atomic uint32_t *word = &v->choice.host->pool->core.suspended;
+	uint32_t how = wi_load_seq(word);
+
+	if (!how || wi_load_seq(&v->router->desk.suspended))
+		return WEIR_OK;
+	return wait_for_resume(v, word, how, error);
+}
+
+/* A wait has ended without a connection. OK: choose again; else the end. */
+static weir_status after_wait(struct visit *v, weir_status st, weir_error *error)
+{
+	if (st == WEIR_CLOSED)
+		return wi_visit_closed(error);
+	if (!goes_on(v, st))
+		return wi_fail_with(error, &v->said);
+	return wait_for_operator(v, error);
+}
+
+static weir_status look_for_one(struct visit *v, weir_error *error)
+{
+	for (;;) {
+		uint32_t seen = wi_gate_seen(&v->router->gate);
+		uint32_t how = wi_load_seq(&v->router->desk.suspended);
+		weir_status st;
+
+		if (wi_load_seq(&v->router->closed))
+			return wi_visit_closed(error);
+		if (wi_unlikely(how)) {
+			st = wait_for_resume(v, &v->router->desk.suspended, how, error);
+			if (st != WEIR_OK)
+				return st;
+			continue;
+		}
+		if (choose(v))
+			return WEIR_OK;
+		if (wi_load_seq(&v->router->desk.suspended) && !v->choice.host)
+			continue;
+		if (v->choice.host) {
+			st = wait_there(v);
+			if (st == WEIR_OK)
+				return WEIR_OK;
+			st = after_wait(v, st, error);
+		} else {
+			st = wait_for_change(v, seen, error);
+		}
+		if (st != WEIR_OK)
+			return st;
+	}
+}
+
+/* A token of another database can never be reached: say so instead of waiting for it. */
+static weir_status check_token(struct visit *v, weir_error *error)
+{
+	const weir_token *token = &v->wish.at_least;
+	uint64_t system;
+
+	come_in(v);
+	system = wi_topology_of(v->router)->system;
+	wi_unpin(v->seat);
+	if (token->lsn && system && token->system != system)
+		return wi_fail(
+			error, WEIR_INVALID,
+			"the token is of another database system (%llx) than these hosts (%llx)",
+			(unsigned long long)token->system, (unsigned long long)system);
+	return WEIR_OK;
+}
+
+weir_status wi_visit(weir_router *r, const struct wi_wish *wish, weir_conn **conn,
+                     weir_error *error)
+{
+	struct visit v = {.router = r, .wish = *wish, .slice_ns = SLICE_NS};
+	weir_status st;
+
+	v.seat = wi_desk_seat(&r->desk);
+	st = v.seat ? check_token(&v, error)
+	            : wi_fail(error, WEIR_NO_MEMORY,
+	                      "no memory for this thread's place in the router");
+	if (st == WEIR_OK)
+		st = look_for_one(&v, error);
+	if (st == WEIR_OK)
+		*conn = v.conn;
+	return st;
+}

@@ -35,7 +35,7 @@ static struct wi_judgement judge(weir_router *r)
 	}
 	if (!r->settled)
 		return j;
-	j = wi_roles_judge(sights, named, r->n_hosts, r->so_far, opinions);
+	j = wi_roles_judge(sights, named, r->n_hosts, r->so_far, NULL, opinions);
 	r->so_far = j.so_far;
 	for (uint32_t i = 0; i < r->n_hosts; i++)
 		r->hosts[i].opinion = opinions[i];

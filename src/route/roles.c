@@ -6,6 +6,7 @@ struct court {
 	const struct wi_sight *sight;
 	const enum wi_named *named;
 	uint32_t n;
+	const struct wi_advice *advice; /* NULL: none is in force */
 	struct wi_opinion *opinion;
 };
 
@@ -102,6 +103,66 @@ static void reject_aliases(const struct court *c)
 				object(c, i, WI_OBJECTION_ALIAS, k);
 }
 
+/* ---- rule 3: what was left behind ---- */
+
+/* Whether host i is another server than those before it, as far as can be told. */
+static bool is_another(const struct court *c, uint32_t i)
+{
+	for (uint32_t k = 0; k < i; k++)
+		if (is_same_server(&c->sight[i], &c->sight[k]))
+			return false;
+	return c->sight[i].started != 0;
+}
+
+static bool are_all_below(const struct court *c, const struct wi_so_far *so_far)
+{
+	for (uint32_t i = 0; i < c->n; i++) {
+		const struct wi_sight *s = &c->sight[i];
+
+		if (!s->answered || !s->system || s->system != so_far->system || !s->timeline ||
+		    s->timeline >= so_far->timeline || named(c, i) != WI_NAMED_NOT ||
+		    !is_another(c, i))
+			return false;
+	}
+	return c->n > 1;
+}
+
+/* When the last of them answered. */
+static int64_t last_answer(const struct court *c)
+{
+	int64_t last = 0;
+
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->sight[i].answered && c->sight[i].answered_ns > last)
+			last = c->sight[i].answered_ns;
+	return last;
+}
+
+static int64_t first_question(const struct court *c)
+{
+	int64_t first = INT64_MAX;
+
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->sight[i].answered && c->sight[i].asked_ns < first)
+			first = c->sight[i].asked_ns;
+	return first;
+}
+
+/* The way back: no host has the history any more that the memory is to protect. */
+static void forget_history(const struct court *c, struct wi_so_far *so_far)
+{
+	if (!are_all_below(c, so_far)) {
+		so_far->below_ns = 0;
+		return;
+	}
+	if (!so_far->below_ns)
+		so_far->below_ns = last_answer(c);
+	if (first_question(c) - so_far->below_ns < WI_FORGET_NS)
+		return;
+	so_far->timeline = 0;
+	so_far->below_ns = 0;
+}
+
 /* The highest timeline that a host of the system is or was on. */
 static uint32_t highest_timeline(const struct court *c, uint64_t system, uint32_t highest)
 {
@@ -131,66 +192,191 @@ static void reject_left_behind(const struct court *c, uint32_t highest)
 
 /* The candidates in numbers. */
 struct contest {
-	uint32_t candidates;
 	uint32_t unknown; /* whose timeline is not known: they tie with everybody */
 	uint32_t top;     /* the highest timeline */
-	uint32_t on_top;  /* how many are on it */
+	uint32_t on_top;  /* how many are on it, or could be */
 };
+
+static bool is_on_top(const struct court *c, const struct contest *t, uint32_t i)
+{
+	return is_candidate(c, i) && (t->unknown || c->sight[i].timeline == t->top);
+}
 
 static struct contest count_candidates(const struct court *c)
 {
 	struct contest t = {0};
 
 	for (uint32_t i = 0; i < c->n; i++) {
-		uint32_t mine = c->sight[i].timeline;
-
 		if (!is_candidate(c, i))
 			continue;
-		t.candidates++;
-		t.unknown += mine == 0;
-		if (mine > t.top) {
-			t.top = mine;
-			t.on_top = 0;
-		}
-		t.on_top += mine == t.top;
+		t.unknown += c->sight[i].timeline == 0;
+		if (c->sight[i].timeline > t.top)
+			t.top = c->sight[i].timeline;
 	}
+	for (uint32_t i = 0; i < c->n; i++)
+		t.on_top += is_on_top(c, &t, i);
 	return t;
 }
 
-/*
- * The first candidate on the highest timeline beside host `but`, or -1; where one is not known,
- * any.
- */
+/* The first candidate on top beside host `but`, or -1. */
 static int first_on_top(const struct court *c, const struct contest *t, int but)
 {
 	for (uint32_t i = 0; i < c->n; i++)
-		if ((int)i != but && is_candidate(c, i) &&
-		    (t->unknown || c->sight[i].timeline == t->top))
+		if ((int)i != but && is_on_top(c, t, i))
 			return (int)i;
 	return -1;
 }
 
-/* Leaves one candidate, or none. Returns it, or -1. */
-static int hold_contest(const struct court *c, bool *split)
+/* ---- rule 4: a contest ---- */
+
+/* The host that the advice names, by its first name; -1: none. */
+static int advised(const struct court *c)
 {
-	struct contest t = count_candidates(c);
-	int top = first_on_top(c, &t, -1);
-	int second = first_on_top(c, &t, top);
-	bool tied = t.candidates > 1 && (t.unknown > 0 || t.on_top > 1);
+	int named_host = c->advice ? c->advice->primary : -1;
 
-	for (uint32_t i = 0; i < c->n; i++) {
-		bool on_top = t.unknown > 0 || c->sight[i].timeline == t.top;
-
-		if (!is_candidate(c, i) || ((int)i == top && !tied))
-			continue;
-		object(c, i, tied && on_top ? WI_OBJECTION_TIE : WI_OBJECTION_TIMELINE,
-		       (uint32_t)((int)i == top ? second : top));
-	}
-	*split = tied;
-	return tied ? -1 : top;
+	if (named_host < 0 || (uint32_t)named_host >= c->n)
+		return -1;
+	if (c->opinion[named_host].objection == WI_OBJECTION_ALIAS)
+		return (int)c->opinion[named_host].other;
+	return named_host;
 }
 
-/* ---- rules 4 and 5: what is left gets a role ---- */
+/* Silent or a standby of ours, and no second name of one: it has a vote, if it uses it or not. */
+static bool has_vote(const struct court *c, uint32_t i)
+{
+	const struct wi_sight *s = &c->sight[i];
+
+	if (!s->answered)
+		return true;
+	if (!is_heard(c, i) || !s->in_recovery || named(c, i) != WI_NAMED_NOT)
+		return false;
+	for (uint32_t k = 0; k < i; k++)
+		if (is_heard(c, k) && is_same_server(s, &c->sight[k]))
+			return false;
+	return true;
+}
+
+/* Host i's vote: whom it streams from on the contested timeline, by an answer that counts; or 0. */
+static uint32_t vote_of(const struct court *c, uint32_t i, uint32_t timeline, uint64_t system,
+                        int64_t since_ns)
+{
+	const struct wi_sight *s = &c->sight[i];
+
+	if (!s->answered || s->asked_ns < since_ns || !s->system || s->system != system ||
+	    !s->started || s->streams_on != timeline)
+		return 0;
+	return s->follows;
+}
+
+/* Whether any host streams from it, on whatever timeline and however long ago it said so. */
+static bool is_followed(const struct court *c, uint32_t whom)
+{
+	for (uint32_t i = 0; i < c->n; i++)
+		if (is_heard(c, i) && c->sight[i].in_recovery && c->sight[i].streams_on &&
+		    c->sight[i].follows == whom + 1)
+			return true;
+	return false;
+}
+
+/* More than half of all votes that there could be. */
+static bool is_elected(const struct court *c, const struct contest *t, uint32_t whom,
+                       int64_t since_ns)
+{
+	uint32_t votes = 0, mine = 0;
+
+	for (uint32_t i = 0; i < c->n; i++) {
+		if (!has_vote(c, i))
+			continue;
+		votes++;
+		mine += vote_of(c, i, t->top, c->sight[whom].system, since_ns) == whom + 1;
+	}
+	return mine * 2 > votes;
+}
+
+/* Whom the standbys follow, or -1. */
+static int elect(const struct court *c, const struct contest *t, int64_t since_ns)
+{
+	int winner = -1;
+
+	if (t->unknown || !since_ns)
+		return -1;
+	for (uint32_t i = 0; i < c->n; i++) {
+		if (!is_on_top(c, t, i))
+			continue;
+		if (c->sight[i].asked_ns < since_ns)
+			return -1;
+		if (!is_followed(c, i))
+			continue;
+		if (winner >= 0)
+			return -1;
+		winner = (int)i;
+	}
+	return winner >= 0 && is_elected(c, t, (uint32_t)winner, since_ns) ? winner : -1;
+}
+
+/* Leaves one of those on top, or none. Returns it, or -1. */
+static int settle_contest(const struct court *c, const struct contest *t, int64_t since_ns)
+{
+	int top = first_on_top(c, t, -1), second = first_on_top(c, t, top);
+	int winner = advised(c);
+	enum wi_objection why = WI_OBJECTION_ADVISED;
+
+	if (winner < 0 || !is_on_top(c, t, (uint32_t)winner)) {
+		why = WI_OBJECTION_OUTVOTED;
+		winner = elect(c, t, since_ns);
+	}
+	for (uint32_t i = 0; i < c->n; i++) {
+		if (!is_on_top(c, t, i) || (int)i == winner)
+			continue;
+		if (winner >= 0)
+			object(c, i, why, (uint32_t)winner);
+		else
+			object(c, i, WI_OBJECTION_TIE, (uint32_t)((int)i == top ? second : top));
+	}
+	return winner;
+}
+
+/* Leaves one candidate, or none. Returns it, or -1. */
+static int hold_contest(const struct court *c, struct wi_so_far *so_far, bool *split)
+{
+	struct contest t = count_candidates(c);
+	int winner = first_on_top(c, &t, -1);
+
+	*split = t.on_top > 1;
+	for (uint32_t i = 0; i < c->n; i++)
+		if (is_candidate(c, i) && !is_on_top(c, &t, i))
+			object(c, i, WI_OBJECTION_TIMELINE, (uint32_t)winner);
+	if (!*split) {
+		so_far->split_ns = 0;
+		return winner;
+	}
+	winner = settle_contest(c, &t, so_far->split_ns);
+	if (!so_far->split_ns)
+		so_far->split_ns = last_answer(c);
+	return winner;
+}
+
+/* ---- rule 5: the fence ---- */
+
+static int fence(const struct court *c, int winner)
+{
+	int names = advised(c);
+	uint32_t mine;
+
+	if (!c->advice || winner < 0)
+		return winner;
+	mine = c->sight[winner].timeline;
+	if (names != winner)
+		object(c, (uint32_t)winner, WI_OBJECTION_ADVISED,
+		       (uint32_t)(names < 0 ? winner : names));
+	else if (mine && mine < c->advice->timeline)
+		object(c, (uint32_t)winner, WI_OBJECTION_TIMELINE, (uint32_t)winner);
+	else
+		return winner;
+	return -1;
+}
+
+/* ---- rules 6 and 7: what is left gets a role ---- */
 
 static struct wi_opinion opinion_of_winner(const struct wi_sight *s)
 {
@@ -207,9 +393,10 @@ static struct wi_opinion opinion_of_standby(enum wi_named how)
 }
 
 struct wi_judgement wi_roles_judge(const struct wi_sight *sights, const enum wi_named *how,
-                                   uint32_t n, struct wi_so_far so_far, struct wi_opinion *opinions)
+                                   uint32_t n, struct wi_so_far so_far,
+                                   const struct wi_advice *advice, struct wi_opinion *opinions)
 {
-	const struct court c = {sights, how, n, opinions};
+	const struct court c = {sights, how, n, advice, opinions};
 	struct wi_judgement j = {.primary = -1, .so_far = so_far};
 	uint64_t system;
 	bool tie;
@@ -221,10 +408,11 @@ struct wi_judgement wi_roles_judge(const struct wi_sight *sights, const enum wi_
 	reject_foreign(&c, system, tie);
 	if (!tie && system != so_far.system)
 		j.so_far = (struct wi_so_far){.system = system};
+	forget_history(&c, &j.so_far);
 	j.so_far.timeline = highest_timeline(&c, j.so_far.system, j.so_far.timeline);
 	reject_aliases(&c);
 	reject_left_behind(&c, j.so_far.timeline);
-	winner = hold_contest(&c, &j.split);
+	winner = fence(&c, hold_contest(&c, &j.so_far, &j.split));
 	j.split = j.split || tie;
 	for (uint32_t i = 0; i < n; i++) {
 		if (!is_heard(&c, i))
@@ -256,6 +444,10 @@ const char *wi_objection_text(enum wi_objection objection)
 		return "is not in recovery, but default_transaction_read_only is on: takes no writes";
 	case WI_OBJECTION_STANDBY:
 		return "was named as the primary, but is a standby";
+	case WI_OBJECTION_OUTVOTED:
+		return "split brain: claims to be the primary, but the standbys follow";
+	case WI_OBJECTION_ADVISED:
+		return "claims to be the primary, but the advice in force names";
 	}
 	return NULL;
 }

@@ -10,15 +10,30 @@
  *      hosts, silent ones included: else a stranger would be followed whenever ours are away. At
  *      first it is that of the most; a tie then trusts nobody
  *   3  not in recovery: a candidate. The highest timeline wins, but only if it is higher than all
- *      others; two on the highest timeline are a split brain, and there is no primary. The losers
- *      are unknown: what they hold may have parted from the truth. So is a candidate below the
- *      highest timeline that any host of the system ever was on: it was left behind, even where
- *      the one that left it behind is silent just now
- *   4  the winner is the primary if it takes writes (default_transaction_read_only off), else it
+ *      others. The losers are unknown: what they hold may have parted from the truth. So is a
+ *      candidate below the highest timeline that any host of the system ever was on: it was left
+ *      behind, even where the one that left it behind is silent just now
+ *   4  two on the highest timeline are a split brain. The advice in force decides, if it names one
+ *      of them; else the standbys do (below); else there is no primary
+ *   5  whom the advice in force does not name is no primary, alone or not; and neither is one on an
+ *      older timeline than the advice says
+ *   6  the winner is the primary if it takes writes (default_transaction_read_only off), else it
  *      serves reads
- *   5  in recovery: a replica
+ *   7  in recovery: a replica
  * Two addresses of one server (same system, same start to the microsecond) are no split brain: the
  * first counts.
+ *
+ * The standbys' vote. A standby votes for the host from which it streams just now on the contested
+ * timeline; a row of a receiver that only waits, or streams an older one, is a memory and no vote.
+ * One wins who has more than half of all votes there could be, those of silent hosts included, as
+ * theirs may be for the other; and nobody streams from the other, however old that word is. Only
+ * what was asked after the contest was seen counts, so that nobody wins by an answer from before.
+ * Who follows a follower has no vote.
+ *
+ * A way back. A cluster restored to a lower timeline under its old identifier would have no primary
+ * for ever. So the highest timeline is forgotten when no host could be on it any more: every one
+ * answers, each is another server of the system, and all have been on lower ones for
+ * WI_FORGET_NS. A lone host never proves that: its name may lead back to who was left behind.
  *
  * Endpoints named by hand (options.primary and options.replicas) hide who answers: a writer can
  * only be the primary, a reader is a replica whatever it answers.
@@ -32,19 +47,35 @@
 
 #include <weir/conn.h>
 
+#define WI_FORGET_NS (INT64_C(30) * 1000000000)
+
 enum wi_named { WI_NAMED_NOT, WI_NAMED_WRITER, WI_NAMED_READER };
 
 /* What one probe saw. A zeroed one: not answered. */
 struct wi_sight {
 	bool answered;
 	bool in_recovery;
-	bool read_only;    /* default_transaction_read_only */
-	uint32_t timeline; /* 0: unknown */
-	uint64_t system;   /* 0: unknown */
-	uint64_t lsn;      /* insert position, normalised, or replayed position; 0: unknown */
-	uint64_t started;  /* of the server, microseconds since 1970; 0: unknown */
-	int64_t asked_ns;  /* by the router's clock: the question went out not before */
+	bool read_only;      /* default_transaction_read_only */
+	bool paused;         /* a standby whose replay is paused, or about to be */
+	uint32_t timeline;   /* 0: unknown */
+	uint32_t streams_on; /* the timeline that its receiver streams; 0: none does, or unseen */
+	uint32_t follows;    /* from which host, by its number + 1; 0: none of them, or unseen */
+	uint64_t system;     /* 0: unknown */
+	uint64_t lsn;        /* insert position, normalised, or replayed position; 0: unknown */
+	uint64_t started;    /* of the server, microseconds since 1970; 0: unknown */
+	int64_t delay_ms;    /* recovery_min_apply_delay of a standby; 0: none */
+	int64_t asked_ns;    /* by the router's clock: the question went out not before */
 	int64_t answered_ns;
+};
+
+/*
+ * What an outside authority says of who is the primary, while it is in force; index -1: nobody.
+ * Never the only ground: whom it names is the primary only if that host says so itself.
+ */
+struct wi_advice {
+	int primary;       /* the host's number, or -1 */
+	uint32_t timeline; /* that it is on; 0: unknown */
+	int64_t until_ns;  /* by the router's clock; 0: there is none */
 };
 
 /* Why an answering host did not get the role it might have had. */
@@ -59,6 +90,11 @@ enum wi_objection {
 	WI_OBJECTION_ALIAS,     /* the same server as another host */
 	WI_OBJECTION_READ_ONLY, /* a primary that takes no writes */
 	WI_OBJECTION_STANDBY,   /* the named writer endpoint leads to a standby */
+	WI_OBJECTION_OUTVOTED,  /* split brain, and the standbys follow `other` */
+	/*
+	 * the advice names `other`; the host itself: nobody, or somebody who is none of the hosts
+	 */
+	WI_OBJECTION_ADVISED,
 };
 
 struct wi_opinion {
@@ -71,21 +107,24 @@ struct wi_opinion {
 struct wi_so_far {
 	uint64_t system;   /* of the cluster; 0: unknown */
 	uint32_t timeline; /* the highest that any host of it was seen on; 0: none */
+	int64_t split_ns;  /* when the contest that goes on was first seen; 0: there is none */
+	int64_t below_ns;  /* since when every host is below that timeline; 0: not so */
 };
 
 struct wi_judgement {
 	int primary; /* index, or -1 */
-	bool split;  /* split brain, or systems without a majority */
+	/* hosts contradict each other on one timeline, or systems without a majority */
+	bool split;
 	struct wi_so_far so_far;
 };
 
 /*
  * Judges n hosts; so_far is what the last judgement said (zeroed at first). named may be NULL: none
- * is.
+ * is. advice may be NULL: none is in force.
  */
 struct wi_judgement wi_roles_judge(const struct wi_sight *sights, const enum wi_named *named,
                                    uint32_t n, struct wi_so_far so_far,
-                                   struct wi_opinion *opinions);
+                                   const struct wi_advice *advice, struct wi_opinion *opinions);
 
 /* An objection in words; NULL for NONE. Static storage. */
 const char *wi_objection_text(enum wi_objection objection);

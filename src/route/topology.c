@@ -110,9 +110,16 @@ static void fill_failure(struct wi_failure *f, const struct wi_host *host)
 	case WI_OBJECTION_TIMELINE:
 	case WI_OBJECTION_TIE:
 	case WI_OBJECTION_ALIAS:
+	case WI_OBJECTION_OUTVOTED:
 		wi_text_add(&text, " %s",
 		            host->opinion.other == host->number
 		                    ? "one that was seen before"
+		                    : host->router->hosts[host->opinion.other].endpoint->name);
+		break;
+	case WI_OBJECTION_ADVISED:
+		wi_text_add(&text, " %s",
+		            host->opinion.other == host->number
+		                    ? "none of the hosts"
 		                    : host->router->hosts[host->opinion.other].endpoint->name);
 		break;
 	case WI_OBJECTION_NONE:

@@ -12,12 +12,13 @@
 
 #include "route/roles.h"
 
-#define HOSTS 4
+#define HOSTS 5
 
 /*
  * A host in a word: "-" silent; "p" or "s", primary or standby; then any of t<timeline>, y<system>,
- * b<born>, r (read only), W or R (named writer, reader). Timeline and system are 1 and born is the
- * host's number if not said.
+ * b<born>, r (read only), W or R (named writer, reader), f<host> (follows it), o<timeline> (that it
+ * streams), a<when> (it was asked). Timeline and system are 1, born is the host's number, who
+ * follows streams its own timeline, and all are asked at 100 if not said.
  */
 static enum wi_named read_host(struct wi_sight *s, const char *word, uint32_t number)
 {
@@ -31,6 +32,7 @@ static enum wi_named read_host(struct wi_sight *s, const char *word, uint32_t nu
 	s->timeline = 1;
 	s->system = 1;
 	s->started = number + 100;
+	s->asked_ns = s->answered_ns = 100;
 	for (const char *at = word + 1; *at; at++) {
 		switch (*at) {
 		case 't':
@@ -41,6 +43,16 @@ static enum wi_named read_host(struct wi_sight *s, const char *word, uint32_t nu
 			break;
 		case 'b':
 			s->started = (uint64_t)atoi(at + 1);
+			break;
+		case 'f':
+			s->follows = (uint32_t)atoi(at + 1) + 1;
+			s->streams_on = s->timeline;
+			break;
+		case 'o':
+			s->streams_on = (uint32_t)atoi(at + 1);
+			break;
+		case 'a':
+			s->asked_ns = s->answered_ns = atoi(at + 1);
 			break;
 		case 'r':
 			s->read_only = true;
@@ -60,7 +72,7 @@ static enum wi_named read_host(struct wi_sight *s, const char *word, uint32_t nu
 
 /*
  * P primary, R replica, u unknown; then why: y system, Y systems, t timeline, = tie, a alias, r
- * read only, s standby.
+ * read only, s standby, f others follow another, d the advice names another.
  */
 static const char *shown(const struct wi_opinion *o)
 {
@@ -68,7 +80,8 @@ static const char *shown(const struct wi_opinion *o)
 	static const char why[] = {[WI_OBJECTION_NONE] = '\0',     [WI_OBJECTION_SYSTEM] = 'y',
 	                           [WI_OBJECTION_SYSTEMS] = 'Y',   [WI_OBJECTION_TIMELINE] = 't',
 	                           [WI_OBJECTION_TIE] = '=',       [WI_OBJECTION_ALIAS] = 'a',
-	                           [WI_OBJECTION_READ_ONLY] = 'r', [WI_OBJECTION_STANDBY] = 's'};
+	                           [WI_OBJECTION_READ_ONLY] = 'r', [WI_OBJECTION_STANDBY] = 's',
+	                           [WI_OBJECTION_OUTVOTED] = 'f',  [WI_OBJECTION_ADVISED] = 'd'};
 
 	text[0] = "uPR"[o->role];
 	text[1] = why[o->objection];
@@ -77,13 +90,16 @@ static const char *shown(const struct wi_opinion *o)
 
 #define ON(timeline) ((uint64_t)(timeline) << 32)
 
-static const struct {
+struct row {
 	const char *name;
 	uint64_t so_far; /* the system, and ON the highest timeline */
 	const char *hosts[HOSTS];
 	const char *roles[HOSTS];
 	bool split;
-} table[] = {
+};
+
+/* Judged for the first time. */
+static const struct row table[] = {
 	{"one primary, two standbys", 0, {"p", "s", "s"}, {"P", "R", "R"}, false},
 	{"the order says nothing", 0, {"s", "s", "p"}, {"R", "R", "P"}, false},
 	{"alone", 0, {"p"}, {"P"}, false},
@@ -132,77 +148,328 @@ static const struct {
 	{"strangers, but one is ours", 1, {"s", "-", "py2"}, {"R", "u", "uy"}, false},
 	{"rebuilt, most of them", 1, {"p", "py2", "sy2"}, {"uy", "P", "R"}, false},
 	{"rebuilt, alone", 1 | ON(9), {"py2"}, {"P"}, false},
+	{"its first sight elects nobody", 1, {"p", "p", "sf1"}, {"u=", "u=", "R"}, true},
 };
+
+/* With a contest that was seen at 50 already; hosts and roles are words. */
+static const struct scene {
+	const char *name;
+	uint64_t so_far;
+	const char *hosts, *roles;
+	bool split;
+	int advice;        /* n: it names host n - 1; -1: nobody; 0: there is none */
+	uint32_t timeline; /* that it says */
+} contests[] = {
+	/* whom the standbys follow */
+	{"all follow one", 1, "p p sf1", "uf P R", true, 0, 0},
+	{"two of three follow it", 1, "p p sf0 s sf0", "P uf R R R", true, 0, 0},
+	{"one of two is no majority", 1, "p p sf0 s", "u= u= R R", true, 0, 0},
+	{"the silent one may follow the other", 1, "p p sf0 -", "u= u= R u", true, 0, 0},
+	{"two of three, one is silent", 1, "p p sf0 sf0 -", "P uf R R u", true, 0, 0},
+	{"one follows the other", 1, "p p sf0 sf0 sf1", "u= u= R R R", true, 0, 0},
+	{"one did, by an old word", 1, "p p sf0 sf0 sf1a10", "u= u= R R R", true, 0, 0},
+	{"a vote from before the contest", 1, "p p sf0a40", "u= u= R", true, 0, 0},
+	{"the winner has not said it again", 1, "pa40 p sf0", "u= u= R", true, 0, 0},
+	{"the loser has not said it again", 1, "p pa40 sf0", "u= u= R", true, 0, 0},
+	{"it streams the timeline before", 1, "pt2 pt2 st2f0o1", "u= u= R", true, 0, 0},
+	{"its receiver does not stream", 1, "p p sf0o0", "u= u= R", true, 0, 0},
+	{"nobody says whom he follows", 1, "p p s s", "u= u= R R", true, 0, 0},
+	{"two names, one vote", 1, "p p sf0b7 sf0b7 s", "u= u= R R R", true, 0, 0},
+	{"one whose start is unknown has none", 1, "p p sf0b0", "u= u= R", true, 0, 0},
+	{"one of an unknown system has none", 1, "p p sf0y0", "u= u= R", true, 0, 0},
+	{"strangers have none", 1, "p p sf0y2", "u= u= uy", true, 0, 0},
+	{"who follows a follower has none", 1, "p p sf0 sf2", "u= u= R R", true, 0, 0},
+	{"three, and one is followed", 1, "p p p sf1", "uf P uf R", true, 0, 0},
+	{"followers do not outweigh a timeline", 1, "p pt2 sf0", "ut P R", false, 0, 0},
+	{"nor one that was seen", 1 | ON(3), "pt2 pt2 st2f0", "ut ut R", false, 0, 0},
+	{"nor an unknown one", 1, "pt0 p sf1", "u= u= R", true, 0, 0},
+	{"the followed one takes no writes", 1, "pr p sf0", "Rr uf R", true, 0, 0},
+	{"a named reader has no vote", 1, "p p sf0R", "u= u= R", true, 0, 0},
+
+	/* what an authority says */
+	{"it agrees", 1, "p s", "P R", false, 1, 0},
+	{"it names another", 1, "p s", "ud R", false, 2, 0},
+	{"it names one that is silent", 1, "p - s", "ud u R", false, 2, 0},
+	{"it names nobody", 1, "p s", "ud R", false, -1, 0},
+	{"it breaks a tie", 1, "p p s", "ud P R", true, 2, 0},
+	{"whomever the standbys follow", 1, "p p sf0", "ud P R", true, 2, 0},
+	{"a tie, and it names neither", 1, "p p s", "u= u= R", true, 3, 0},
+	{"an elected one, and it names another", 1, "p p sf0", "ud uf R", true, 3, 0},
+	{"of unknown timelines", 1, "pt0 pt5", "P ud", true, 1, 0},
+	{"it names who was left behind", 1, "p pt2", "ut ud", false, 1, 0},
+	{"it names one on a lower than was seen", 1 | ON(2), "p s", "ut R", false, 1, 0},
+	{"it knows of a later timeline", 1, "p s", "ut R", false, 1, 2},
+	{"it knows of an earlier timeline", 1, "pt2 s", "P R", false, 1, 1},
+	{"it names a server's second name", 1, "pb7 pb7", "P ua", false, 2, 0},
+	{"it names a stranger", 1, "p py2", "ud uy", false, 2, 0},
+	{"it names one that takes no writes", 1, "pr s", "Rr R", false, 1, 0},
+};
+
+static void check(const struct row *row, int64_t split_ns, const struct wi_advice *advice)
+{
+	const struct wi_so_far so_far = {row->so_far & UINT32_MAX, (uint32_t)(row->so_far >> 32),
+	                                 split_ns, 0};
+	struct wi_sight sights[HOSTS];
+	enum wi_named named[HOSTS];
+	struct wi_opinion opinions[HOSTS];
+	struct wi_judgement j;
+	int primary = -1;
+	uint32_t n = 0;
+
+	for (; n < HOSTS && row->hosts[n]; n++) {
+		named[n] = read_host(&sights[n], row->hosts[n], n);
+		if (row->roles[n][0] == 'P')
+			primary = (int)n;
+	}
+	j = wi_roles_judge(sights, named, n, so_far, advice, opinions);
+	for (uint32_t i = 0; i < n; i++)
+		if (strcmp(shown(&opinions[i]), row->roles[i]) != 0)
+			fail_msg("%s: host %u is %s, not %s", row->name, i, shown(&opinions[i]),
+			         row->roles[i]);
+	if (j.split != row->split || j.primary != primary)
+		fail_msg("%s: split %d, primary %d", row->name, j.split, j.primary);
+}
 
 static void every_row_holds(void **state)
 {
 	(void)state;
-	for (size_t row = 0; row < sizeof(table) / sizeof(table[0]); row++) {
-		struct wi_sight sights[HOSTS];
-		enum wi_named named[HOSTS];
-		struct wi_opinion opinions[HOSTS];
-		struct wi_judgement j;
-		int primary = -1;
-		uint32_t n = 0;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		check(&table[i], 0, NULL);
+}
 
-		for (; n < HOSTS && table[row].hosts[n]; n++) {
-			named[n] = read_host(&sights[n], table[row].hosts[n], n);
-			if (table[row].roles[n][0] == 'P')
-				primary = (int)n;
-		}
-		j = wi_roles_judge(sights, named, n,
-		                   (struct wi_so_far){table[row].so_far & UINT32_MAX,
-		                                      (uint32_t)(table[row].so_far >> 32)},
-		                   opinions);
-		for (uint32_t i = 0; i < n; i++)
-			if (strcmp(shown(&opinions[i]), table[row].roles[i]) != 0)
-				fail_msg("%s: host %u is %s, not %s", table[row].name, i,
-				         shown(&opinions[i]), table[row].roles[i]);
-		if (j.split != table[row].split || j.primary != primary)
-			fail_msg("%s: split %d, primary %d", table[row].name, j.split, j.primary);
+static void split_words(char *text, const char *words[HOSTS])
+{
+	char *rest = NULL;
+	int n = 0;
+
+	for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+		words[n++] = word;
+}
+
+/* The standbys, and the advice if there is any, break a tie; and the advice fences. */
+static void every_contest_is_decided(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(contests) / sizeof(contests[0]); i++) {
+		const struct scene *scene = &contests[i];
+		struct row row = {.name = scene->name, .so_far = scene->so_far};
+		const struct wi_advice advice = {scene->advice > 0 ? scene->advice - 1 : -1,
+		                                 scene->timeline, 1};
+		char hosts[64], roles[64];
+
+		row.split = scene->split;
+		snprintf(hosts, sizeof(hosts), "%s", scene->hosts);
+		snprintf(roles, sizeof(roles), "%s", scene->roles);
+		split_words(hosts, row.hosts);
+		split_words(roles, row.roles);
+		check(&row, 50, scene->advice ? &advice : NULL);
 	}
 }
 
-/* Whatever the probes saw, at most one host is a primary, and only one that said it is. */
+static uint32_t roll(uint32_t *chance, uint32_t sides)
+{
+	*chance = *chance * 1664525 + 1013904223;
+	return (*chance >> 8) % sides;
+}
+
+static void see_at_random(uint32_t *chance, struct wi_sight *s)
+{
+	*s = (struct wi_sight){
+		.answered = roll(chance, 8) != 0,
+		.in_recovery = roll(chance, 2),
+		.read_only = roll(chance, 8) == 0,
+		.timeline = roll(chance, 4),
+		.streams_on = roll(chance, 4),
+		.follows = roll(chance, HOSTS + 1),
+		.system = roll(chance, 8) ? 1 : roll(chance, 3),
+		.started = roll(chance, 8),
+		.asked_ns = roll(chance, 4) + 1,
+	};
+	s->answered_ns = s->asked_ns + roll(chance, 2);
+}
+
+static bool is_same(const struct wi_sight *a, const struct wi_sight *b)
+{
+	return a->system && a->system == b->system && a->started && a->started == b->started &&
+	       a->timeline == b->timeline;
+}
+
+/* What the standbys say, counted here in another way than the judge does. */
+static bool are_for(const struct wi_sight *s, uint32_t whom, int64_t since_ns)
+{
+	uint32_t votes = 0, can = 0;
+
+	for (uint32_t i = 0; i < HOSTS; i++) {
+		if (s[i].answered &&
+		    (!s[i].in_recovery || (s[i].system && s[i].system != s[whom].system)))
+			continue;
+		can++;
+		votes += s[i].answered && s[i].follows == whom + 1 && s[i].asked_ns >= since_ns &&
+		         s[i].streams_on == s[whom].timeline;
+	}
+	return votes * 2 > can;
+}
+
+/* Whether host i says, too, that it is the primary, and nothing says that it was left behind. */
+static bool is_rival(const struct wi_sight *s, uint32_t i, uint32_t p,
+                     const struct wi_so_far *so_far)
+{
+	return i != p && s[i].answered && !s[i].in_recovery && !is_same(&s[i], &s[p]) &&
+	       (!s[i].system || s[i].system == so_far->system) &&
+	       (!s[i].timeline || s[i].timeline >= so_far->timeline);
+}
+
+/* Why the primary must not be one, or NULL. */
+static const char *wrong_with(const struct wi_sight *s, uint32_t p, const struct wi_so_far *before,
+                              const struct wi_judgement *j, const struct wi_advice *advice)
+{
+	bool is_advised = advice && advice->primary >= 0 &&
+	                  (advice->primary == (int)p || is_same(&s[p], &s[advice->primary]));
+	uint32_t mine = s[p].timeline;
+
+	if (!s[p].answered || s[p].in_recovery || s[p].read_only)
+		return "it did not say so";
+	if (mine && mine < j->so_far.timeline)
+		return "a higher timeline was seen";
+	if (mine && before->system == j->so_far.system && mine < before->timeline)
+		return "a higher timeline was seen before";
+	if (s[p].system && s[p].system != j->so_far.system)
+		return "it is a stranger";
+	if (advice && (!is_advised || (mine && mine < advice->timeline)))
+		return "the advice names another";
+	for (uint32_t i = 0; i < HOSTS; i++) {
+		if (is_advised || !is_rival(s, i, p, &j->so_far))
+			continue;
+		if (!mine || !s[i].timeline || s[i].timeline > mine)
+			return "somebody else is as good";
+		if (s[i].timeline == mine &&
+		    (!before->split_ns || !are_for(s, p, before->split_ns)))
+			return "nobody elected it";
+	}
+	return NULL;
+}
+
+/*
+ * Whatever the probes saw: at most one host is a primary, only one that said it is, none below a
+ * timeline that was seen, none beside another without advice or votes, none against the advice.
+ */
 static void there_are_never_two_primaries(void **state)
 {
-	uint32_t state_of_chance = 1;
+	uint32_t chance = 1, primaries_at_all = 0, split = 0;
 
 	(void)state;
-	for (int round = 0; round < 200000; round++) {
+	for (int round = 0; round < 400000; round++) {
 		struct wi_sight sights[HOSTS];
 		struct wi_opinion opinions[HOSTS];
+		struct wi_so_far before = {roll(&chance, 3), roll(&chance, 4), roll(&chance, 4), 0};
+		struct wi_advice advice = {(int)roll(&chance, HOSTS + 1) - 1, roll(&chance, 4), 1};
+		const struct wi_advice *a = roll(&chance, 3) ? NULL : &advice;
 		struct wi_judgement j;
 		int primaries = 0;
 
-		for (uint32_t i = 0; i < HOSTS; i++) {
-			uint32_t r = state_of_chance = state_of_chance * 1664525 + 1013904223;
-
-			r >>= 8;
-			sights[i] = (struct wi_sight){
-				.answered = r & 7,
-				.in_recovery = r >> 3 & 1,
-				.read_only = (r >> 4 & 7) == 0,
-				.timeline = r >> 7 & 3,
-				.system = r >> 9 & 3,
-				.started = r >> 11 & 3,
-			};
-		}
-		j = wi_roles_judge(sights, NULL, HOSTS,
-		                   (struct wi_so_far){(uint64_t)(round & 3), round >> 2 & 3},
-		                   opinions);
+		for (uint32_t i = 0; i < HOSTS; i++)
+			see_at_random(&chance, &sights[i]);
+		j = wi_roles_judge(sights, NULL, HOSTS, before, a, opinions);
 		for (uint32_t i = 0; i < HOSTS; i++) {
 			primaries += opinions[i].role == WEIR_ROLE_PRIMARY;
-			if (opinions[i].role == WEIR_ROLE_PRIMARY) {
-				assert_int_equal(j.primary, i);
-				assert_true(sights[i].answered && !sights[i].in_recovery &&
-				            !sights[i].read_only);
-			}
 			if (opinions[i].objection != WI_OBJECTION_NONE)
 				assert_non_null(wi_objection_text(opinions[i].objection));
 			assert_true(opinions[i].other < HOSTS);
 		}
 		assert_true(primaries <= 1 && (primaries == 1) == (j.primary >= 0));
+		primaries_at_all += (uint32_t)primaries;
+		split += j.split && primaries;
+		if (j.primary < 0)
+			continue;
+		assert_int_equal(opinions[j.primary].role, WEIR_ROLE_PRIMARY);
+		if (wrong_with(sights, (uint32_t)j.primary, &before, &j, a))
+			fail_msg("round %d: host %d is the primary, but %s", round, j.primary,
+			         wrong_with(sights, (uint32_t)j.primary, &before, &j, a));
+	}
+	/* the rows where it is easy to be wrong do come up */
+	assert_true(primaries_at_all > 20000 && split > 500);
+}
+
+/* ---- judgements one after the other ---- */
+
+static struct wi_sight sight_of(const char *word, uint32_t number, int64_t at_ns)
+{
+	struct wi_sight s;
+
+	read_host(&s, word, number);
+	s.asked_ns = s.answered_ns = at_ns;
+	return s;
+}
+
+static struct wi_judgement judge_at(const char *const words[3], int64_t at_ns,
+                                    struct wi_so_far so_far)
+{
+	struct wi_opinion opinions[3];
+	struct wi_sight sights[3];
+
+	for (uint32_t i = 0; i < 3; i++)
+		sights[i] = sight_of(words[i], i, at_ns);
+	return wi_roles_judge(sights, NULL, 3, so_far, NULL, opinions);
+}
+
+/* A contest is decided by answers of after it was seen, and forgotten when it is over. */
+static void a_contest_is_decided_by_a_second_look(void **state)
+{
+	static const char *const two[] = {"p", "p", "sf1"}, *const one[] = {"s", "p", "sf1"};
+	struct wi_judgement j = judge_at(two, 1000, (struct wi_so_far){.system = 1});
+
+	(void)state;
+	assert_int_equal(j.primary, -1);
+	assert_int_equal(j.so_far.split_ns, 1000);
+	j = judge_at(two, 999, j.so_far);
+	assert_int_equal(j.primary, -1);
+	j = judge_at(two, 1001, j.so_far);
+	assert_int_equal(j.primary, 1);
+	assert_true(j.split);
+	assert_int_equal(j.so_far.split_ns, 1000);
+	j = judge_at(one, 1002, j.so_far);
+	assert_int_equal(j.primary, 1);
+	assert_int_equal(j.so_far.split_ns, 0);
+	assert_false(j.split);
+}
+
+/* Restored to a lower timeline, all of it: after a while nobody could be on the higher one. */
+static void a_restored_cluster_has_a_primary_again(void **state)
+{
+	static const char *const low[] = {"pt2", "st2", "st2"}, *const gone[] = {"pt2", "st2", "-"},
+				 *const unsure[] = {"pt2", "st2", "st0"},
+				 *const same[] = {"pt2", "st2b9", "st2b9"};
+	const struct wi_so_far high = {.system = 1, .timeline = 5};
+	struct wi_judgement j = judge_at(low, 1000, high);
+
+	(void)state;
+	assert_int_equal(j.primary, -1);
+	assert_int_equal(j.so_far.below_ns, 1000);
+	j = judge_at(low, 999 + WI_FORGET_NS, j.so_far);
+	assert_int_equal(j.primary, -1);
+	/* one that does not answer, or does not say, or is there twice: it begins anew */
+	assert_int_equal(judge_at(gone, 1500 + WI_FORGET_NS, j.so_far).so_far.below_ns, 0);
+	assert_int_equal(judge_at(unsure, 1500 + WI_FORGET_NS, j.so_far).so_far.below_ns, 0);
+	assert_int_equal(judge_at(same, 1500 + WI_FORGET_NS, j.so_far).so_far.below_ns, 0);
+	j = judge_at(low, 1000 + WI_FORGET_NS, j.so_far);
+	assert_int_equal(j.primary, 0);
+	assert_int_equal(j.so_far.timeline, 2);
+	assert_int_equal(j.so_far.below_ns, 0);
+}
+
+/* A name that leads to who was left behind proves nothing. */
+static void a_lone_host_forgets_nothing(void **state)
+{
+	struct wi_so_far so_far = {.system = 1, .timeline = 5};
+	struct wi_opinion opinion;
+
+	(void)state;
+	for (int64_t at = 1; at < 10; at++) {
+		struct wi_sight s = sight_of("pt2", 0, at * WI_FORGET_NS);
+		struct wi_judgement j = wi_roles_judge(&s, NULL, 1, so_far, NULL, &opinion);
+
+		assert_int_equal(j.primary, -1);
+		so_far = j.so_far;
 	}
 }
 
@@ -210,7 +477,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_row_holds),
+		cmocka_unit_test(every_contest_is_decided),
 		cmocka_unit_test(there_are_never_two_primaries),
+		cmocka_unit_test(a_contest_is_decided_by_a_second_look),
+		cmocka_unit_test(a_restored_cluster_has_a_primary_again),
+		cmocka_unit_test(a_lone_host_forgets_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

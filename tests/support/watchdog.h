@@ -8,8 +8,9 @@
 
 /*
  * Arms the watchdog, or sets a new time; 0 disarms it. `what` is a static string that says what is
- * being waited for. Not inherited by children. Uses a timer of the monotonic clock and the last but
- * one real-time signal, so a test may use alarm and setitimer as it likes. Main thread only.
+ * being waited for. TEST_PATIENCE multiplies the seconds. Not inherited by children. Uses a timer
+ * of the monotonic clock and the last but one real-time signal, so a test may use alarm and
+ * setitimer as it likes. Main thread only.
  */
 void test_watchdog(int seconds, const char *what);
 

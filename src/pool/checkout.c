@@ -54,6 +54,10 @@ static bool is_good(struct weir_conn *c)
 static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat, bool open,
                                     uint32_t slot)
 {
+	if (slot && !open && wi_pool_is_suspended(pool)) { /* since it was taken */
+		wi_core_give(&pool->core, slot);
+		return NULL;
+	}
 	while (slot || (open && (slot = wi_core_take_pinned(&pool->core, seat)))) {
 		struct weir_conn *c = wi_warm_conn_at(pool, slot);
 
@@ -131,6 +135,14 @@ void wi_pool_exit(struct weir_pool *pool)
 	wi_rcu_leave();
 }
 
+/* The caller has taken hold of it, and may not have it: it goes to the keeper. */
+static void take_back(struct weir_conn *c)
+{
+	wi_add_rlx(&c->pool->unfit, 1);
+	(void)wi_conn_let_go(c, wi_load_rlx(&c->slot.lend));
+	wi_inbox_push(c);
+}
+
 /*
  * Takes hold of a taken slot and sees whether it may be handed out; if not, it goes to the keeper.
  */
@@ -147,9 +159,7 @@ static bool is_fit(struct weir_conn *c, struct wi_seat *seat, int64_t check_ns,
 		if (!is_unusable(wi_load_rlx(&c->notes)))
 			return true;
 	}
-	wi_add_rlx(&c->pool->unfit, 1);
-	(void)wi_conn_let_go(c, wi_load_rlx(&c->slot.lend));
-	wi_inbox_push(c);
+	take_back(c);
 	*handle = NULL;
 	return false;
 }
@@ -254,7 +264,7 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t ch
 		wi_fence_light();
 		if (wi_likely(!wi_pool_is_suspended(pool)))
 			return WEIR_OK;
-		wi_suspend_revoke(*conn);
+		take_back(&pool->conns[slot]);
 		*conn = NULL;
 	}
 }
@@ -292,14 +302,18 @@ static WI_NOINLINE weir_status checkout_slow(struct weir_pool *pool, struct wi_s
 	bool open;
 
 	*conn = NULL;
-	/* Not even a seat is taken there: another thread may be making the pool anew. */
-	if (wi_unlikely(wi_pool_is_parents(pool))) {
-		st = wi_pool_in_child(pool, error);
-		if (st != WEIR_OK)
-			return st;
-		seat = wi_desk_find(&pool->core);
-	}
-	while ((seat = wi_come_in(pool, seat, &open))) {
+	for (;;) {
+		/* Not even a seat is taken there: another thread may be making the pool anew. */
+		if (wi_unlikely(wi_pool_is_parents(pool))) {
+			st = wi_pool_in_child(pool, error);
+			if (st != WEIR_OK)
+				return st;
+			seat = wi_desk_find(&pool->core);
+		}
+		seat = wi_come_in(pool, seat, &open);
+		if (!seat)
+			return wi_fail(error, WEIR_NO_MEMORY,
+			               "no memory for a seat of this thread");
 		/*
 		 * One that is suspended is waited for like any other, and so is one that another
 		 * thread of a forked child is just about to open again.
@@ -313,11 +327,9 @@ static WI_NOINLINE weir_status checkout_slow(struct weir_pool *pool, struct wi_s
 		if (!wi_pool_is_parents(pool))
 			st = refused(pool, WI_REFUSE_CLOSED, error);
 		wi_unpin(seat);
-		if (st != WEIR_OK || (st = wi_pool_in_child(pool, error)) != WEIR_OK)
+		if (st != WEIR_OK)
 			return st;
-		seat = wi_desk_find(&pool->core); /* in the pool that was made anew */
 	}
-	return wi_fail(error, WEIR_NO_MEMORY, "no memory for a seat of this thread");
 }
 
 static WI_COLD weir_status refuse_null(const struct weir_pool *pool, weir_error *error)

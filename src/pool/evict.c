@@ -70,15 +70,6 @@ static void mark_all(struct weir_pool *pool)
 	pool->evicting = true;
 }
 
-static void retire(struct weir_conn *c)
-{
-	if (wi_load_rlx(&c->notes) & WI_NOTE_RETIRE)
-		return;
-	wi_store_rlx(&c->why, WEIR_CLOSE_EVICTED);
-	wi_conn_note(c, WI_NOTE_RETIRE);
-	c->pool->sweep_wanted = true;
-}
-
 /* How many idle ones may go now. */
 static uint32_t spare(const struct weir_pool *pool, uint32_t left)
 {
@@ -115,9 +106,9 @@ void wi_evict_step(struct weir_pool *pool)
 		if (!is_left(c) || c->life != WI_READY)
 			continue;
 		if (wi_load_rlx(&c->slot.lend) & 1)
-			retire(c);
+			wi_conn_retire(c, WEIR_CLOSE_EVICTED);
 		else if (idle > 0 && idle--)
-			retire(c);
+			wi_conn_retire(c, WEIR_CLOSE_EVICTED);
 	}
 	pool->evicting = left > 0;
 }

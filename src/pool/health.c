@@ -192,11 +192,7 @@ static void put_together(struct weir_pool *pool)
 
 static void remember(struct weir_pool *pool, const struct wi_failure *f)
 {
-	struct wi_last_error e = {.fault = f->fault};
-
-	memcpy(e.sqlstate, f->sqlstate, sizeof(e.sqlstate));
-	memcpy(e.text, f->text, sizeof(e.text));
-	wi_post(&pool->health.last, &e, sizeof(e));
+	wi_failure_post(&pool->health.last, f);
 	wi_add_rlx(&pool->health.lost, 1);
 	wi_pool_tell(pool, WEIR_EVENT_LOST, "%s%s%s", f->sqlstate, f->sqlstate[0] ? ": " : "",
 	             f->text);
@@ -312,12 +308,6 @@ void wi_health_connect_failed(struct weir_pool *pool, const struct wi_failure *f
 
 /* ---- carrying it out ---- */
 
-static void close_condemned(struct weir_conn *c)
-{
-	wi_store_rlx(&c->why, WEIR_CLOSE_CONDEMNED);
-	wi_conn_note(c, WI_NOTE_RETIRE);
-}
-
 /* Looked at and asked by the keeper: at once if idle, else when it is given back. */
 static void ask_soon(struct weir_conn *c)
 {
@@ -338,7 +328,7 @@ static void carry_out_condemnation(struct weir_conn *c, int64_t since_ns)
 	if (lend & 1 || lend != c->seen_lend || c->seen_ns >= since_ns)
 		ask_soon(c);
 	else
-		close_condemned(c);
+		wi_conn_retire(c, WEIR_CLOSE_CONDEMNED);
 }
 
 static void pass_over_all(struct weir_pool *pool, bool doubted)

@@ -120,8 +120,7 @@ static void take_back(struct weir_conn *c, uint64_t lend)
 	if (!wi_conn_let_go(c, lend))
 		return; /* given back just now, by another thread */
 	wi_conn_unload(c);
-	wi_store_rlx(&c->why, WEIR_CLOSE_RECLAIMED);
-	wi_conn_note(c, WI_NOTE_RETIRE);
+	wi_conn_retire(c, WEIR_CLOSE_RECLAIMED);
 	wi_settle_returned(c);
 }
 

@@ -79,13 +79,6 @@ int64_t wi_lifetime_gap(const struct weir_pool *pool)
 	return (spread_ns > least_ns ? spread_ns : least_ns) / (2 * (int64_t)wi_pool_max(pool));
 }
 
-static void retire(struct weir_conn *c)
-{
-	wi_store_rlx(&c->why, WEIR_CLOSE_EXPIRED);
-	wi_conn_note(c, WI_NOTE_RETIRE);
-	c->pool->sweep_wanted = true;
-}
-
 /* Whether the pool would miss the connection: then another is opened first, where there is room. */
 static bool would_be_missed(const struct weir_pool *pool)
 {
@@ -107,7 +100,8 @@ void wi_lifetime_retire(struct weir_pool *pool, struct weir_conn *first, int64_t
 	    !wi_open_is_under_way(pool))
 		pool->replacing = false;
 	if (pool->retiring && !pool->replacing) {
-		retire(pool->retiring); /* the replacement is there, or cannot be */
+		/* The replacement is there, or cannot be. */
+		wi_conn_retire(pool->retiring, WEIR_CLOSE_EXPIRED);
 		/*
 		 * One that is lent goes when its holder is done, and the others do not wait for
 		 * that.
@@ -122,5 +116,5 @@ void wi_lifetime_retire(struct weir_pool *pool, struct weir_conn *first, int64_t
 	pool->replacing = would_be_missed(pool) && wi_pool_total(pool) < wi_pool_max(pool) &&
 	                  wi_load_rlx(&pool->breaker.state) == WI_BREAKER_CLOSED;
 	if (!pool->replacing)
-		retire(first);
+		wi_conn_retire(first, WEIR_CLOSE_EXPIRED);
 }

@@ -137,15 +137,6 @@ static bool has_connections(const struct weir_pool *pool)
 	return s->n[WI_READY] + s->n[WI_SETTLING] > s->cut + s->fresh;
 }
 
-static void remember(struct weir_pool *pool, const struct wi_failure *f)
-{
-	struct wi_last_error e = {.fault = f->fault};
-
-	memcpy(e.sqlstate, f->sqlstate, sizeof(e.sqlstate));
-	memcpy(e.text, f->text, sizeof(e.text));
-	wi_post(&pool->last_error, &e, sizeof(e));
-}
-
 static enum wi_setback setback_of(const struct weir_pool *pool, enum wi_fault fault)
 {
 	switch (fault) {
@@ -278,7 +269,7 @@ void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure)
 	setback = setback_of(pool, failure->fault);
 	wi_add_rlx(&pool->connect_failures, 1);
 	wi_add_rlx(&pool->connect_failed_of[class_of(failure->fault)], 1);
-	remember(pool, &said);
+	wi_failure_post(&pool->last_error, &said);
 	wi_conn_close(c, WEIR_CLOSE_BROKEN);
 	wi_pool_tell(pool, WEIR_EVENT_CONNECT_FAILED, "%s", said.text);
 	if (wi_breaker_failed(&pool->breaker, now_ns, c->born_ns, setback, &pool->rng)) {

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <weir/pool.h>
 #include <weir/router.h>
@@ -300,6 +301,16 @@ struct wi_last_error {
 	char text[512];
 };
 _Static_assert(sizeof(struct wi_last_error) <= WI_POSTED_WORDS * 8, "it can be posted");
+
+/* Keeper's thread. */
+static inline void wi_failure_post(struct wi_posted *posted, const struct wi_failure *f)
+{
+	struct wi_last_error e = {.fault = f->fault};
+
+	memcpy(e.sqlstate, f->sqlstate, sizeof(e.sqlstate));
+	memcpy(e.text, f->text, sizeof(e.text));
+	wi_post(posted, &e, sizeof(e));
+}
 
 /* The words about a socket that epoll did not take. */
 #define WI_CANNOT_WATCH "the system has no room to watch a socket"

@@ -112,7 +112,4 @@ static inline bool wi_pool_is_suspended(const struct weir_pool *pool)
  */
 weir_status wi_suspend_await(struct weir_pool *pool, int64_t deadline_ns, weir_error *error);
 
-/* Takes back what was lent just now. */
-void wi_suspend_revoke(struct weir_conn *handle);
-
 #endif

@@ -98,12 +98,3 @@ weir_status wi_suspend_await(struct weir_pool *pool, int64_t deadline_ns, weir_e
 	wi_add_rlx(&pool->timeouts, 1);
 	return fail(pool, WEIR_TIMEOUT, error);
 }
-
-void wi_suspend_revoke(struct weir_conn *handle)
-{
-	struct weir_conn *c = wi_conn_of(handle);
-
-	wi_add_rlx(&c->pool->unfit, 1);
-	(void)wi_conn_let_go(c, wi_load_rlx(&c->slot.lend));
-	wi_inbox_push(c);
-}

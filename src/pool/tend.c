@@ -64,16 +64,12 @@ static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 	}
 	if (wi_load_rlx(&c->notes) & WI_NOTE_OVERFLOW && wi_pool_living(pool) > wi_pool_max(pool)) {
 		/* opened for somebody who did not wait for it */
-		wi_store_rlx(&c->why, WEIR_CLOSE_OVERFLOW);
-		wi_conn_note(c, WI_NOTE_RETIRE);
-		pool->sweep_wanted = true;
+		wi_conn_retire(c, WEIR_CLOSE_OVERFLOW);
 		return;
 	}
 	if (*above_min > 0 && is_spare(c, now_ns)) {
 		(*above_min)--;
-		wi_store_rlx(&c->why, WEIR_CLOSE_IDLE);
-		wi_conn_note(c, WI_NOTE_RETIRE);
-		pool->sweep_wanted = true;
+		wi_conn_retire(c, WEIR_CLOSE_IDLE);
 	} else {
 		wi_health_tend(c, now_ns);
 	}

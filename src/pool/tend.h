@@ -17,6 +17,20 @@ static inline void wi_conn_note(struct weir_conn *c, uint32_t bits)
 		wi_or_seq(&c->notes, bits);
 }
 
+/*
+ * It is to be closed, for this reason unless there was one before: at once if it is idle, else when
+ * it is back. The keeper's thread.
+ */
+static inline void wi_conn_retire(struct weir_conn *c, weir_close why)
+{
+	if (!(wi_load_rlx(&c->notes) & WI_NOTE_RETIRE)) {
+		wi_store_rlx(&c->why, why);
+		wi_conn_note(c, WI_NOTE_RETIRE);
+	}
+	if (!(wi_load_rlx(&c->slot.lend) & 1))
+		c->pool->sweep_wanted = true;
+}
+
 /* Whether something has lasted for ms, which is no span at all if it is 0. */
 static inline bool wi_is_longer(int64_t since_ns, int64_t now_ns, int64_t ms)
 {

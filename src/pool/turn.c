@@ -195,34 +195,38 @@ static void refuse_the_hopeless(struct weir_pool *pool)
 		wi_core_refuse(&pool->core, WI_REFUSE_BREAKER);
 }
 
-static int64_t next_due(struct weir_pool *pool, int64_t now_ns)
+static int64_t earlier(int64_t a, int64_t b)
 {
-	int64_t due = wi_health_is_pending(pool) ? now_ns : pool->next_tend_ns;
-	int64_t connect = wi_breaker_due(&pool->breaker);
+	return a < b ? a : b;
+}
 
+/* When the whole pool wants to be looked at again, whatever single slots want. */
+static int64_t pool_due(struct weir_pool *pool, int64_t now_ns)
+{
 	/*
 	 * A thread that ends may be carrying a slot from its cache to the free list, and does not
 	 * ring.
 	 */
 	if (wi_load_rlx(&pool->closed))
-		due = pool->census.n[WI_READY] ? now_ns + LAST_LOOK_NS : WI_FOREVER;
-	for (struct weir_conn *c = pool->in_hand; c; c = c->next) {
-		int64_t d = due_of(c);
+		return pool->census.n[WI_READY] ? now_ns + LAST_LOOK_NS : WI_FOREVER;
+	if (wi_health_is_pending(pool))
+		return now_ns;
+	return earlier(pool->next_tend_ns, wi_adapt_due(pool));
+}
 
-		if (d < due)
-			due = d;
-		if (is_unwatched_goodbye(c) && now_ns + LAST_LOOK_NS < due)
-			due = now_ns + LAST_LOOK_NS;
+static int64_t next_due(struct weir_pool *pool, int64_t now_ns)
+{
+	int64_t due = earlier(pool_due(pool, now_ns), wi_resize_due(pool, now_ns));
+	int64_t connect = wi_breaker_due(&pool->breaker);
+
+	for (struct weir_conn *c = pool->in_hand; c; c = c->next) {
+		due = earlier(due, due_of(c));
+		if (is_unwatched_goodbye(c))
+			due = earlier(due, now_ns + LAST_LOOK_NS);
 	}
-	if (connect > now_ns && connect < due)
-		due = connect;
-	if (pool->mourn_ns && pool->mourn_ns < due)
-		due = pool->mourn_ns;
-	if (wi_adapt_due(pool) < due && !wi_load_rlx(&pool->closed))
-		due = wi_adapt_due(pool);
-	if (wi_resize_due(pool, now_ns) < due)
-		due = wi_resize_due(pool, now_ns);
-	return due;
+	if (connect > now_ns)
+		due = earlier(due, connect);
+	return pool->mourn_ns ? earlier(due, pool->mourn_ns) : due;
 }
 
 static int64_t turn(struct wi_job *job, int64_t now_ns)

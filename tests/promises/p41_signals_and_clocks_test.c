@@ -252,14 +252,13 @@ static void a_check_keeps_to_the_deadline(void **state)
 
 	(void)state;
 	o.pool_max = o.pool_min = 2;
-	o.validate_after_ms = 20;
+	o.pre_ping = WEIR_PRE_PING_PING;
 	o.keepalive_ms = 0;
 	open_pool();
 	do {
 		usleep(1000);
 		weir_pool_stats_get(pool, &s);
 	} while (s.idle < 2);
-	usleep(100000); /* by then they are to be checked */
 	wi_store_rlx(&server.silent, true);
 	run(check_in_vain, -1);
 	wi_store_rlx(&server.silent, false);

@@ -63,6 +63,11 @@ TREES = [
     ("promises", "another's test", {16: "| 16 | | `promise.16_x`, `promise.17_x` | |"}, "is of another promise"),
     ("promises", "a test without a row", {"tests/promises/p18_y_test.py": ""}, "p18_y_test.py: promise.18_y is in no row"),
     ("promises", "a misnamed test", {"tests/promises/y_test.c": ""}, "is not named"),
+    ("promises", "a lesson without a row", {"B7": None}, "lesson B7 has no row"),
+    ("promises", "a lesson without a test", {"B8": "| B8 | trap | | |"}, "lesson B8 has no test"),
+    ("promises", "an open lesson", {"B8": "| B8 | trap | open | |"}, None),
+    ("promises", "a lesson's test that is gone", {"B9": "| B9 | trap | `sim.b` | |"}, "there is no test sim.b"),
+    ("promises", "a lesson's function that is gone", {"B9": "| B9 | trap | `sim.a` | `it_held` |"}, "no test of that row has it_held"),
     ("comments", "nothing", {"a.c": "/* short */\nint a; /* " + "x" * 80 + " */\n"}, None),
     ("comments", "too long", {"a.c": "/* " + "word " * 25 + "*/\n"}, "a.c:1"),
     ("comments", "too long behind code", {"a.c": "\tint a;\n\tint b; /* " + "word " * 20 + "*/\n"}, "a.c:2"),
@@ -89,13 +94,19 @@ LIBRARIES = [
 ]
 
 
+def table(rows):
+    return "\n".join(row for row in rows.values() if row) + "\n"
+
+
 def promised(changes):
-    """A good table of promises with its tests, but for the changes: a row by its number, a file by its name."""
+    """Good tables of promises and lessons with their tests, but for the changes: a row by its number, a file by its name."""
     rows = {n: f"| {n} | | `sim.a` | |" if n < 11 or 26 < n < 36 or n > 41 else f"| {n} | | `promise.{n}_x` | |" for n in range(1, 43)}
     files = {f"tests/promises/p{n}_x_test.c": "" for n in rows if "promise" in rows[n]}
+    lessons = {f"B{n}": f"| B{n} | trap | `sim.a` | `it_holds` |" for n in range(1, 34)}
     rows.update({n: row for n, row in changes.items() if isinstance(n, int)})
-    files.update({name: text for name, text in changes.items() if isinstance(name, str)})
-    return {**files, "tests/sim/a_test.c": "", "docs/promises.md": "\n".join(row for row in rows.values() if row) + "\n"}
+    lessons.update({name: row for name, row in changes.items() if name in lessons})
+    files.update({name: text for name, text in changes.items() if isinstance(name, str) and name not in lessons})
+    return {**files, "tests/sim/a_test.c": "it_holds", "docs/promises.md": table(rows), "docs/lessons.md": table(lessons)}
 
 
 def write(tree, files):

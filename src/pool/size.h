@@ -14,15 +14,25 @@ static inline uint64_t wi_sizes(uint32_t min, uint32_t max)
 	return (uint64_t)max << 32 | min;
 }
 
+static inline uint32_t wi_sizes_min(uint64_t sizes)
+{
+	return (uint32_t)sizes;
+}
+
+static inline uint32_t wi_sizes_max(uint64_t sizes)
+{
+	return (uint32_t)(sizes >> 32);
+}
+
 /* As last asked for, after pod_count and server_budget. Any thread. */
 static inline uint32_t wi_pool_max(const struct weir_pool *pool)
 {
-	return (uint32_t)(wi_load_rlx(&pool->sizes) >> 32);
+	return wi_sizes_max(wi_load_rlx(&pool->sizes));
 }
 
 static inline uint32_t wi_pool_min(const struct weir_pool *pool)
 {
-	return (uint32_t)wi_load_rlx(&pool->sizes);
+	return wi_sizes_min(wi_load_rlx(&pool->sizes));
 }
 
 /* Connections that nobody has said goodbye to: all but CLOSING ones. Keeper's thread. */

@@ -112,13 +112,13 @@ void wi_balance_wake(weir_router *r)
 int64_t wi_balance_count(weir_router *r, int64_t now_ns)
 {
 	bool moved = false;
+	struct wi_host *h;
 
-	if (!r->weighs || r->n_hosts < 2)
+	if (!r->weighs || wi_hosts_count(r) < 2)
 		return WI_FOREVER;
 	if (now_ns < r->count_ns)
 		return r->count_ns;
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		struct wi_host *h = &r->hosts[i];
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
 		uint64_t lent, returned;
 
 		wi_core_sums(&h->pool->core, &lent, &returned);

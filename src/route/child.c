@@ -70,6 +70,7 @@ static void renew_monitor(weir_router *r)
 static weir_status reopen(weir_router *r, weir_error *error)
 {
 	struct wi_keeper *keeper = NULL;
+	struct wi_host *h;
 	weir_status st;
 
 	if (r->spoilt)
@@ -80,8 +81,8 @@ static weir_status reopen(weir_router *r, weir_error *error)
 	r->spoilt = true;
 	wi_keeper_free(r->keeper);
 	r->keeper = keeper;
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		if (!renew_host(&r->hosts[i], keeper))
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		if (!renew_host(h, keeper))
 			return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	if (!wi_core_reinit(&r->desk))
 		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");

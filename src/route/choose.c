@@ -30,7 +30,7 @@ static bool is_near(const weir_router *r, const struct wi_wish *wish, const stru
 {
 	const char *zone = wish->zone ? wish->zone : r->options.zone;
 
-	return zone[0] && strcmp(zone, h->zone) == 0;
+	return zone[0] && strcmp(zone, wi_host_terms(h)->zone) == 0;
 }
 
 static void gather_part(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish,

@@ -4,7 +4,8 @@
  * concerns. The keeper's thread.
  *
  * First look. Nobody has a role before every host's first probe is over, one way or the other: of
- * two servers that both think they are the primary, the first to answer would win.
+ * two servers that both think they are the primary, the first to answer would win. A host that is
+ * added later is judged from its own first answer on.
  *
  * Orderings. [route:R3] in hand_out, [route:A3] in probed (stats.c): who waits for a probe finds
  * what it found.
@@ -20,32 +21,71 @@
 
 /* ---- judging ---- */
 
+/* What the judge is told: the hosts of the set without gaps. */
+struct brief {
+	uint32_t n;
+	struct wi_host *host[WI_HOSTS_MAX];
+	struct wi_sight sight[WI_HOSTS_MAX];
+	enum wi_named named[WI_HOSTS_MAX];
+	struct wi_opinion opinion[WI_HOSTS_MAX];
+};
+
+/* The number of a host + 1 becomes its place in the brief + 1; 0: it is not there. */
+static uint32_t in_brief(const struct brief *b, uint32_t number_1)
+{
+	for (uint32_t i = 0; number_1 && i < b->n; i++)
+		if (b->host[i]->number == number_1 - 1)
+			return i + 1;
+	return 0;
+}
+
+/* Whether every one of them has been looked at. */
+static bool make_brief(weir_router *r, struct brief *b)
+{
+	bool looked_at = true;
+	struct wi_host *h;
+
+	b->n = 0;
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i)); b->n++) {
+		b->host[b->n] = h;
+		b->sight[b->n] = h->probe.found.sight;
+		b->named[b->n] = h->named;
+		looked_at = looked_at && h->completed;
+	}
+	for (uint32_t i = 0; i < b->n; i++)
+		b->sight[i].follows = in_brief(b, b->sight[i].follows);
+	return looked_at;
+}
+
+/* The judgement is about hosts by their places. */
 static struct wi_judgement judge(weir_router *r)
 {
-	struct wi_sight sights[WI_HOSTS_MAX];
-	enum wi_named named[WI_HOSTS_MAX];
-	struct wi_opinion opinions[WI_HOSTS_MAX];
 	struct wi_judgement j = {.primary = -1, .so_far = r->so_far};
+	struct brief b;
 
-	r->settled = true;
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		sights[i] = r->hosts[i].probe.found.sight;
-		named[i] = r->hosts[i].named;
-		r->settled = r->settled && r->hosts[i].completed;
-	}
+	r->settled = make_brief(r, &b) || r->settled;
 	if (!r->settled)
 		return j;
-	j = wi_roles_judge(sights, named, r->n_hosts, r->so_far, NULL, opinions);
+	j = wi_roles_judge(b.sight, b.named, b.n, r->so_far, NULL, b.opinion);
 	r->so_far = j.so_far;
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		r->hosts[i].opinion = opinions[i];
+	for (uint32_t i = 0; i < b.n; i++) {
+		b.host[i]->opinion = b.opinion[i];
+		b.host[i]->opinion.other = b.host[b.opinion[i].other]->number;
+	}
+	if (j.primary >= 0)
+		j.primary = (int)b.host[j.primary]->number;
 	return j;
+}
+
+static const struct wi_host *primary_of(const weir_router *r, const struct wi_judgement *j)
+{
+	return j->primary >= 0 ? wi_host_at(r, (uint32_t)j->primary) : NULL;
 }
 
 /* The primary's history goes on, or begins anew with another primary or timeline. */
 static void keep_history(weir_router *r, const struct wi_judgement *j)
 {
-	const struct wi_host *primary = j->primary >= 0 ? &r->hosts[j->primary] : NULL;
+	const struct wi_host *primary = primary_of(r, j);
 	const struct wi_sight *s;
 
 	if (!primary)
@@ -69,7 +109,7 @@ static struct wi_lag lag_of(const weir_router *r, const struct wi_host *h,
 
 	if (j->primary < 0 || h->opinion.role != WEIR_ROLE_REPLICA || h->named == WI_NAMED_READER)
 		return unknown;
-	p = &r->hosts[j->primary].probe.found.sight;
+	p = &primary_of(r, j)->probe.found.sight;
 	/* On another timeline a position means another history. */
 	if (!s->lsn || !s->timeline || s->timeline != p->timeline)
 		return unknown;
@@ -92,7 +132,7 @@ static void show_position(const weir_router *r, struct wi_host *h, const struct 
 	}
 	/* So many bytes it was behind a primary: without one, that says nothing of now. */
 	wi_store_rlx(&h->bytes_of_ns,
-	             j->primary >= 0 ? r->hosts[j->primary].probe.found.sight.asked_ns : 0);
+	             j->primary >= 0 ? primary_of(r, j)->probe.found.sight.asked_ns : 0);
 	wi_store_rlx(&h->lag_bytes, j->primary >= 0 ? lag.bytes : -1);
 	wi_store_rlx(&h->timeline, named ? 0 : s->timeline);
 	wi_store_rlx(&h->lsn, named ? 0 : s->lsn);
@@ -117,12 +157,11 @@ static void tell_role(const struct wi_host *h, weir_role old, int64_t now_ns)
 static bool is_sure(weir_router *r, int64_t now_ns)
 {
 	bool sure = r->split_since_ns != 0;
+	struct wi_host *h;
 
 	if (!sure)
 		r->split_since_ns = now_ns;
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		struct wi_host *h = &r->hosts[i];
-
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
 		if (h->opinion.objection != WI_OBJECTION_TIE ||
 		    h->probe.found.sight.asked_ns >= r->split_since_ns)
 			continue;
@@ -136,6 +175,7 @@ static bool is_sure(weir_router *r, int64_t now_ns)
 static void tell_split(weir_router *r, const struct wi_judgement *j, int64_t now_ns)
 {
 	char words[WEIR_ERROR_TEXT];
+	const struct wi_host *h;
 	struct wi_text text;
 
 	if (!j->split) {
@@ -147,9 +187,7 @@ static void tell_split(weir_router *r, const struct wi_judgement *j, int64_t now
 		return;
 	r->split_told = true;
 	wi_text_init(&text, words, sizeof(words));
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		const struct wi_host *h = &r->hosts[i];
-
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
 		if (h->opinion.objection == WI_OBJECTION_TIE ||
 		    h->opinion.objection == WI_OBJECTION_SYSTEMS)
 			wi_text_add(&text, "%s%s (system %llx, timeline %u)", text.len ? ", " : "",
@@ -189,9 +227,9 @@ static void send_away(struct wi_host *h)
 /* The answered tickets are handed out when everything that was found is in place. */
 static void hand_out(weir_router *r)
 {
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		struct wi_host *h = &r->hosts[i];
+	struct wi_host *h;
 
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
 		/* [route:R3] publishes what the probe found; pairs with A3. */
 		wi_store_rel(&h->probed, h->answered_for);
 	}
@@ -201,19 +239,20 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 {
 	struct wi_judgement j = judge(r);
 	weir_role old[WI_HOSTS_MAX];
+	struct wi_host *h;
 
 	wi_topology_grace(r);
 	keep_history(r, &j);
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		show_position(r, &r->hosts[i], &j);
-		wi_report_publish(&r->hosts[i], &old[i]);
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
+		show_position(r, h, &j);
+		wi_report_publish(h, &old[h->number]);
 	}
 	wi_topology_publish(r, &j);
 	/* Only now: who is sent away must find the new topology. */
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		if (r->hosts[i].opinion.role != old[i])
-			role_changed(r, &r->hosts[i], old[i], now_ns);
-		send_away(&r->hosts[i]);
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
+		if (h->opinion.role != old[h->number])
+			role_changed(r, h, old[h->number], now_ns);
+		send_away(h);
 	}
 	tell_split(r, &j, now_ns);
 	hand_out(r);

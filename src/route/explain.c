@@ -45,26 +45,32 @@ static bool is_lasting(enum wi_fault fault)
 
 static bool are_all_dead(weir_router *r)
 {
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		if (!wi_load_rlx(&r->hosts[i].dead))
+	struct wi_host *h;
+
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		if (!wi_load_rlx(&h->dead))
 			return false;
 	return true;
 }
 
 bool wi_is_hopeless(weir_router *r)
 {
+	struct wi_host *h;
+
 	if (are_all_dead(r))
 		return true;
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		if (!is_lasting(report_of(&r->hosts[i])->failure.fault))
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		if (!is_lasting(report_of(h)->failure.fault))
 			return false;
 	return true;
 }
 
 static bool all_refused_credentials(weir_router *r)
 {
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		if (report_of(&r->hosts[i])->failure.fault != WI_FAULT_AUTH)
+	struct wi_host *h;
+
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		if (report_of(h)->failure.fault != WI_FAULT_AUTH)
 			return false;
 	return true;
 }
@@ -134,21 +140,36 @@ struct shares {
 	int width;
 };
 
-static struct shares share(weir_router *r, size_t room)
+/* The set as it was when somebody began to tell of it: it may change meanwhile. */
+struct roll {
+	uint32_t n;
+	struct wi_host *host[WI_HOSTS_MAX];
+};
+
+static void call_the_roll(const weir_router *r, struct roll *roll)
+{
+	struct wi_host *h;
+
+	roll->n = 0;
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		roll->host[roll->n++] = h;
+}
+
+static struct shares share(const struct roll *roll, size_t room)
 {
 	struct shares s = {0, 0};
 	size_t names = 0;
 
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		names += cost_of(&r->hosts[i]);
+	for (uint32_t i = 0; i < roll->n; i++)
+		names += cost_of(roll->host[i]);
 	if (names <= room) {
-		s.n = r->n_hosts;
-		s.width = (int)((room - names) / r->n_hosts);
+		s.n = roll->n;
+		s.width = roll->n ? (int)((room - names) / roll->n) : 0;
 		return s;
 	}
 	room -= MORE_ROOM;
-	for (names = 0; s.n < r->n_hosts; s.n++) {
-		names += cost_of(&r->hosts[s.n]);
+	for (names = 0; s.n < roll->n; s.n++) {
+		names += cost_of(roll->host[s.n]);
 		if (names > room)
 			break;
 	}
@@ -172,42 +193,44 @@ static int say_more(struct wi_text *t, struct wi_host *h, const struct wi_wish *
 	return (int)more.len < width ? (int)more.len : width;
 }
 
-static void say_hosts(struct wi_text *t, weir_router *r, const struct wi_wish *wish, size_t room)
+static void say_hosts(struct wi_text *t, const struct roll *roll, const struct wi_wish *wish,
+                      int64_t now_ns, size_t room)
 {
-	struct shares s = share(r, room);
-	int64_t now_ns = r->world->now();
+	struct shares s = share(roll, room);
 	int spare = 0;
 
 	for (uint32_t i = 0; i < s.n; i++) {
-		struct wi_host *h = &r->hosts[i];
+		struct wi_host *h = roll->host[i];
 
 		wi_text_add(t, "\n%s: %s", h->endpoint->name, weir_role_name(report_of(h)->role));
 		spare += s.width;
 		spare -= say_more(t, h, wish, now_ns, spare);
 	}
-	if (s.n < r->n_hosts)
-		wi_text_add(t, "\nand %u more", r->n_hosts - s.n);
+	if (s.n < roll->n)
+		wi_text_add(t, "\nand %u more", roll->n - s.n);
 }
 
 weir_status wi_explain(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
                        weir_error *error)
 {
 	weir_status st = all_refused_credentials(r) ? WEIR_AUTH : WEIR_UNAVAILABLE;
+	struct roll roll;
 	struct wi_text t;
 
 	if (!error)
 		return st;
 	wi_fail(error, st, "%s", "");
-	if (r->n_hosts == 1)
-		wi_copy(error->host, sizeof(error->host), r->hosts[0].endpoint->name);
-	if (r->n_hosts == 1 || st == WEIR_AUTH)
-		memcpy(error->sqlstate, report_of(&r->hosts[0])->failure.sqlstate,
+	call_the_roll(r, &roll);
+	if (roll.n == 1)
+		wi_copy(error->host, sizeof(error->host), roll.host[0]->endpoint->name);
+	if (roll.n == 1 || (st == WEIR_AUTH && roll.n))
+		memcpy(error->sqlstate, report_of(roll.host[0])->failure.sqlstate,
 		       sizeof(error->sqlstate));
 	wi_text_init(&t, error->text, sizeof(error->text));
 	if (st == WEIR_AUTH)
 		wi_text_add(&t, "every host refused the credentials");
 	else
 		say_what(&t, wish, choice);
-	say_hosts(&t, r, wish, sizeof(error->text) - 1 - t.len);
+	say_hosts(&t, &roll, wish, r->world->now(), sizeof(error->text) - 1 - t.len);
 	return st;
 }

@@ -10,6 +10,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/rcu.h"
 #include "base/text.h"
 #include "pool/size.h"
 #include "route/router.h"
@@ -24,22 +25,56 @@ static weir_status come_in(weir_router *r, weir_error *error)
 	return wi_router_enter(r) ? WEIR_OK : wi_fail(error, WEIR_CLOSED, "the router is closed");
 }
 
+/* Whether every host can have these sizes; *sizes is what they come to, the same for all. */
+static weir_status prepare(weir_router *r, int64_t min, int64_t max, uint64_t *sizes,
+                           weir_error *error)
+{
+	weir_status st = WEIR_OK;
+	struct wi_host *h;
+
+	wi_rcu_enter();
+	for (uint32_t i = 0; st == WEIR_OK && (h = wi_hosts_next(r, &i));)
+		st = wi_resize_prepare(h->pool, min, max, sizes, error);
+	wi_rcu_leave();
+	return st;
+}
+
+/*
+ * One that was added since the others were asked is prepared first; where there is no room for
+ * that, it stays as it is.
+ */
+void wi_host_resize(struct wi_host *h, uint64_t sizes)
+{
+	uint64_t same;
+
+	if (wi_resize_prepare(h->pool, wi_sizes_min(sizes), wi_sizes_max(sizes), &same, NULL) ==
+	    WEIR_OK)
+		wi_resize_ask(h->pool, sizes);
+}
+
 /* Who writes to the hosts last has seen what was said last. */
 static void ask_for(weir_router *r, uint64_t sizes)
 {
+	struct wi_host *h;
+
 	wi_store_seq(&r->sizes, sizes);
 	do {
 		sizes = wi_load_seq(&r->sizes);
-		for (uint32_t i = 0; i < r->n_hosts; i++) {
-			wi_resize_ask(r->hosts[i].pool, sizes);
-			WI_YIELD("router.resize.asked");
+		for (uint32_t i = 0; i < WI_HOSTS_MAX; i++) {
+			wi_rcu_enter();
+			h = wi_host_at(r, i);
+			if (h)
+				wi_host_resize(h, sizes);
+			wi_rcu_leave();
+			if (h)
+				WI_YIELD("router.resize.asked");
 		}
 	} while (sizes != wi_load_seq(&r->sizes));
 }
 
 weir_status weir_router_resize(weir_router *r, int64_t min, int64_t max, weir_error *error)
 {
-	uint64_t sizes = 0; /* the same for all, as their options are */
+	uint64_t sizes = 0;
 	weir_status st;
 
 	if (!r)
@@ -47,8 +82,7 @@ weir_status weir_router_resize(weir_router *r, int64_t min, int64_t max, weir_er
 	st = come_in(r, error);
 	if (st != WEIR_OK)
 		return st;
-	for (uint32_t i = 0; i < r->n_hosts && st == WEIR_OK; i++)
-		st = wi_resize_prepare(r->hosts[i].pool, min, max, &sizes, error);
+	st = prepare(r, min, max, &sizes, error);
 	if (st == WEIR_OK)
 		ask_for(r, sizes);
 	wi_router_leave(r);
@@ -63,24 +97,31 @@ static bool is_named(const struct wi_host *h, const char *host)
 weir_status weir_router_evict(weir_router *r, const char *host)
 {
 	weir_status st = r ? come_in(r, NULL) : WEIR_INVALID;
+	struct wi_host *h;
 	bool any = false;
 
 	if (st != WEIR_OK)
 		return st;
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		if (host && !is_named(&r->hosts[i], host))
+	wi_rcu_enter();
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
+		if (host && !is_named(h, host))
 			continue;
-		wi_evict_ask(r->hosts[i].pool);
+		wi_evict_ask(h->pool);
 		any = true;
 	}
+	wi_rcu_leave();
 	wi_router_leave(r);
 	return any ? WEIR_OK : WEIR_INVALID;
 }
 
 static void tell_pools(weir_router *r, uint32_t how)
 {
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		wi_core_suspend(&r->hosts[i].pool->core, how ? WI_SUSPENDED_ELSEWHERE : 0);
+	struct wi_host *h;
+
+	wi_rcu_enter();
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		wi_core_suspend(&h->pool->core, how ? WI_SUSPENDED_ELSEWHERE : 0);
+	wi_rcu_leave();
 }
 
 static void suspend(weir_router *r, uint32_t how)

@@ -144,8 +144,10 @@ static int64_t host_due(const struct wi_host *h, int64_t now_ns)
 
 static void stop_probes(weir_router *r)
 {
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		wi_probe_stop(&r->hosts[i].probe);
+	struct wi_host *h;
+
+	for (uint32_t i = 0; (h = wi_places_next(r, &i));)
+		wi_probe_stop(&h->probe);
 	r->stopped = true;
 }
 
@@ -153,6 +155,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 {
 	weir_router *r = WI_CONTAINER_OF(job, weir_router, job);
 	int64_t due = WI_FOREVER;
+	struct wi_host *h;
 	bool news = false;
 
 	/* [route:A4] sees the router closed; pairs with R4. */
@@ -162,12 +165,12 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 		return WI_FOREVER;
 	}
 	wi_pace_relax(r, now_ns);
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		news |= tend_host(&r->hosts[i], now_ns);
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		news |= tend_host(h, now_ns);
 	if (news)
 		wi_conclude(r, r->world->now());
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		due = least(due, host_due(&r->hosts[i], now_ns));
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		due = least(due, host_due(h, now_ns));
 	return least(due, wi_balance_count(r, now_ns));
 }
 

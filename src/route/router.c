@@ -96,104 +96,40 @@ static weir_status find_endpoints(weir_router *r, size_t *n_writers, weir_error 
 		st = add_named(r, r->options.replicas, error);
 	if (st != WEIR_OK)
 		return st;
-	r->n_hosts = (uint32_t)(r->n_named ? r->n_named : r->dsn.n_hosts);
 	if ((r->n_named ? r->n_named : r->dsn.n_hosts) > WI_HOSTS_MAX)
 		return wi_fail(error, WEIR_INVALID, "a router has at most %d hosts, %zu are named",
 		               WI_HOSTS_MAX, r->n_named ? r->n_named : r->dsn.n_hosts);
 	return WEIR_OK;
 }
 
-/*
- * The i-th of the comma-separated zones; there may be fewer than hosts. *left: some are left after
- * the last host.
- */
-static weir_status set_zones(weir_router *r, weir_error *error)
+static const struct wi_endpoint *endpoints_of(const weir_router *r, size_t *n)
 {
-	const char *at = r->options.host_zones;
-
-	for (uint32_t i = 0; i < r->n_hosts && *at; i++) {
-		size_t length = strcspn(at, ",");
-
-		if (length >= sizeof(r->hosts[i].zone))
-			return wi_fail(error, WEIR_INVALID,
-			               "option host_zones: the zone of %s is too long",
-			               r->hosts[i].endpoint->name);
-		memcpy(r->hosts[i].zone, at, length);
-		at += length;
-		at += *at == ',';
-	}
-	if (*at)
-		return wi_fail(error, WEIR_INVALID,
-		               "option host_zones names more zones than there are hosts (%u)",
-		               r->n_hosts);
-	return WEIR_OK;
-}
-
-void wi_host_start(struct wi_host *h)
-{
-	h->opinion = (struct wi_opinion){.role = WEIR_ROLE_UNKNOWN};
-	h->next_ns = 0;
-	h->asking_for = h->answered_for = wi_load_rlx(&h->router->tickets);
-	h->failures = h->send_away = 0;
-	wi_store_rlx(&h->dead, false);
-	h->completed = h->trouble = h->hurt = false;
-	h->full_since_ns = 0;
-	h->last = (struct wi_sight){0};
-	atomic_init(&h->lsn, 0);
-	atomic_init(&h->timeline, 0);
-	atomic_init(&h->answered_ns, 0);
-	atomic_init(&h->report, &h->reports[0]);
-	atomic_init(&h->as_of_ns, WI_LAG_UNKNOWN);
-	atomic_init(&h->behind_since_ns, WI_LAG_UNKNOWN);
-	atomic_init(&h->lag_bytes, -1);
-	atomic_init(&h->bytes_of_ns, 0);
-}
-
-static weir_status make_host(weir_router *r, struct wi_host *h, void *script, weir_error *error)
-{
-	struct wi_pool_config config = {.driver = r->driver,
-	                                .world = r->world,
-	                                .dsn = &r->dsn,
-	                                .endpoint = h->endpoint,
-	                                .options = &r->options,
-	                                .script = script,
-	                                .on_trouble = wi_monitor_trouble,
-	                                .trouble_arg = h};
-	struct wi_target target;
-	weir_status st;
-
-	wi_host_start(h);
-	st = wi_target_build(&target, &r->dsn, &r->options, h->endpoint, "weir probe", script,
-	                     error);
-	if (st != WEIR_OK)
-		return st;
-	wi_probe_init(&h->probe, r->driver, r->keeper, &target, &r->options);
-	st = wi_pool_create(&config, r->keeper, &h->pool, error);
-	h->probe.pool = h->pool;
-	return st;
+	*n = r->named ? r->n_named : r->dsn.n_hosts;
+	return r->named ? r->named : r->dsn.hosts;
 }
 
 static weir_status make_hosts(weir_router *r, const struct wi_router_config *config,
                               size_t n_writers, weir_error *error)
 {
-	weir_status st;
+	size_t n;
+	const struct wi_endpoint *e = endpoints_of(r, &n);
 
-	r->hosts = wi_alloc_aligned(r->n_hosts * sizeof(*r->hosts), WI_LINE);
-	if (!r->hosts)
-		return wi_fail(error, WEIR_NO_MEMORY, "no memory for %u hosts", r->n_hosts);
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		struct wi_host *h = &r->hosts[i];
+	weir_status st = wi_terms_fit(&r->options, (uint32_t)n, error);
 
-		h->router = r;
-		h->number = i;
-		h->endpoint = r->named ? &r->named[i] : &r->dsn.hosts[i];
+	for (uint32_t i = 0; i < n && st == WEIR_OK; i++) {
+		struct wi_host_plan plan = {.endpoint = e[i]};
+		struct wi_host *h = NULL;
+
 		if (r->named)
-			h->named = i < n_writers ? WI_NAMED_WRITER : WI_NAMED_READER;
+			plan.named = i < n_writers ? WI_NAMED_WRITER : WI_NAMED_READER;
+		if (i < config->n_scripts)
+			plan.script = config->scripts[i];
+		st = wi_terms_of_options(&r->options, i, e[i].name, &plan.terms, error);
+		if (st == WEIR_OK)
+			st = wi_host_make(r, &plan, &h, error);
+		if (st == WEIR_OK)
+			wi_host_list(h, i);
 	}
-	st = set_zones(r, error);
-	for (uint32_t i = 0; i < r->n_hosts && st == WEIR_OK; i++)
-		st = make_host(r, &r->hosts[i], i < config->n_scripts ? config->scripts[i] : NULL,
-		               error);
 	return st;
 }
 
@@ -242,15 +178,8 @@ static void destroy(weir_router *r, bool in_child)
 	if (r->desk.world)
 		wi_core_fini(&r->desk);
 	wi_rcu_wait(); /* read sections that began before may still look, or ring the keeper */
-	for (uint32_t i = 0; i < r->n_hosts && r->hosts; i++) {
-		if (in_child && r->hosts[i].pool)
-			wi_pool_forget(r->hosts[i].pool);
-		if (in_child)
-			wi_probe_forget(&r->hosts[i].probe, NULL);
-		wi_pool_free(r->hosts[i].pool);
-		wi_probe_fini(&r->hosts[i].probe);
-	}
-	wi_free(r->hosts, r->n_hosts * sizeof(*r->hosts));
+	for (uint32_t i = 0; i < WI_HOSTS_MAX; i++)
+		wi_host_free(r->mine[i], in_child);
 	wi_keeper_free(r->keeper);
 	wi_free(r->named, r->n_named * sizeof(*r->named));
 	wi_dsn_fini(&r->dsn);
@@ -328,9 +257,11 @@ static bool is_held(void *arg)
 {
 	weir_router *r = arg;
 	bool any = false;
+	struct wi_host *h;
 
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		struct weir_pool *pool = r->hosts[i].pool;
+	/* The keeper takes nobody out any more once it has seen that the router is closed. */
+	for (uint32_t i = 0; (h = wi_places_next(r, &i));) {
+		struct weir_pool *pool = h->pool;
 
 		any |= wi_load_rlx(&pool->hooked) > 0;
 		if (!wi_pool_is_held(pool))
@@ -352,10 +283,8 @@ static void shut(weir_router *r, int64_t deadline_ns)
 	wi_store_seq(&r->closed, 1);
 	wi_bias_end(&r->desk.bias, WI_BIAS_CLOSED);
 	wi_core_suspend(&r->desk, 0); /* who waits for it to be resumed need not any more */
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
-		wi_pool_end_by(r->hosts[i].pool, deadline_ns);
-		wi_pool_shut(r->hosts[i].pool);
-	}
+	wi_store_rlx(&r->end_ns, deadline_ns);
+	wi_hosts_shut(r);
 	wi_gate_change(&r->gate, r->world);
 	/*
 	 * After this, whoever is in the router has seen that it is closed, or is counted, or holds

@@ -5,7 +5,7 @@
  * Who reads what. A checkout reads the topology (one pointer, while it is pinned) and the live
  * numbers of hosts; it writes nothing but its own seats and, where the policy wants that, the
  * chosen host's load. The monitor, on the keeper's thread, is the only one that writes topology,
- * reports and live numbers.
+ * reports and live numbers, and the set of hosts (hosts.c).
  */
 #ifndef WI_ROUTE_ROUTER_H
 #define WI_ROUTE_ROUTER_H
@@ -44,18 +44,34 @@ struct wi_report {
 	char tls[64];
 };
 
+#define WI_WEIGHT_USUAL 100
+#define WI_WEIGHT_MAX 1000
+
+/* What an operator has said of a host. Immutable while published, as a report is. */
+struct wi_terms {
+	char zone[64];
+	uint32_t weight; /* 0 to WI_WEIGHT_MAX; 0: serves no reads unless nobody else can */
+	bool drained;    /* no replica as long as that holds */
+};
+
 /*
- * Access key: (c) constant after open; (a) atomic, any thread; (m) written by the monitor, read by
- * any; (r) read while pinned or inside RCU read sections, replaced by the monitor; (k) keeper's
- * thread only.
+ * A host, from when it is added until it has left and nobody can see it any more: hosts.c tells
+ * how. Reached by a number only pinned, or inside an RCU read section, or by the keeper; and kept
+ * beyond that by whoever has entered its pool or holds one of its connections.
+ *
+ * Access key: (c) constant while it is in the router; (a) atomic, any thread; (m) written by the
+ * monitor, read by any; (r) read while pinned or inside RCU read sections, replaced by the monitor;
+ * (k) keeper's thread only.
  */
 struct wi_host {
 	struct weir_pool *pool;             /* (c) */
 	weir_router *router;                /* (c) */
-	const struct wi_endpoint *endpoint; /* (c) */
-	uint32_t number;                    /* (c) */
+	const struct wi_endpoint *endpoint; /* (c) its own */
+	uint32_t number;                    /* (c) its place: no other host has it meanwhile */
 	enum wi_named named;                /* (c) */
-	char zone[64];                      /* (c) */
+	struct wi_endpoint own;             /* (c) */
+	_Atomic(struct wi_terms *) terms;   /* (r) */
+	_Atomic bool leaving; /* (m) removed: no part of the set, but connections may be out */
 
 	WI_ON_NEW_LINE _Atomic uint64_t
 		lsn; /* (m) insert position of a primary, replayed one of a standby; 0: unknown */
@@ -77,6 +93,7 @@ struct wi_host {
 
 	WI_ON_NEW_LINE struct wi_probe probe; /* (k) */
 	struct wi_report reports[2];          /* (k) but for the published one */
+	struct wi_terms terms_of[2];          /* (k) the same */
 	struct wi_opinion opinion;            /* (k) */
 	int64_t next_ns;                      /* (k) when to ask next */
 	uint64_t moves;        /* (k) of connections, out and back, when last counted */
@@ -89,6 +106,7 @@ struct wi_host {
 	bool hurt;             /* (k) trouble other than want of room since the last answer */
 	int64_t full_since_ns; /* (k) it has no room for the probe; 0: it has */
 	struct wi_sight last;  /* (k) its last answer; zeroed: revoked */
+	bool unlisted;         /* (k) it has left, and is freed when nobody can see it any more */
 };
 WI_ASSERT_NEW_LINE(struct wi_host, load); /* what waiters write is off what checkouts read */
 
@@ -106,6 +124,7 @@ struct wi_topology {
 	uint32_t timeline;       /* the primary's; 0: unknown */
 	uint64_t system;         /* 0: unknown */
 	struct wi_host *reader[WI_HOSTS_MAX];
+	uint32_t weight[WI_HOSTS_MAX]; /* of each reader */
 };
 
 /* What each thread counts in its seat of a host's pool: checkouts by what they were for. */
@@ -142,10 +161,10 @@ struct weir_router {
 	/* (a) nothing has moved for a while, so loads are not counted: who chooses rings */
 	bool draws; /* (c) reads are drawn by lot, some at a time */
 	_Atomic uint32_t dozing;
-	int64_t bytes_good_ns;          /* (c) how long a number of bytes is worth something */
-	struct wi_wish plain[2];        /* (c) what weir_checkout asks for, by intent */
-	uint32_t n_hosts;               /* (c) */
-	struct wi_host *hosts;          /* (c) */
+	int64_t bytes_good_ns;   /* (c) how long a number of bytes is worth something */
+	struct wi_wish plain[2]; /* (c) what weir_checkout asks for, by intent */
+	/* (r) by place; NULL: nobody has it. hosts.c and wi_hosts_next */
+	_Atomic(struct wi_host *) place[WI_HOSTS_MAX];
 	const struct wi_world *world;   /* (c) */
 	const struct wi_driver *driver; /* (c) */
 	struct wi_keeper *keeper;       /* (c) */
@@ -163,6 +182,7 @@ struct weir_router {
 	_Atomic uint64_t sizes;      /* (a) as last asked for: wi_sizes; 0: never */
 	_Atomic int64_t tightest_ms; /* (a) the smallest limit of lag asked for of late; 0: none */
 	_Atomic int64_t tightest_ns; /* (a) when it was last asked for */
+	_Atomic int64_t end_ns;      /* (a) once it is closed: how long who closes it will wait */
 
 	/* the monitor's */
 	WI_ON_NEW_LINE struct wi_job job; /* (k) */
@@ -174,11 +194,12 @@ struct weir_router {
 	struct wi_rng rng;                /* (k) */
 	int64_t restless_until_ns;        /* (k) probes go faster while something is wrong */
 	int64_t count_ns;                 /* (k) loads are counted again from then on */
-	bool grace_owed;        /* (k) something was replaced since the last grace period */
-	bool settled;           /* (k) */
-	bool split_told;        /* (k) */
-	int64_t split_since_ns; /* (k) 0: hosts do not contradict each other */
-	bool stopped;           /* (k) the probes are closed */
+	bool grace_owed; /* (k) something was replaced since the last grace period */
+	bool settled;    /* (k) every host that was there at first has been looked at */
+	struct wi_host *mine[WI_HOSTS_MAX]; /* (k) by place, those that are unlisted, too */
+	bool split_told;                    /* (k) */
+	int64_t split_since_ns;             /* (k) 0: hosts do not contradict each other */
+	bool stopped;                       /* (k) the probes are closed */
 };
 
 /* ---- router.c ---- */
@@ -215,8 +236,80 @@ static inline bool wi_router_is_parents(const weir_router *router)
 	return wi_load_rlx(&router->fork_epoch) != wi_load_rlx(&wi_fork_epoch);
 }
 
+/* ---- hosts.c: the set of hosts ---- */
+
+/* What a host is made of. */
+struct wi_host_plan {
+	struct wi_endpoint endpoint;
+	enum wi_named named;
+	struct wi_terms terms;
+	void *script; /* for the fake driver */
+};
+
+/*
+ * A host and its pool as a job of the keeper, which does not run yet, or whose thread this is; it
+ * is in no place yet. OK, or as weir_pool_open.
+ */
+weir_status wi_host_make(weir_router *router, const struct wi_host_plan *plan,
+                         struct wi_host **host, weir_error *error);
+
+/* Nobody knows of it (any more), and its pool has nothing open or is a parent's. NULL: no-op. */
+void wi_host_free(struct wi_host *host, bool in_child);
+
+/* Puts it into a place that is free. The keeper's thread, or before the keeper runs. */
+void wi_host_list(struct wi_host *host, uint32_t number);
+
+/* Publishes what an operator says of it; false: it is as before. The keeper's thread. */
+bool wi_host_set_terms(struct wi_host *host, const struct wi_terms *terms);
+
+/*
+ * manage.c: gives the host's pool these sizes (pool/size.h). Inside a read section, or the keeper's
+ * thread.
+ */
+void wi_host_resize(struct wi_host *host, uint64_t sizes);
+
+/* Shuts every pool, to be closed by end_ns. Any thread. */
+void wi_hosts_shut(weir_router *router);
+
 /* A host of which nothing is known yet. */
 void wi_host_start(struct wi_host *host);
+
+/* The host of a place, or NULL. Pinned, or inside a read section, or the keeper's thread. */
+WI_INLINE struct wi_host *wi_host_at(const weir_router *router, uint32_t number)
+{
+	/* [hosts:A1] sees the host as the keeper made it; pairs with R1. */
+	return wi_load_acq(&router->place[number]);
+}
+
+/*
+ * The hosts of the set, one after the other, and NULL at the end; *i begins as 0. Pinned, or inside
+ * a read section, or the keeper's thread:
+ *
+ *	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+ */
+struct wi_host *wi_hosts_next(const weir_router *router, uint32_t *i);
+
+/* The same with those that are leaving and have connections out. */
+struct wi_host *wi_places_next(const weir_router *router, uint32_t *i);
+
+/* How many hosts the set has. As wi_hosts_next. */
+uint32_t wi_hosts_count(const weir_router *router);
+
+/* What an operator has said of it. Pinned, or inside a read section, or the keeper's thread. */
+WI_INLINE const struct wi_terms *wi_host_terms(const struct wi_host *host)
+{
+	/* [hosts:A2] sees the terms as the keeper wrote them; pairs with R2. */
+	return wi_load_acq(&host->terms);
+}
+
+/* ---- terms.c ---- */
+
+/* Whether the lists in the options name no more than so many hosts: OK or INVALID. */
+weir_status wi_terms_fit(const weir_options *options, uint32_t n_hosts, weir_error *error);
+
+/* What the options say of the i-th host: OK or INVALID. */
+weir_status wi_terms_of_options(const weir_options *options, uint32_t i, const char *host,
+                                struct wi_terms *terms, weir_error *error);
 
 /* ---- child.c ---- */
 

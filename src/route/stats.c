@@ -59,7 +59,7 @@ static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *
 
 	memset(s, 0, sizeof(*s));
 	wi_copy(s->host, sizeof(s->host), h->endpoint->name);
-	wi_copy(s->zone, sizeof(s->zone), h->zone);
+	wi_copy(s->zone, sizeof(s->zone), wi_host_terms(h)->zone);
 	read_report(h, s);
 	read_position(h, s, r->world->now());
 	read_in_force(h, s);
@@ -71,16 +71,32 @@ static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *
 
 size_t weir_router_stats_get(weir_router *r, weir_host_stats *hosts, size_t room)
 {
-	size_t n;
+	struct wi_host *h;
+	size_t n = 0;
 
 	if (!r || (wi_router_is_parents(r) && wi_router_in_child(r, NULL) != WEIR_OK) ||
 	    !wi_router_enter(r))
 		return 0;
-	n = r->n_hosts;
-	for (size_t i = 0; i < n && i < room && hosts; i++)
-		read_host(r, &r->hosts[i], &hosts[i]);
+	wi_rcu_enter();
+	for (uint32_t i = 0; (h = wi_places_next(r, &i)); n++)
+		if (n < room && hosts)
+			read_host(r, h, &hosts[n]);
+	wi_rcu_leave();
 	wi_router_leave(r);
 	return n;
+}
+
+/* The pool of a place, which stays until it is left; NULL: nobody has that place. */
+static struct weir_pool *enter_pool(weir_router *r, uint32_t number)
+{
+	struct wi_host *h;
+
+	wi_rcu_enter();
+	h = wi_host_at(r, number);
+	if (h)
+		wi_pool_enter(h->pool);
+	wi_rcu_leave();
+	return h ? h->pool : NULL;
 }
 
 size_t weir_router_held_get(weir_router *r, weir_held *held, size_t room)
@@ -89,10 +105,14 @@ size_t weir_router_held_get(weir_router *r, weir_held *held, size_t room)
 
 	if (!r || wi_router_is_parents(r) || !wi_router_enter(r))
 		return 0;
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
+	for (uint32_t i = 0; i < WI_HOSTS_MAX; i++) {
+		struct weir_pool *pool = enter_pool(r, i);
 		size_t at = held && n < room ? n : room;
 
-		n += wi_held_list(r->hosts[i].pool, held ? held + at : NULL, held ? room - at : 0);
+		if (!pool)
+			continue;
+		n += wi_held_list(pool, held ? held + at : NULL, held ? room - at : 0);
+		wi_pool_exit(pool);
 	}
 	wi_router_leave(r);
 	return n;
@@ -100,12 +120,16 @@ size_t weir_router_held_get(weir_router *r, weir_held *held, size_t room)
 
 static bool is_probed(weir_router *r, uint64_t ticket)
 {
-	for (uint32_t i = 0; i < r->n_hosts; i++) {
+	bool all = true;
+	struct wi_host *h;
+
+	wi_rcu_enter();
+	for (uint32_t i = 0; all && (h = wi_hosts_next(r, &i));) {
 		/* [route:A3] sees what the probe found; pairs with R3. */
-		if (wi_load_acq(&r->hosts[i].probed) < ticket)
-			return false;
+		all = wi_load_acq(&h->probed) >= ticket;
 	}
-	return true;
+	wi_rcu_leave();
+	return all;
 }
 
 static weir_status await_probes(weir_router *r, uint64_t ticket, int64_t deadline_ns)

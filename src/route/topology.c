@@ -36,20 +36,23 @@ void wi_topology_grace(weir_router *r)
 
 static void add_reader(struct wi_topology *t, struct wi_host *host)
 {
+	t->weight[t->n_readers] = wi_host_terms(host)->weight;
 	t->reader[t->n_readers++] = host;
 }
 
 static bool is_near(const weir_router *r, const struct wi_host *host)
 {
-	return r->options.zone[0] && strcmp(host->zone, r->options.zone) == 0;
+	return r->options.zone[0] && strcmp(wi_host_terms(host)->zone, r->options.zone) == 0;
 }
 
 static void fill_readers(weir_router *r, struct wi_topology *t, bool near)
 {
-	for (uint32_t i = 0; i < r->n_hosts; i++)
-		if (r->hosts[i].opinion.role == WEIR_ROLE_REPLICA &&
-		    is_near(r, &r->hosts[i]) == near)
-			add_reader(t, &r->hosts[i]);
+	struct wi_host *h;
+
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		if (h->opinion.role == WEIR_ROLE_REPLICA && !wi_host_terms(h)->drained &&
+		    is_near(r, h) == near)
+			add_reader(t, h);
 }
 
 static void fill(weir_router *r, struct wi_topology *t, const struct wi_judgement *j)
@@ -59,8 +62,8 @@ static void fill(weir_router *r, struct wi_topology *t, const struct wi_judgemen
 	t->system = j->so_far.system;
 	t->split = j->split;
 	if (j->primary >= 0) {
-		t->primary = &r->hosts[j->primary];
-		t->timeline = r->hosts[j->primary].probe.found.sight.timeline;
+		t->primary = wi_host_at(r, (uint32_t)j->primary);
+		t->timeline = t->primary->probe.found.sight.timeline;
 	}
 	fill_readers(r, t, true);
 	t->n_near = t->n_readers;
@@ -73,7 +76,8 @@ static bool is_same(const struct wi_topology *a, const struct wi_topology *b)
 	return a->primary == b->primary && a->n_readers == b->n_readers && a->n_near == b->n_near &&
 	       a->n_drawn == b->n_drawn && a->settled == b->settled && a->split == b->split &&
 	       a->timeline == b->timeline && a->system == b->system &&
-	       memcmp(a->reader, b->reader, sizeof(a->reader)) == 0;
+	       memcmp(a->reader, b->reader, sizeof(a->reader)) == 0 &&
+	       memcmp(a->weight, b->weight, sizeof(a->weight)) == 0;
 }
 
 bool wi_topology_publish(weir_router *r, const struct wi_judgement *judgement)
@@ -111,16 +115,18 @@ static void fill_failure(struct wi_failure *f, const struct wi_host *host)
 	case WI_OBJECTION_TIE:
 	case WI_OBJECTION_ALIAS:
 	case WI_OBJECTION_OUTVOTED:
-		wi_text_add(&text, " %s",
-		            host->opinion.other == host->number
-		                    ? "one that was seen before"
-		                    : host->router->hosts[host->opinion.other].endpoint->name);
+		wi_text_add(
+			&text, " %s",
+			host->opinion.other == host->number
+				? "one that was seen before"
+				: wi_host_at(host->router, host->opinion.other)->endpoint->name);
 		break;
 	case WI_OBJECTION_ADVISED:
-		wi_text_add(&text, " %s",
-		            host->opinion.other == host->number
-		                    ? "none of the hosts"
-		                    : host->router->hosts[host->opinion.other].endpoint->name);
+		wi_text_add(
+			&text, " %s",
+			host->opinion.other == host->number
+				? "none of the hosts"
+				: wi_host_at(host->router, host->opinion.other)->endpoint->name);
 		break;
 	case WI_OBJECTION_NONE:
 	case WI_OBJECTION_SYSTEM:

@@ -69,7 +69,6 @@ static weir_status wait_there(struct visit *v)
 		wi_sub_rlx(&h->pool->timeouts, 1); /* the caller's time is not over */
 		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", "");
 	}
-	wi_pool_exit(h->pool);
 	if (st == WEIR_OK) {
 		WI_YIELD("checkout.wait.granted");
 		come_in(v);
@@ -208,11 +207,26 @@ static weir_status wait_for_operator(struct visit *v, weir_error *error)
 /* A wait has ended without a connection. OK: choose again; else the end. */
 static weir_status after_wait(struct visit *v, weir_status st, weir_error *error)
 {
-	if (st == WEIR_CLOSED)
-		return wi_visit_closed(error);
+	if (st == WEIR_CLOSED) /* else the host has been removed, and nobody chooses it any more */
+		return wi_load_seq(&v->router->closed) ? wi_visit_closed(error) : WEIR_OK;
 	if (!goes_on(v, st))
 		return wi_fail_with(error, &v->said);
 	return wait_for_operator(v, error);
+}
+
+/*
+ * Waits at the chosen host. The pool is left last: the host may have been removed, and nothing else
+ * keeps it. OK: v->conn is the caller's, or NULL: choose again; else the end.
+ */
+static weir_status try_there(struct visit *v, weir_error *error)
+{
+	struct weir_pool *pool = v->choice.host->pool;
+	weir_status st = wait_there(v);
+
+	if (st != WEIR_OK)
+		st = after_wait(v, st, error);
+	wi_pool_exit(pool);
+	return st;
 }
 
 static weir_status look_for_one(struct visit *v, weir_error *error)
@@ -235,14 +249,11 @@ static weir_status look_for_one(struct visit *v, weir_error *error)
 		if (wi_load_seq(&v->router->desk.suspended) && !v->choice.host)
 			continue;
 		if (v->choice.host) {
-			st = wait_there(v);
-			if (st == WEIR_OK)
-				return WEIR_OK;
-			st = after_wait(v, st, error);
+			st = try_there(v, error);
 		} else {
 			st = wait_for_change(v, seen, error);
 		}
-		if (st != WEIR_OK)
+		if (st != WEIR_OK || v->conn)
 			return st;
 	}
 }

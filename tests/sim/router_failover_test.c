@@ -628,7 +628,7 @@ static void lose_the_probe(int i)
 
 	wi_store_rlx(&s->max_sessions, wi_load_rlx(&s->sessions) - 1);
 	for (uint64_t serial = 1; serial <= 3; serial++)
-		if (wi_fake_serial(router->hosts[i].probe.link) == serial)
+		if (wi_fake_serial(wi_host_at(router, i)->probe.link) == serial)
 			assert_true(wi_fake_kill_one(s, serial));
 }
 

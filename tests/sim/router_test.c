@@ -937,7 +937,7 @@ static void an_operator_may_be_stopped_in_the_middle(void **state)
 	(void)state;
 	open_warm();
 	for (int i = 0; i < cluster.n; i++)
-		wi_core_suspend(&router->hosts[i].pool->core, WI_SUSPENDED_ELSEWHERE);
+		wi_core_suspend(&wi_host_at(router, i)->pool->core, WI_SUSPENDED_ELSEWHERE);
 	begun_ns = wi_now_ns();
 	assert_int_equal(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = 50), &conn, &error),
 	                 WEIR_TIMEOUT);
@@ -946,7 +946,7 @@ static void an_operator_may_be_stopped_in_the_middle(void **state)
 	                                    &conn, &error),
 	                 WEIR_EXHAUSTED);
 	for (int i = 0; i < cluster.n; i++)
-		wi_core_suspend(&router->hosts[i].pool->core, 0);
+		wi_core_suspend(&wi_host_at(router, i)->pool->core, 0);
 	assert_int_equal(weir_checkout(router, WEIR_READ, &conn, &error), WEIR_OK);
 	weir_checkin(&conn);
 }

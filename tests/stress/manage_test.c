@@ -189,7 +189,8 @@ static void run(void (*body)(struct test_thread *), const char *name)
 	assert_int_equal(busy(), 0);
 	/* Whatever was said last was a resume, and nothing is left of the rest. */
 	for (int i = 0; i < (pool ? 1 : 3); i++) {
-		const struct wi_core *core = pool ? &pool->core : &router->hosts[i].pool->core;
+		const struct wi_core *core =
+			pool ? &pool->core : &wi_host_at(router, (uint32_t)i)->pool->core;
 
 		assert_int_equal(wi_load_seq(&core->suspended), 0);
 		assert_int_equal(wi_load_seq(&core->bias.word) & WI_BIAS_SUSPENDED, 0);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where the checker plays: a primary with two standbys and synchronous replication, a fault proxy
+ * before each, and one router whose hosts are the proxies.
+ *
+ * Replication goes from server to server past the proxies. A commit waits for any one standby, so
+ * that what was acknowledged survives if the more advanced of the two is promoted.
+ */
+#ifndef WEIR_CHECK_STAGE_H
+#define WEIR_CHECK_STAGE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/rng.h"
+#include "check/ops.h"
+#include "support/cluster.h"
+#include "support/proxy.h"
+
+#define SERVERS 3
+#define PROMOTIONS 2048
+#define ACCOUNTS 8
+#define BALANCE 1000
+
+/* The last acknowledged write of a register of which somebody has a token. */
+struct posted_write {
+	uint64_t value;
+	weir_token token;
+};
+
+/*
+ * Access key: (c) constant while clients run; (a) any thread; (l) under `lock`; (d) the fault
+ * driver's only.
+ */
+struct stage {
+	struct test_cluster *cluster;      /* (d) */
+	struct test_proxy *proxy[SERVERS]; /* (c) */
+	weir_router *router;               /* (c) */
+	int64_t begun_ns;                  /* (c) */
+	/* (c) a client's pause between two operations, on average */
+	int64_t pace_us;
+	_Atomic bool stop;             /* (a) */
+	_Atomic uint64_t acknowledged; /* (a) writes */
+	pthread_mutex_t lock;
+	struct posted_write posted[CHECK_REGISTERS]; /* (l) */
+	int64_t version[CHECK_REGISTERS];            /* (l) as last heard of, for compare-and-set */
+
+	struct wi_rng rng;   /* (d) */
+	int primary;         /* (d) */
+	bool broken;         /* (d) the cluster did not obey: nothing here says anything */
+	uint32_t fact_room;  /* (d) */
+	uint32_t deeds[32];  /* (d) how many of each kind */
+	uint32_t n_promoted; /* (d) */
+	int64_t promoted_ns[PROMOTIONS]; /* (d) when the new primary was there and followed */
+	struct history history;          /* lanes: their clients'; facts: (d) */
+	struct findings *findings;       /* (d) until clients have ended */
+};
+
+/* Starts everything, or ends the process: status 77 where there is no PostgreSQL. */
+void stage_open(struct stage *stage, uint64_t seed, double seconds);
+void stage_close(struct stage *stage);
+
+/* Reads the log, the truth, from the primary. */
+bool stage_read_truth(struct stage *stage);
+
+/* A line with the time, on stdout. */
+void stage_say(const struct stage *stage, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The server behind the host of this name; CHECK_NO_HOST: none. */
+uint8_t stage_server(const struct stage *stage, const char *host);
+
+#endif

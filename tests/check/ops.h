@@ -88,6 +88,7 @@ struct fact {
 };
 
 struct history {
+	int64_t begun_ns; /* words about moments count from here */
 	struct lane *lanes;
 	uint32_t n_lanes;
 	struct truth *truth;

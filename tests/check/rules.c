@@ -54,15 +54,10 @@ uint64_t check_broken(const struct findings *f)
 	return sum;
 }
 
-/* Seconds since the first operation, for the words. */
+/* In seconds, for the words. */
 static double since(const struct book *b, int64_t at_ns)
 {
-	int64_t first = INT64_MAX;
-
-	for (uint32_t i = 0; i < b->history->n_lanes; i++)
-		if (b->history->lanes[i].n && b->history->lanes[i].ops[0].begun_ns < first)
-			first = b->history->lanes[i].ops[0].begun_ns;
-	return (double)(at_ns - first) / 1e9;
+	return (double)(at_ns - b->history->begun_ns) / 1e9;
 }
 
 /* ---- rows of the log ---- */

@@ -122,9 +122,10 @@ static void two_promoted(struct stage *s)
 		return;
 	deed_wait(s, deed_some_ms(s, 300, 1500));
 	other = SERVERS - old - s->primary;
+	/* First: who follows gets a copy of the settings, too. */
+	deed_set(s, s->primary, "RESET synchronous_standby_names");
 	deed_rejoin(s, other);
 	deed_rejoin(s, old);
-	deed_set(s, s->primary, "RESET synchronous_standby_names");
 }
 
 /* ---- it stays the primary ---- */

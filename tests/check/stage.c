@@ -157,6 +157,7 @@ static void open_router(struct stage *s)
 void stage_open(struct stage *s, uint64_t seed, double seconds)
 {
 	*s = (struct stage){.begun_ns = wi_now_ns(), .pace_us = 4000};
+	s->history.begun_ns = s->begun_ns;
 	wi_rng_seed(&s->rng, seed);
 	pthread_mutex_init(&s->lock, NULL);
 	start_servers(s, seconds);

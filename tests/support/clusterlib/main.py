@@ -13,7 +13,9 @@ def main(about, argv):
     options = parse(about, argv)
     world = World(options.max_seconds)
     try:
-        return (run if options.word == "run" else serve)(world, options)
+        if options.word == "run":
+            return run(world, options, open_fleet)
+        return serve(world, options, open_fleet, words.obey)
     except Interrupted as end:
         return end.status
     except Failed as error:
@@ -46,14 +48,7 @@ def parse(about, argv):
     parser.add_argument(
         "--max-seconds", type=float, default=1800, metavar="S", help="the end after so long (1800)"
     )
-    before, dashes, command = argv, [], []
-    if "--" in argv:
-        at = argv.index("--")
-        before, dashes, command = argv[:at], argv[at : at + 1], argv[at + 1 :]
-    options = parser.parse_args(before)
-    options.command = command
-    if (options.word == "run") != bool(command) or bool(dashes) != bool(command):
-        parser.error("run takes a command after --, serve takes none")
+    options = parse_command(parser, argv)
     if not 0 <= options.standbys <= 8:
         parser.error("--standbys: 0 to 8")
     if not all(
@@ -66,17 +61,31 @@ def parse(about, argv):
     return options
 
 
+def parse_command(parser, argv):
+    """The options before --, and the command after it as options.command."""
+    before, dashes, command = argv, [], []
+    if "--" in argv:
+        at = argv.index("--")
+        before, dashes, command = argv[:at], argv[at : at + 1], argv[at + 1 :]
+    options = parser.parse_args(before)
+    options.command = command
+    if (options.word == "run") != bool(command) or bool(dashes) != bool(command):
+        parser.error("run takes a command after --, serve takes none")
+    return options
+
+
 def open_fleet(world, options):
     user = postgres.server_user()
     return Fleet(world, postgres.binaries(), user, postgres.temporary_root(user), options)
 
 
-def serve(world, options):
+def serve(world, options, make, obey):
+    """make(world, options) is a fleet, obey(fleet, line) does what it is told."""
     fleet, quitting = None, False
     try:
-        fleet = open_fleet(world, options)
+        fleet = make(world, options)
         fleet.start()
-        quitting = words.serve(fleet)
+        quitting = words.serve(fleet, obey)
         status, text = 0, None
     except Missing as error:
         status, text = 77, {"ok": False, "skip": True, "error": str(error)}
@@ -95,10 +104,10 @@ def serve(world, options):
     return status
 
 
-def run(world, options):
+def run(world, options, make):
     fleet = None
     try:
-        fleet = open_fleet(world, options)
+        fleet = make(world, options)
         fleet.start()
         return foreground.run(world, options.command, environment(fleet.facts()))
     except Interrupted as end:

@@ -37,6 +37,10 @@ typedef enum weir_reason {
 	WEIR_REASON_NO_REPLICA = 4, /* read intent, on the primary: no replica was eligible */
 	/* read intent, on the primary: replicas were there, none fresh enough */
 	WEIR_REASON_TOO_STALE = 5,
+	/* read intent, on the primary: the request's target asks for it */
+	WEIR_REASON_PRIMARY_WANTED = 6,
+	/* read intent, on a replica: the primary was preferred, and there is none */
+	WEIR_REASON_NO_PRIMARY = 7,
 } weir_reason;
 
 typedef struct weir_conn_info {

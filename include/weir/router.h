@@ -30,6 +30,21 @@ typedef enum weir_fallback {
 	WEIR_FALLBACK_FAIL = 3,    /* fails with UNAVAILABLE at once */
 } weir_fallback;
 
+/*
+ * Which role a read is served by. Zero means a replica, or what the fallback says; with any other,
+ * the fallback only says whether a read for which there is nobody waits (up to its deadline), or
+ * fails at once (WEIR_FALLBACK_FAIL). A primary that takes no writes counts as either role.
+ */
+typedef enum weir_target {
+	WEIR_TARGET_DEFAULT = 0,
+	WEIR_TARGET_PRIMARY = 1, /* the primary, never a replica */
+	/* the primary; a replica if there is no primary, or if that one is busy and it is not */
+	WEIR_TARGET_PREFER_PRIMARY = 2,
+	WEIR_TARGET_REPLICA = 3,        /* a replica, never the primary */
+	WEIR_TARGET_PREFER_REPLICA = 4, /* the primary only if no replica is eligible */
+	WEIR_TARGET_ANY = 5,            /* all that are eligible, the primary as one of them */
+} weir_target;
+
 /* A checkout with wishes. Zero it, set `size` with WEIR_REQUEST, and fill in what matters. */
 typedef struct weir_request {
 	size_t size; /* sizeof(weir_request), set by WEIR_REQUEST; 0 means the same */
@@ -41,6 +56,8 @@ typedef struct weir_request {
 	int64_t max_lag_ms;  /* a read is at most so stale; 0: options.max_lag_ms */
 	const char *zone;    /* prefer hosts of this zone; NULL: options.zone */
 	const char *tag;     /* static string for leak reports; kept by pointer until checkin */
+	/* of a read; a write is for the primary, and a target that says otherwise is INVALID */
+	weir_target target;
 } weir_request;
 
 #define WEIR_REQUEST(...) ((weir_request){.size = sizeof(weir_request), __VA_ARGS__})

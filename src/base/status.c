@@ -71,6 +71,10 @@ const char *weir_reason_text(weir_reason reason)
 		return "a read on the primary: no replica was eligible";
 	case WEIR_REASON_TOO_STALE:
 		return "a read on the primary: no replica was fresh enough";
+	case WEIR_REASON_PRIMARY_WANTED:
+		return "a read on the primary, as was asked";
+	case WEIR_REASON_NO_PRIMARY:
+		return "a read that the primary was to serve: there is none";
 	}
 	return "unknown reason";
 }

@@ -27,6 +27,22 @@ static weir_status refuse_newer(weir_error *error)
 	               "the request asks for something that this weir does not know");
 }
 
+static weir_status check_target(const weir_request *q, weir_error *error)
+{
+	const unsigned for_primary = 1 << WEIR_TARGET_DEFAULT | 1 << WEIR_TARGET_PRIMARY |
+	                             1 << WEIR_TARGET_PREFER_PRIMARY;
+
+	if ((unsigned)q->target > WEIR_TARGET_ANY)
+		return wi_fail(error, WEIR_INVALID, "unknown target %d", (int)q->target);
+	if (q->intent == WEIR_WRITE && !(for_primary >> q->target & 1))
+		return wi_fail(error, WEIR_INVALID,
+		               "a write is for the primary: the target contradicts that");
+	if (q->target == WEIR_TARGET_REPLICA && q->fallback == WEIR_FALLBACK_PRIMARY)
+		return wi_fail(error, WEIR_INVALID,
+		               "the target is a replica: the fallback contradicts that");
+	return WEIR_OK;
+}
+
 /* Copies what caller and library both know; zeros for what the caller does not. */
 static weir_status load_request(weir_request *to, const weir_request *from, weir_error *error)
 {
@@ -45,7 +61,7 @@ static weir_status load_request(weir_request *to, const weir_request *from, weir
 		return wi_fail(error, WEIR_INVALID, "unknown fallback %d", (int)to->fallback);
 	if (to->max_lag_ms < 0)
 		return wi_fail(error, WEIR_INVALID, "max_lag_ms is negative");
-	return WEIR_OK;
+	return check_target(to, error);
 }
 
 static int64_t smaller_limit(int64_t a, int64_t b)
@@ -69,6 +85,10 @@ static void make_wish(weir_router *r, const weir_request *q, struct wi_wish *wis
 		return;
 	if (q->fallback)
 		wish->fallback = q->fallback;
+	wish->target = q->target;
+	/* Who says a role has said where to go: what is left is whether to wait. */
+	if (q->target && q->fallback != WEIR_FALLBACK_FAIL)
+		wish->fallback = WEIR_FALLBACK_WAIT;
 	wish->max_lag_ms = smaller_limit(clamped(q->max_lag_ms), wish->max_lag_ms);
 	wish->zone = q->zone;
 	wish->bounded = wish->bounded || wish->max_lag_ms || wish->at_least.lsn;
@@ -196,7 +216,7 @@ static WI_NOINLINE weir_status checkout_drawn(weir_router *r, struct wi_seat *se
                                               weir_conn **conn, weir_error *error)
 {
 	const struct wi_topology *t = wi_topology_of(r);
-	uint32_t n = t->n_near ? t->n_near : t->n_readers, at;
+	uint32_t n = t->n_drawn, at;
 
 	if (!n || !r->plain_reads || wi_load_rlx(&r->dozing)) {
 		wi_unpin(seat);

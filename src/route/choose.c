@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which host a checkout goes to, and the warm path: read the topology, choose, take what is idle
- * there.
+ * Which host a checkout goes to: read the topology, choose, take what is idle there.
  *
  * A read goes to one of the replicas that are able: they answer, and are fresh enough for what was
  * asked. In its own zone first, by the policy; if the chosen one has nothing idle, to any other
@@ -33,13 +32,19 @@ static bool is_near(const weir_router *r, const struct wi_wish *wish, const stru
 	return zone[0] && strcmp(zone, wi_host_terms(h)->zone) == 0;
 }
 
-static void gather_part(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish,
-                        struct field *f, bool near)
+static bool is_left_out(const struct wi_wish *wish, const struct wi_host *h)
 {
-	for (uint32_t i = 0; i < t->n_readers; i++) {
+	return (wish->sick | wish->busy) >> h->number & 1;
+}
+
+/* Of the readers from..to those that are able, and near, or not. */
+static void gather_part(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish,
+                        struct field *f, uint32_t from, uint32_t to, bool near)
+{
+	for (uint32_t i = from; i < to; i++) {
 		struct wi_host *h = t->reader[i];
 
-		if ((wish->sick | wish->busy) >> h->number & 1 || is_near(r, wish, h) != near)
+		if (is_left_out(wish, h) || is_near(r, wish, h) != near)
 			continue;
 		if (wi_is_fresh(r, t, h, wish))
 			f->room[f->n++] = h;
@@ -48,31 +53,79 @@ static void gather_part(weir_router *r, const struct wi_topology *t, const struc
 	}
 }
 
-/* Where something is asked for, or somebody is to be left out. */
+/* The primary as one of many. It is not among the readers, so there is room. */
+static void gather_primary(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish,
+                           struct field *f, bool near)
+{
+	struct wi_host *h = t->primary;
+
+	if (wish->target == WEIR_TARGET_ANY && h && !is_left_out(wish, h) &&
+	    is_near(r, wish, h) == near && wi_primary_has(t, wish))
+		f->room[f->n++] = h;
+}
+
+static void gather_from(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish,
+                        struct field *f, uint32_t from, uint32_t to)
+{
+	gather_part(r, t, wish, f, from, to, true);
+	gather_primary(r, t, wish, f, true);
+	f->near = f->n;
+	gather_part(r, t, wish, f, from, to, false);
+	gather_primary(r, t, wish, f, false);
+}
+
+/*
+ * Where something is asked for, or somebody is to be left out. Those in reserve come in where no
+ * regular one can serve this; that all are busy is no reason.
+ */
 static void gather(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish,
                    struct field *f)
 {
 	f->n = 0;
 	f->stale = false;
 	f->host = f->room;
-	gather_part(r, t, wish, f, true);
-	f->near = f->n;
-	gather_part(r, t, wish, f, false);
+	gather_from(r, t, wish, f, 0, t->n_regular);
+	if (!f->n && !wish->busy)
+		gather_from(r, t, wish, f, t->n_regular, t->n_readers);
+}
+
+static void find_field(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish,
+                       struct field *f)
+{
+	if (wi_unlikely(wish->bounded || wish->sick | wish->busy || wish->zone ||
+	                wish->target == WEIR_TARGET_ANY)) {
+		gather(r, t, wish, f);
+		return;
+	}
+	f->host = t->reader;
+	f->n = t->n_regular;
+	f->near = t->n_near;
+	f->stale = false;
 }
 
 /* ---- taking ---- */
 
+/* Chosen by weighing it against others. */
+static bool is_balanced(const struct wi_choice *choice)
+{
+	return choice->reason == WEIR_REASON_BALANCED || choice->reason == WEIR_REASON_SPILLED ||
+	       choice->reason == WEIR_REASON_NO_PRIMARY;
+}
+
+static bool is_fallback(const struct wi_choice *choice)
+{
+	return choice->reason == WEIR_REASON_NO_REPLICA || choice->reason == WEIR_REASON_TOO_STALE;
+}
+
 bool wi_choice_weighs(const weir_router *r, const struct wi_choice *choice)
 {
-	return (r->weighs || r->weighs_each) && choice->role == WEIR_ROLE_REPLICA;
+	return (r->weighs || r->weighs_each) && is_balanced(choice);
 }
 
 /* What each read raises while it is out, or NULL. */
 static _Atomic uint32_t *load_of(const weir_router *r, const struct wi_choice *choice)
 {
-	return wi_unlikely(r->weighs_each) && choice->role == WEIR_ROLE_REPLICA
-	               ? &choice->host->load
-	               : NULL;
+	return wi_unlikely(r->weighs_each) && is_balanced(choice) ? &choice->host->load : NULL;
 }
 
 static struct wi_mark mark_of(const weir_router *r, const struct wi_wish *wish,
@@ -89,7 +142,7 @@ static void count(const struct wi_wish *wish, const struct wi_choice *choice)
 {
 	enum wi_tally what = wish->intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ;
 
-	if (what == WI_TALLY_READ && choice->role == WEIR_ROLE_PRIMARY)
+	if (what == WI_TALLY_READ && is_fallback(choice))
 		what = WI_TALLY_FALLBACK;
 	wi_seat_count(wi_desk_find(&choice->host->pool->core), what);
 }
@@ -120,96 +173,165 @@ static struct weir_conn *take(weir_router *r, const struct wi_wish *wish,
 	return c;
 }
 
-/* Any idle connection of hosts from..to, beginning at `at`, but of the chosen one. */
-static struct weir_conn *take_other(weir_router *r, const struct wi_wish *wish,
-                                    struct wi_choice *choice, struct wi_seat *seat,
-                                    const struct field *f, uint32_t from, uint32_t to)
+static void set_host(struct wi_choice *choice, const struct wi_topology *t, struct wi_host *h)
+{
+	choice->host = h;
+	choice->role = h == t->primary ? WEIR_ROLE_PRIMARY : WEIR_ROLE_REPLICA;
+}
+
+/* A search among the hosts of a field. */
+struct search {
+	weir_router *r;
+	const struct wi_topology *t;
+	const struct wi_wish *wish;
+	struct wi_seat *seat;
+	const struct field *f;
+};
+
+/* Any idle connection of hosts from..to, beginning anywhere, but of the chosen one. */
+static struct weir_conn *take_other(const struct search *s, struct wi_choice *choice, uint32_t from,
+                                    uint32_t to)
 {
 	const struct wi_host *chosen = choice->host;
-	uint32_t n = to - from, start = n > 1 ? wi_rng_below(&seat->rng, n) : 0;
+	uint32_t n = to - from, start = n > 1 ? wi_rng_below(&s->seat->rng, n) : 0;
 
 	for (uint32_t i = 0; i < n; i++) {
+		struct wi_host *h = s->f->host[from + (start + i) % n];
 		struct weir_conn *c;
 
-		choice->host = f->host[from + (start + i) % n];
-		if (choice->host != chosen && (c = take(r, wish, choice)))
+		if (h == chosen)
+			continue;
+		set_host(choice, s->t, h);
+		if ((c = take(s->r, s->wish, choice)))
 			return c;
 	}
+	choice->host = NULL;
 	return NULL;
 }
 
-static struct weir_conn *spill(weir_router *r, const struct wi_wish *wish, struct wi_choice *choice,
-                               struct wi_seat *seat, const struct field *f)
+/* The chosen one, which may be none of the field, has nothing idle. */
+static struct weir_conn *spill(const struct search *s, struct wi_choice *choice)
 {
-	struct wi_choice other = {
-		.host = choice->host, .role = choice->role, .reason = WEIR_REASON_SPILLED};
-	struct weir_conn *c = take_other(r, wish, &other, seat, f, 0, f->near);
+	struct wi_choice other = *choice;
+	struct weir_conn *c;
 
+	other.reason = WEIR_REASON_SPILLED;
+	c = take_other(s, &other, 0, s->f->near);
 	if (!c) {
 		other.host = choice->host;
-		c = take_other(r, wish, &other, seat, f, f->near, f->n);
+		c = take_other(s, &other, s->f->near, s->f->n);
 	}
 	if (c)
 		*choice = other;
 	return c;
 }
 
-static struct weir_conn *from_readers(weir_router *r, const struct wi_wish *wish,
-                                      struct wi_seat *seat, const struct field *f,
-                                      struct wi_choice *choice)
+static struct weir_conn *from_field(const struct search *s, weir_reason reason,
+                                    struct wi_choice *choice)
 {
-	uint32_t at;
+	const struct field *f = s->f;
 	struct weir_conn *c;
 
-	if (wi_unlikely(wi_load_rlx(&r->dozing)))
-		wi_balance_wake(r);
-	at = wi_balance_pick(r->balance, f->host, f->near ? f->near : f->n, seat);
-	choice->host = f->host[at];
-	choice->role = WEIR_ROLE_REPLICA;
-	choice->reason = WEIR_REASON_BALANCED;
+	if (wi_unlikely(wi_load_rlx(&s->r->dozing)))
+		wi_balance_wake(s->r);
+	set_host(choice, s->t,
+	         f->host[wi_balance_pick(s->r->balance, f->host, f->near ? f->near : f->n,
+	                                 s->seat)]);
+	choice->reason = reason;
 	choice->others = f->n > 1;
-	c = take(r, wish, choice);
-	return c || f->n == 1 ? c : spill(r, wish, choice, seat, f);
+	c = take(s->r, s->wish, choice);
+	return c || f->n == 1 ? c : spill(s, choice);
+}
+
+static bool primary_is_able(const struct wi_topology *t, const struct wi_wish *wish)
+{
+	return t->primary && !is_left_out(wish, t->primary) && wi_primary_has(t, wish);
 }
 
 static struct weir_conn *from_primary(weir_router *r, const struct wi_topology *t,
                                       const struct wi_wish *wish, weir_reason reason,
                                       struct wi_choice *choice)
 {
-	if (!t->primary || (wish->sick | wish->busy) >> t->primary->number & 1 ||
-	    !wi_primary_has(t, wish))
+	if (!primary_is_able(t, wish))
 		return NULL;
-	choice->host = t->primary;
-	choice->role = WEIR_ROLE_PRIMARY;
+	set_host(choice, t, t->primary);
 	choice->reason = reason;
 	return take(r, wish, choice);
+}
+
+/* One that takes no writes serves reads as a replica, and is what a read of the primary wants. */
+static struct weir_conn *from_read_only_primary(weir_router *r, const struct wi_topology *t,
+                                                const struct wi_wish *wish,
+                                                struct wi_choice *choice)
+{
+	struct wi_host *h = t->read_only_primary;
+
+	if (!h || is_left_out(wish, h) || !wi_is_fresh(r, t, h, wish))
+		return NULL;
+	set_host(choice, t, h);
+	choice->reason = WEIR_REASON_PRIMARY_WANTED;
+	return take(r, wish, choice);
+}
+
+static struct weir_conn *as_wanted(weir_router *r, const struct wi_topology *t,
+                                   const struct wi_wish *wish, struct wi_choice *choice)
+{
+	struct weir_conn *c = from_primary(r, t, wish, WEIR_REASON_PRIMARY_WANTED, choice);
+
+	return c || choice->host ? c : from_read_only_primary(r, t, wish, choice);
+}
+
+/* The primary, or else a replica: also where the primary has nothing idle and a replica has. */
+static struct weir_conn *primary_first(const struct search *s, struct wi_choice *choice)
+{
+	struct weir_conn *c = as_wanted(s->r, s->t, s->wish, choice);
+
+	if (c || !s->f->n)
+		return c;
+	choice->others = true;
+	if (choice->host)
+		return spill(s, choice);
+	return from_field(s, s->wish->busy ? WEIR_REASON_SPILLED : WEIR_REASON_NO_PRIMARY, choice);
+}
+
+/* Busy replicas are no reason to load the primary. */
+static bool may_fall_back(const struct wi_wish *wish)
+{
+	return !wish->busy &&
+	       (wish->target == WEIR_TARGET_PREFER_REPLICA ||
+	        (wish->target == WEIR_TARGET_DEFAULT && wish->fallback == WEIR_FALLBACK_PRIMARY));
+}
+
+static struct weir_conn *choose_reader(weir_router *r, const struct wi_topology *t,
+                                       const struct wi_wish *wish, struct wi_seat *seat,
+                                       struct wi_choice *choice)
+{
+	struct field f;
+	const struct search s = {r, t, wish, seat, &f};
+
+	if (wi_unlikely(wish->target == WEIR_TARGET_PRIMARY))
+		return as_wanted(r, t, wish, choice);
+	find_field(r, t, wish, &f);
+	choice->stale = f.stale && !f.n;
+	if (wi_unlikely(wish->target == WEIR_TARGET_PREFER_PRIMARY))
+		return primary_first(&s, choice);
+	if (wi_likely(f.n))
+		return from_field(&s, WEIR_REASON_BALANCED, choice);
+	if (!may_fall_back(wish))
+		return NULL;
+	return from_primary(r, t, wish, f.stale ? WEIR_REASON_TOO_STALE : WEIR_REASON_NO_REPLICA,
+	                    choice);
 }
 
 struct weir_conn *wi_choose(weir_router *r, const struct wi_wish *wish, struct wi_seat *seat,
                             struct wi_choice *choice)
 {
 	const struct wi_topology *t = wi_topology_of(r);
-	struct field f;
 
 	*choice = (struct wi_choice){.pending = !t->settled};
 	if (wish->intent == WEIR_WRITE)
 		return from_primary(r, t, wish, WEIR_REASON_WRITE, choice);
-	if (wi_unlikely(wish->bounded || wish->sick | wish->busy || wish->zone)) {
-		gather(r, t, wish, &f);
-	} else {
-		f.host = t->reader;
-		f.n = t->n_readers;
-		f.near = t->n_near;
-		f.stale = false;
-	}
-	if (wi_likely(f.n))
-		return from_readers(r, wish, seat, &f, choice);
-	choice->stale = f.stale;
-	/* Busy replicas are no reason to load the primary. */
-	if (wish->busy || wish->fallback != WEIR_FALLBACK_PRIMARY)
-		return NULL;
-	return from_primary(r, t, wish, f.stale ? WEIR_REASON_TOO_STALE : WEIR_REASON_NO_REPLICA,
-	                    choice);
+	return choose_reader(r, t, wish, seat, choice);
 }
 
 bool wi_choice_holds(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice)
@@ -218,6 +340,8 @@ bool wi_choice_holds(weir_router *r, const struct wi_wish *wish, const struct wi
 
 	if (choice->role == WEIR_ROLE_PRIMARY)
 		return t->primary == choice->host && wi_primary_has(t, wish);
+	if (wish->target == WEIR_TARGET_PRIMARY && t->read_only_primary != choice->host)
+		return false;
 	for (uint32_t i = 0; i < t->n_readers; i++)
 		if (t->reader[i] == choice->host)
 			return wi_is_fresh(r, t, choice->host, wish);

@@ -75,6 +75,23 @@ static bool all_refused_credentials(weir_router *r)
 	return true;
 }
 
+/* Besides replicas. */
+static bool may_read_primary(const struct wi_wish *wish)
+{
+	switch (wish->target) {
+	case WEIR_TARGET_DEFAULT:
+		return wish->fallback == WEIR_FALLBACK_PRIMARY;
+	case WEIR_TARGET_PRIMARY:
+	case WEIR_TARGET_REPLICA:
+		return false;
+	case WEIR_TARGET_PREFER_PRIMARY:
+	case WEIR_TARGET_PREFER_REPLICA:
+	case WEIR_TARGET_ANY:
+		break;
+	}
+	return true;
+}
+
 static void say_what(struct wi_text *t, const struct wi_wish *wish, const struct wi_choice *choice)
 {
 	if (choice->pending)
@@ -84,10 +101,11 @@ static void say_what(struct wi_text *t, const struct wi_wish *wish, const struct
 	else if (choice->stale)
 		wi_text_add(t,
 		            "no host can serve this read: no replica is known to be fresh enough");
+	else if (wish->target == WEIR_TARGET_PRIMARY)
+		wi_text_add(t, "no host can serve this read: no primary is known");
 	else
 		wi_text_add(t, "no host can serve this read: no replica is known");
-	if (wish->intent == WEIR_READ && wish->fallback == WEIR_FALLBACK_PRIMARY &&
-	    !choice->pending)
+	if (wish->intent == WEIR_READ && may_read_primary(wish) && !choice->pending)
 		wi_text_add(t, ", and no primary that could do it");
 }
 

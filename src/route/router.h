@@ -95,6 +95,7 @@ struct wi_host {
 	struct wi_report reports[2];          /* (k) but for the published one */
 	struct wi_terms terms_of[2];          /* (k) the same */
 	struct wi_opinion opinion;            /* (k) */
+	bool reserve;                         /* (k) as a replica, for what no other one can */
 	int64_t next_ns;                      /* (k) when to ask next */
 	uint64_t moves;        /* (k) of connections, out and back, when last counted */
 	uint64_t asking_for;   /* (k) the last ticket that the last begun probe answers */
@@ -111,18 +112,24 @@ struct wi_host {
 WI_ASSERT_NEW_LINE(struct wi_host, load); /* what waiters write is off what checkouts read */
 
 /*
- * Immutable while published. Readers first those of the router's own zone, each part in the order
- * of the hosts.
+ * Immutable while published. Of the readers first those of the router's own zone, last those in
+ * reserve, each part in the order of the hosts.
  */
 struct wi_topology {
 	struct wi_host *primary; /* NULL: none is known */
-	uint32_t n_readers;      /* replicas that answer */
-	uint32_t n_near;         /* of them in the router's zone */
-	uint32_t n_drawn;        /* among how many reads without a wish are drawn by lot */
-	bool settled;            /* every host has been probed at least once */
-	bool split;              /* hosts contradict each other: no standby is known to be right */
-	uint32_t timeline;       /* the primary's; 0: unknown */
-	uint64_t system;         /* 0: unknown */
+	/*
+	 * what would be the primary, but takes no writes; one of the readers; NULL: there is none
+	 */
+	struct wi_host *read_only_primary;
+	uint32_t n_readers; /* replicas that answer */
+	/* of them those that are chosen among; the others serve what none of these can */
+	uint32_t n_regular;
+	uint32_t n_near;   /* of these in the router's zone */
+	uint32_t n_drawn;  /* among how many reads without a wish are drawn by lot */
+	bool settled;      /* every host has been probed at least once */
+	bool split;        /* hosts contradict each other: no standby is known to be right */
+	uint32_t timeline; /* the primary's; 0: unknown */
+	uint64_t system;   /* 0: unknown */
 	struct wi_host *reader[WI_HOSTS_MAX];
 	uint32_t weight[WI_HOSTS_MAX]; /* of each reader */
 };
@@ -134,6 +141,7 @@ enum wi_tally { WI_TALLY_READ, WI_TALLY_WRITE, WI_TALLY_FALLBACK };
 struct wi_wish {
 	weir_intent intent;
 	weir_fallback fallback; /* not DEFAULT */
+	weir_target target;     /* of a read */
 	bool bounded;           /* any of the next three */
 	int64_t max_lag_ms;     /* 0: any */
 	int64_t max_lag_bytes;  /* 0: any */

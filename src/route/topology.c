@@ -45,14 +45,51 @@ static bool is_near(const weir_router *r, const struct wi_host *host)
 	return r->options.zone[0] && strcmp(wi_host_terms(host)->zone, r->options.zone) == 0;
 }
 
-static void fill_readers(weir_router *r, struct wi_topology *t, bool near)
+/* What it serves nobody else can serve as well. A weight of 0 asks for that. */
+static bool is_in_reserve(const struct wi_host *h)
+{
+	return h->reserve || !wi_host_terms(h)->weight;
+}
+
+static void fill_readers(weir_router *r, struct wi_topology *t, bool reserve, bool near)
 {
 	struct wi_host *h;
 
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
 		if (h->opinion.role == WEIR_ROLE_REPLICA && !wi_host_terms(h)->drained &&
-		    is_near(r, h) == near)
+		    is_in_reserve(h) == reserve && is_near(r, h) == near)
 			add_reader(t, h);
+}
+
+static void fill_regular(weir_router *r, struct wi_topology *t, bool reserve)
+{
+	fill_readers(r, t, reserve, true);
+	t->n_near = t->n_readers;
+	fill_readers(r, t, reserve, false);
+	t->n_regular = t->n_readers;
+	t->n_drawn = t->n_near ? t->n_near : t->n_regular;
+}
+
+/* Where all are in reserve, they are the regular ones. */
+static void fill_all_readers(weir_router *r, struct wi_topology *t)
+{
+	fill_regular(r, t, false);
+	if (!t->n_regular) {
+		fill_regular(r, t, true);
+		return;
+	}
+	fill_readers(r, t, true, true);
+	fill_readers(r, t, true, false);
+}
+
+static struct wi_host *read_only_primary(weir_router *r)
+{
+	struct wi_host *h;
+
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		if (h->opinion.objection == WI_OBJECTION_READ_ONLY && !wi_host_terms(h)->drained)
+			return h;
+	return NULL;
 }
 
 static void fill(weir_router *r, struct wi_topology *t, const struct wi_judgement *j)
@@ -65,17 +102,16 @@ static void fill(weir_router *r, struct wi_topology *t, const struct wi_judgemen
 		t->primary = wi_host_at(r, (uint32_t)j->primary);
 		t->timeline = t->primary->probe.found.sight.timeline;
 	}
-	fill_readers(r, t, true);
-	t->n_near = t->n_readers;
-	fill_readers(r, t, false);
-	t->n_drawn = t->n_near ? t->n_near : t->n_readers;
+	t->read_only_primary = read_only_primary(r);
+	fill_all_readers(r, t);
 }
 
 static bool is_same(const struct wi_topology *a, const struct wi_topology *b)
 {
-	return a->primary == b->primary && a->n_readers == b->n_readers && a->n_near == b->n_near &&
-	       a->n_drawn == b->n_drawn && a->settled == b->settled && a->split == b->split &&
-	       a->timeline == b->timeline && a->system == b->system &&
+	return a->primary == b->primary && a->read_only_primary == b->read_only_primary &&
+	       a->n_readers == b->n_readers && a->n_regular == b->n_regular &&
+	       a->n_near == b->n_near && a->n_drawn == b->n_drawn && a->settled == b->settled &&
+	       a->split == b->split && a->timeline == b->timeline && a->system == b->system &&
 	       memcmp(a->reader, b->reader, sizeof(a->reader)) == 0 &&
 	       memcmp(a->weight, b->weight, sizeof(a->weight)) == 0;
 }

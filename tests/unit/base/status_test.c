@@ -71,7 +71,7 @@ static void roles_and_reasons_have_words(void **state)
 	(void)state;
 	assert_string_equal(weir_role_name(WEIR_ROLE_PRIMARY), "primary");
 	assert_string_equal(weir_role_name(WEIR_ROLE_REPLICA), "replica");
-	for (int i = WEIR_REASON_NONE; i <= WEIR_REASON_TOO_STALE; i++) {
+	for (int i = WEIR_REASON_NONE; i <= WEIR_REASON_NO_PRIMARY; i++) {
 		assert_string_not_equal(weir_reason_text((weir_reason)i), "unknown reason");
 		for (int k = WEIR_REASON_NONE; k < i; k++)
 			assert_string_not_equal(weir_reason_text((weir_reason)i),

@@ -133,7 +133,8 @@ static void note_promotion(struct stage *s)
 
 void deed_promote(struct stage *s, bool is_followed)
 {
-	int a = deed_standby(s, 0), b = deed_standby(s, 1), old = s->primary;
+	/* Of two that have received the same, either. */
+	int a = deed_any_standby(s), old = s->primary, b = SERVERS - old - a;
 	int64_t begun_ns = wi_now_ns();
 
 	detach(s, a);

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+What is broken in the library, one thing at a time, to see that the checker notices. A row: what is broken; the file;
+its text there, which has to occur exactly once; what stands there instead; the deeds that bring it out; the rules of
+which one has to find it.
+"""
+
+TABLE = [
+    # ---- the token check ----
+    ("token: a replica has reached every token", "route/fresh.c", """\
+	return wi_load_rlx(&h->timeline) == token->timeline && wi_load_rlx(&h->lsn) >= token->lsn;
+""", """\
+	return true;
+""", ["HOLD_REPLAY"], ["OWN_WRITES"]),
+    # ---- the lag limit ----
+    ("lag: a replica is always young enough", "route/fresh.c", """\
+	return as_of != WI_LAG_UNKNOWN && now_ns - as_of <= max_lag_ms * WI_MS;
+""", """\
+	(void)as_of, (void)max_lag_ms, (void)now_ns;
+	return true;
+""", ["HOLD_REPLAY"], ["STALENESS"]),
+    ("lag: a replica is as young as the primary's last answer", "route/lag.c", """\
+		lag.as_of_ns = h->sample[reached - 1].last_ns;
+""", """\
+		lag.as_of_ns = h->sample[h->count - 1].last_ns;
+""", ["HOLD_REPLAY"], ["STALENESS"]),
+    # ---- the split-brain rule ----
+    ("split brain: who was left behind is a candidate", "route/roles.c", """\
+		if (is_candidate(c, i) && c->sight[i].timeline && c->sight[i].timeline < highest)
+""", """\
+		if (is_candidate(c, i) && c->sight[i].timeline && c->sight[i].timeline < highest && c->n > 99)
+""", ["RETURN_ALONE"], ["FENCED", "LOST_WRITE"]),
+    ("split brain: of two primaries the first is taken", "route/roles.c", """\
+	if (!*split) {
+		so_far->split_ns = 0;
+		return winner;
+	}
+""", """\
+	*split = false;
+	if (!*split) {
+		so_far->split_ns = 0;
+		return winner;
+	}
+""", ["TWO_PROMOTED"], ["FENCED", "LOST_WRITE", "TRUE_READ"]),
+]

@@ -118,6 +118,37 @@ WEIR_API weir_status weir_router_suspend(weir_router *router, weir_suspend how);
 WEIR_API weir_status weir_router_resume(weir_router *router);
 
 /*
+ * What an outside authority knows: Patroni (<weir/patroni.h>), an operator. Zero it and set size.
+ */
+typedef struct weir_advice {
+	size_t size;         /* sizeof(weir_advice); 0 means the same */
+	const char *primary; /* "host:port", as the router names it; "" or NULL: nobody is */
+	uint32_t timeline;   /* that it is on; 0: unknown */
+	int64_t good_for_ms; /* counted from the call; 0: as if there were none */
+} weir_advice;
+
+/*
+ * Says who the primary is meant to be, for good_for_ms; an older advice is forgotten. While it
+ * holds, it decides between hosts that contradict each other, and no other host gets a write; but
+ * whom it names gets one only if that host says itself that it is the primary. NULL takes the last
+ * one back. When the hosts go on saying otherwise, the event ADVICE_DOUBTED tells so.
+ *
+ * Any thread, not in an event sink; does not block; the texts are copied. Statuses: OK, INVALID (no
+ * such host, a negative time: then there is no advice), NO_MEMORY, CLOSED, FORKED.
+ */
+WEIR_API weir_status weir_router_advise(weir_router *router, const weir_advice *advice,
+                                        weir_error *error);
+
+/*
+ * Waits until something about the hosts or their roles is other than when *seen was set (0 at
+ * first, which is never waited for), and sets it anew; or for timeout_ms (negative: for ever). For
+ * who gives advice: it is the moment to ask again. Any thread but the keeper's. Statuses: OK,
+ * TIMEOUT, INVALID, CLOSED, FORKED.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_router_await(weir_router *router, uint32_t *seen,
+                                                    int64_t timeout_ms);
+
+/*
  * Closes a router, its pools and its keeper, and sets *router to NULL. All else as weir_pool_close.
  */
 WEIR_API weir_status weir_router_close(weir_router **router, int64_t drain_ms);

@@ -54,6 +54,8 @@ static void renew_monitor(weir_router *r)
 	memset(r->topologies, 0, sizeof(r->topologies));
 	wi_store_rlx(&r->topology, &r->topologies[0]);
 	wi_store_rlx(&r->gate.sleepers, 0);
+	wi_store_rlx(&r->news.sleepers, 0);
+	wi_advice_drop(r); /* its adviser is not here */
 	wi_store_rlx(&r->inside, 0);
 	wi_lag_reset(&r->history);
 	r->history_of = NULL;

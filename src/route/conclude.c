@@ -61,12 +61,16 @@ static bool make_brief(weir_router *r, struct brief *b)
 static struct wi_judgement judge(weir_router *r)
 {
 	struct wi_judgement j = {.primary = -1, .so_far = r->so_far};
+	struct wi_advice advice;
 	struct brief b;
+	bool advised = wi_advice_in_force(r, &advice);
 
 	r->settled = make_brief(r, &b) || r->settled;
 	if (!r->settled)
 		return j;
-	j = wi_roles_judge(b.sight, b.named, b.n, r->so_far, NULL, b.opinion);
+	if (advised)
+		advice.primary = (int)in_brief(&b, (uint32_t)(advice.primary + 1)) - 1;
+	j = wi_roles_judge(b.sight, b.named, b.n, r->so_far, advised ? &advice : NULL, b.opinion);
 	r->so_far = j.so_far;
 	for (uint32_t i = 0; i < b.n; i++) {
 		b.host[i]->opinion = b.opinion[i];
@@ -240,14 +244,15 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 	struct wi_judgement j = judge(r);
 	weir_role old[WI_HOSTS_MAX];
 	struct wi_host *h;
+	bool news = false;
 
 	wi_topology_grace(r);
 	keep_history(r, &j);
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
 		show_position(r, h, &j);
-		wi_report_publish(h, &old[h->number]);
+		news |= wi_report_publish(h, &old[h->number]);
 	}
-	wi_topology_publish(r, &j);
+	news |= wi_topology_publish(r, &j);
 	/* Only now: who is sent away must find the new topology. */
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
 		if (h->opinion.role != old[h->number])
@@ -255,6 +260,9 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 		send_away(h);
 	}
 	tell_split(r, &j, now_ns);
+	wi_advice_compare(r, now_ns);
 	hand_out(r);
 	wi_gate_change(&r->gate, r->world);
+	if (news)
+		wi_gate_change(&r->news, r->world);
 }

@@ -15,8 +15,7 @@
 #include "pool/size.h"
 #include "route/router.h"
 
-/* Counts the caller as inside. OK, FORKED or CLOSED. */
-static weir_status come_in(weir_router *r, weir_error *error)
+weir_status wi_router_come_in(weir_router *r, weir_error *error)
 {
 	weir_status st;
 
@@ -79,7 +78,7 @@ weir_status weir_router_resize(weir_router *r, int64_t min, int64_t max, weir_er
 
 	if (!r)
 		return wi_fail(error, WEIR_INVALID, "weir_router_resize: router is NULL");
-	st = come_in(r, error);
+	st = wi_router_come_in(r, error);
 	if (st != WEIR_OK)
 		return st;
 	st = prepare(r, min, max, &sizes, error);
@@ -96,7 +95,7 @@ static bool is_named(const struct wi_host *h, const char *host)
 
 weir_status weir_router_evict(weir_router *r, const char *host)
 {
-	weir_status st = r ? come_in(r, NULL) : WEIR_INVALID;
+	weir_status st = r ? wi_router_come_in(r, NULL) : WEIR_INVALID;
 	struct wi_host *h;
 	bool any = false;
 
@@ -142,7 +141,7 @@ static void suspend(weir_router *r, uint32_t how)
 
 static weir_status set(weir_router *r, uint32_t how)
 {
-	weir_status st = r ? come_in(r, NULL) : WEIR_INVALID;
+	weir_status st = r ? wi_router_come_in(r, NULL) : WEIR_INVALID;
 
 	if (st != WEIR_OK)
 		return st;

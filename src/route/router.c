@@ -152,6 +152,8 @@ static void start_values(weir_router *r)
 	atomic_init(&r->fork_epoch, wi_load_rlx(&wi_fork_epoch));
 	atomic_init(&r->tightest_ms, o->max_lag_ms);
 	atomic_init(&r->tightest_ns, 0);
+	atomic_init(&r->advised, NULL);
+	r->advice.primary = -1;
 	r->bytes_good_ns = wi_pace_bytes_good_ns(r);
 	r->balance = (weir_balance)o->balance;
 	r->weighs = r->balance == WEIR_BALANCE_P2C;
@@ -177,6 +179,7 @@ static void destroy(weir_router *r, bool in_child)
 		return;
 	if (r->desk.world)
 		wi_core_fini(&r->desk);
+	wi_advice_drop(r);
 	wi_rcu_wait(); /* read sections that began before may still look, or ring the keeper */
 	for (uint32_t i = 0; i < WI_HOSTS_MAX; i++)
 		wi_host_free(r->mine[i], in_child);
@@ -286,6 +289,7 @@ static void shut(weir_router *r, int64_t deadline_ns)
 	wi_store_rlx(&r->end_ns, deadline_ns);
 	wi_hosts_shut(r);
 	wi_gate_change(&r->gate, r->world);
+	wi_gate_change(&r->news, r->world);
 	/*
 	 * After this, whoever is in the router has seen that it is closed, or is counted, or holds
 	 * a connection.

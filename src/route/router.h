@@ -192,8 +192,16 @@ struct weir_router {
 	_Atomic int64_t tightest_ns; /* (a) when it was last asked for */
 	_Atomic int64_t end_ns;      /* (a) once it is closed: how long who closes it will wait */
 
+	_Atomic(struct wi_advised *) advised; /* (a) the last advice, until the keeper takes it */
+	struct wi_gate news; /* (a) the hosts or their roles are other than before */
+
 	/* the monitor's */
-	WI_ON_NEW_LINE struct wi_job job; /* (k) */
+	WI_ON_NEW_LINE struct wi_job job;      /* (k) */
+	struct wi_advice advice;               /* (k) until_ns 0: none is in force */
+	char advised_primary[WEIR_ERROR_HOST]; /* (k) whom it names */
+	/* (k) since when the hosts say otherwise; 0: they do not */
+	int64_t contradicted_ns;
+	bool contradiction_told;          /* (k) */
 	struct wi_topology topologies[2]; /* (k) but for the published one */
 	struct wi_lag_history history;    /* (k) where the primary was, and when */
 	const struct wi_host *history_of; /* (k) of this one */
@@ -334,6 +342,28 @@ void wi_monitor_add(weir_router *router);
 
 /* A pool's trouble: probe the host now. arg is the host; the keeper's thread. */
 void wi_monitor_trouble(void *host, const struct wi_failure *failure);
+
+/* ---- advice.c; the keeper's thread ---- */
+
+/* Takes what was advised, and drops what holds no more. true: the hosts are to be judged anew. */
+bool wi_advice_tend(weir_router *router, int64_t now_ns);
+
+/* When to look again. */
+int64_t wi_advice_due(const weir_router *router);
+
+/* The advice, its primary as a host's number; false: none is in force. */
+bool wi_advice_in_force(const weir_router *router, struct wi_advice *advice);
+
+/* What was judged may contradict it: asks again, and at last tells. */
+void wi_advice_compare(weir_router *router, int64_t now_ns);
+
+/* Forgets all of it. Also where no keeper runs. */
+void wi_advice_drop(weir_router *router);
+
+/* ---- manage.c ---- */
+
+/* Counts the caller as inside. OK, FORKED or CLOSED. */
+weir_status wi_router_come_in(weir_router *router, weir_error *error);
 
 /* ---- pace.c ---- */
 

@@ -283,6 +283,10 @@ class Fleet:
     def promote(self, node):
         if node.sql("select pg_promote(true, 30)") != "t":
             raise Failed(f"{node.name} was not promoted within 30 s")
+        self.promoted(node)
+
+    def promoted(self, node):
+        """It has been, by whatever means."""
         node.is_standby = False
         self.primary = node
 

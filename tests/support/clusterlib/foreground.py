@@ -10,9 +10,10 @@ from clusterlib import processes
 from clusterlib.world import Failed, Interrupted
 
 
-def run(world, argv, variables, seconds=86400, stdout=None):
-    """Runs a command and returns its status as a shell would tell it. If we are interrupted, the
-    command gets time to end well, and Interrupted then carries its status as `command`."""
+def run(world, argv, variables, seconds=86400, stdout=None, meanwhile=None):
+    """Runs a command and returns its status as a shell would tell it; what is to be done meanwhile
+    is done beside it. If we are interrupted, the command gets time to end well, and Interrupted
+    then carries its status as `command`."""
     try:
         process = subprocess.Popen(
             argv,
@@ -25,6 +26,8 @@ def run(world, argv, variables, seconds=86400, stdout=None):
     pidfd = os.pidfd_open(process.pid)
     end = time.monotonic() + seconds
     try:
+        if meanwhile:
+            meanwhile()
         while process.poll() is None:
             if time.monotonic() >= end:
                 raise Failed(f"{os.path.basename(argv[0])}: not done within {seconds:.0f} s")

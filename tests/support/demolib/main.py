@@ -7,9 +7,10 @@
                            also after Ctrl-C
 
 It shows who is there, puts a mixed load on the router, compares weir's counts with the servers'
-own, and connects for each request to compare. It ends by itself. Exit status: 0 if all that it
-promises held, 1 if not, 2 for wrong usage, 77 if there is no PostgreSQL here, 128 + the signal's
-number.
+own, and connects for each request to compare. On its own cluster it then kills the primary under
+load and promotes a standby: when writes stopped and went on, and what failed. It ends by itself.
+Exit status: 0 if all that it promises held, 1 if not, 2 for wrong usage, 77 if there is no
+PostgreSQL here, 128 + the signal's number.
 
 Others can see what stands on a command line: a password is better in PGPASSWORD or ~/.pgpass.
 """

@@ -11,7 +11,7 @@ import secrets
 import time
 
 from clusterlib.world import Failed
-from demolib import sql
+from demolib import failover, sql
 from demolib.words import Verdicts, duration, heading, number, say, table
 
 COMPARE_SECONDS = 4
@@ -336,6 +336,8 @@ def tell(stage, fleet):
         elif stage.schema:
             judge_schema(stage, document)
         compare_with_connecting(stage, document)
+        if fleet:
+            failover.kill_and_promote(stage, fleet)
     finally:
         with stage.world.undisturbed():
             drop_leftover(stage, hosts)

@@ -19,12 +19,17 @@ class Weir:
         """Runs it for people to read; returns its status."""
         return foreground.run(self.world, [self.program, *words], self.environment, seconds)
 
-    def ask(self, *words, seconds=60):
+    def ask(self, *words, seconds=60, meanwhile=None):
         """Runs it with --json; returns its status and the document. Its progress is seen."""
         output = os.memfd_create("weir")
         try:
             status = foreground.run(
-                self.world, [self.program, *words, "--json"], self.environment, seconds, output
+                self.world,
+                [self.program, *words, "--json"],
+                self.environment,
+                seconds,
+                output,
+                meanwhile,
             )
             os.lseek(output, 0, os.SEEK_SET)
             with os.fdopen(os.dup(output), "rb") as file:
@@ -34,8 +39,15 @@ class Weir:
         finally:
             os.close(output)
 
-    def bench(self, seconds, *words):
-        return self.ask("bench", "--duration", str(seconds), *words, seconds=seconds + 90)
+    def bench(self, seconds, *words, meanwhile=None):
+        return self.ask(
+            "bench",
+            "--duration",
+            str(seconds),
+            *words,
+            seconds=seconds + 90,
+            meanwhile=meanwhile,
+        )
 
     def option_names(self):
         """Every option, as it may stand in a connection string."""

@@ -95,7 +95,7 @@ typedef struct weir_options {
 	size_t size;
 	weir_event_sink on_event; /* NULL: events go nowhere */
 	void *on_event_arg;
-	weir_classify on_sqlstate; /* NULL: the table alone judges */
+	weir_sqlstate_judge on_sqlstate; /* NULL: the table alone judges */
 	void *on_sqlstate_arg;
 	weir_connect_hook on_connect; /* NULL: no call */
 	void *on_connect_arg;

@@ -47,8 +47,8 @@ typedef enum weir_class {
  * weir. It may be asked about the same error more than once. With a hook, errors of the holder's
  * own statements that the table calls PLAIN are judged at checkin, too; without one, only others.
  */
-typedef weir_class (*weir_classify)(void *arg, const char *sqlstate, bool connecting,
-                                    weir_class usual);
+typedef weir_class (*weir_sqlstate_judge)(void *arg, const char *sqlstate, bool connecting,
+                                          weir_class usual);
 
 /* A row of the table: the classes of SQLSTATEs that begin so, if no longer row fits. */
 typedef struct weir_sqlstate_row {

@@ -16,6 +16,7 @@
 #define WEIR_WEIR_H
 
 #include <weir/alloc.h>
+#include <weir/classify.h>
 #include <weir/conn.h>
 #include <weir/event.h>
 #include <weir/exec.h>

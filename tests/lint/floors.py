@@ -8,7 +8,7 @@ import pathlib
 import re
 import sys
 
-FLOORS = ["base", "stat config", "core", "driver", "pool", "route", "exec", "cli"]
+FLOORS = ["base", "stat config sql", "core", "driver", "pool", "route", "exec", "cli"]
 RANK = {room: i for i, floor in enumerate(FLOORS) for room in floor.split()}
 BASE_IS_BLIND_TO = {"weir/weir.h", "weir/pool.h", "weir/router.h", "weir/stats.h"}
 FENCES = [

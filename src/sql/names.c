@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The tables of names. Both are held against a real server's catalog by
+ * tests/pg/classify_names_test.py.
+ */
+#include "sql/names.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rows of one size: no pointers, so nothing to relocate when the library is loaded. */
+struct row {
+	char name[31];
+	uint8_t what;
+};
+
+static const struct row rows[] = {
+#define X(name) {#name, WI_NAME_READS},
+#define R(name) {#name, WI_NAME_RESERVED},
+#define G(name) {#name, WI_NAME_GRAMMAR},
+#include "sql/reads.def"
+#undef X
+#undef R
+#undef G
+};
+
+static int compare(const void *name, const void *row)
+{
+	return strcmp(name, ((const struct row *)row)->name);
+}
+
+enum wi_name wi_name_find(const char *name)
+{
+	const struct row *found =
+		bsearch(name, rows, sizeof(rows) / sizeof(rows[0]), sizeof(rows[0]), compare);
+
+	return found ? (enum wi_name)found->what : WI_NAME_UNKNOWN;
+}
+
+/* Of these families all are taken for it, also those that later versions bring. */
+static bool is_of_a_family(const char *name)
+{
+	return !strncmp(name, "pg_", 3) || !strncmp(name, "lo_", 3) ||
+	       !strncmp(name, "binary_upgrade_", 15);
+}
+
+bool wi_name_acts(const char *name)
+{
+	static const char acts[][31] = {
+#define D(name) #name,
+		D(amvalidate) D(brin_summarize_new_values) D(currval) D(gin_clean_pending_list)
+			D(nextval) D(plpgsql_validator) D(setseed) D(ts_stat) D(txid_status)
+#undef D
+	};
+
+	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
+		if (!strcmp(name, acts[i]))
+			return true;
+	return is_of_a_family(name);
+}

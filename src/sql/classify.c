@@ -67,7 +67,7 @@ static bool is_listed(const char *const *list, size_t n, const struct name *name
 		if (!at)
 			continue;
 		if (schema) {
-			if (strncmp(at, name->schema, schema) || at[schema] != '.')
+			if (strncmp(at, name->schema, schema) != 0 || at[schema] != '.')
 				continue;
 			at += schema + 1;
 		}

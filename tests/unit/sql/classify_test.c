@@ -38,7 +38,9 @@ static void each_statement_of_the_table(void **state)
 	assert_int_equal(wrong, 0);
 }
 
-/* Each with a block of its own that ends where the text ends, so that sanitizers see any step over. */
+/*
+ * Each with a block of its own that ends where the text ends, so that sanitizers see any step over.
+ */
 static weir_verdict judge_exact(const char *sql, size_t length)
 {
 	char *copy = malloc(length ? length : 1);

@@ -4,7 +4,7 @@
  * what they saw is judged by rules. Ends with 1 if a rule is broken, 77 where there is no
  * PostgreSQL.
  *
- * check [--seconds S] [--seed N] [--clients N] [--pace US] [DEED...]
+ * check [--seconds S] [--seed N] [--clients N] [--pace US] [--probe MS] [DEED...]
  *
  * Deeds come in rounds: each of them once, in an order by chance; those named only, if any are.
  * TEST_CHECK_SECONDS and TEST_STRESS_SEED stand for the first two.
@@ -27,7 +27,7 @@ struct wish {
 	double seconds;
 	uint64_t seed;
 	uint32_t clients;
-	int64_t pace_us;
+	int64_t pace_us, probe_ms;
 	enum deed deeds[DEEDS];
 	uint32_t n_deeds;
 };
@@ -76,6 +76,8 @@ static void read_words(struct wish *w, int n, char **words)
 			w->clients = (uint32_t)atoi(value);
 		else if (strcmp(words[i], "--pace") == 0)
 			w->pace_us = atoll(value);
+		else if (strcmp(words[i], "--probe") == 0)
+			w->probe_ms = atoll(value);
 		else if (is_option)
 			refuse(words[i]);
 		else
@@ -148,7 +150,10 @@ static bool do_deeds(struct stage *s, struct wish *w)
 int main(int n, char **words)
 {
 	const char *seconds = getenv("TEST_CHECK_SECONDS");
-	struct wish w = {.seconds = seconds ? atof(seconds) : 20, .clients = 8, .pace_us = 4000};
+	struct wish w = {.seconds = seconds ? atof(seconds) : 20,
+	                 .clients = 8,
+	                 .pace_us = 4000,
+	                 .probe_ms = 100};
 	static struct client clients[CLIENTS_MAX];
 	static struct findings findings;
 	static struct stage s;
@@ -157,7 +162,7 @@ int main(int n, char **words)
 	w.seed = test_seed();
 	read_words(&w, n, words);
 	test_watchdog(180, "the start");
-	stage_open(&s, w.seed, w.seconds);
+	stage_open(&s, w.seed, w.seconds, w.probe_ms);
 	s.findings = &findings;
 	s.pace_us = w.pace_us;
 	start_clients(&s, &w, clients);

@@ -44,9 +44,12 @@ static void note_sqlstate(struct op *op, const char *sqlstate)
 static bool checkout(struct try *t, const weir_request *request)
 {
 	struct op *op = t->op;
+	uint8_t router = (uint8_t)(t->client->number % ROUTERS);
 	weir_conn_info info;
-	weir_status st = weir_checkout_with(t->client->stage->router, request, &t->conn, &t->error);
+	weir_status st =
+		weir_checkout_with(t->client->stage->router[router], request, &t->conn, &t->error);
 
+	op->router = router;
 	op->status = (uint8_t)st;
 	if (st != WEIR_OK || weir_conn_info_get(t->conn, &info) != WEIR_OK)
 		return false;
@@ -122,7 +125,7 @@ static int64_t known_version(struct stage *s, uint8_t reg)
 	int64_t version;
 
 	pthread_mutex_lock(&s->lock);
-	version = s->version[reg];
+	version = s->board[reg].version;
 	pthread_mutex_unlock(&s->lock);
 	return version;
 }
@@ -130,16 +133,18 @@ static int64_t known_version(struct stage *s, uint8_t reg)
 static void learn_version(struct stage *s, uint8_t reg, int64_t version)
 {
 	pthread_mutex_lock(&s->lock);
-	if (version > s->version[reg])
-		s->version[reg] = version;
+	if (version > s->board[reg].version)
+		s->board[reg].version = version;
 	pthread_mutex_unlock(&s->lock);
 }
 
 /* Whoever reads with this token must see this write. */
 static void post(struct stage *s, const struct op *op, const weir_token *token)
 {
+	struct board *board = &s->board[op->reg];
+
 	pthread_mutex_lock(&s->lock);
-	s->posted[op->reg] = (struct posted_write){op->value, *token};
+	board->write[board->n++ % POSTED] = (struct posted_write){op->value, *token};
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -260,6 +265,20 @@ static void lock_register(struct client *c, uint8_t reg)
 	weir_checkin(&t.conn);
 }
 
+/* The last token of a register, or one of some writes ago, which a replica may have reached. */
+static struct posted_write some_token(struct client *c, uint8_t reg)
+{
+	const struct board *board = &c->stage->board[reg];
+	uint32_t back = 1 + wi_rng_below(&c->rng, POSTED);
+	struct posted_write found = {0};
+
+	pthread_mutex_lock(&c->stage->lock);
+	if (board->n)
+		found = board->write[(board->n - (back < board->n ? back : board->n)) % POSTED];
+	pthread_mutex_unlock(&c->stage->lock);
+	return found;
+}
+
 /* What to ask for, by chance; false: there is no token yet. */
 static bool choose_level(struct client *c, struct op *op, weir_request *request)
 {
@@ -280,9 +299,7 @@ static bool choose_level(struct client *c, struct op *op, weir_request *request)
 	default:
 		break;
 	}
-	pthread_mutex_lock(&c->stage->lock);
-	posted = c->stage->posted[op->reg];
-	pthread_mutex_unlock(&c->stage->lock);
+	posted = some_token(c, op->reg);
 	op->level = LEVEL_TOKEN;
 	op->wants = posted.value;
 	request->at_least = posted.token;

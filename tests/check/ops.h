@@ -20,6 +20,7 @@
 
 #define CHECK_REGISTERS 16
 #define CHECK_NO_HOST 255
+#define CHECK_ROUTERS 2
 
 enum op_kind {
 	OP_WRITE,    /* raises a register's version and gives it a value of its own */
@@ -51,7 +52,8 @@ struct op {
 	uint32_t session;   /* operations of one lane with the same number are a session; 0: none */
 	int32_t backend;    /* the server's process; 0: none */
 	uint8_t reg;
-	uint8_t host; /* which server it was done by; CHECK_NO_HOST: none */
+	uint8_t host;   /* which server it was done by; CHECK_NO_HOST: none */
+	uint8_t router; /* which of them it was asked of */
 	uint8_t kind, level, outcome, phase, role, reason, status;
 	char sqlstate[6]; /* the last error's; "" */
 };

@@ -299,14 +299,15 @@ static void judge_sessions(const struct book *b, const struct lane *lane, struct
 
 /* ---- refusals ---- */
 
-static bool is_refused(const struct op *op, const struct fact *fact)
+static bool is_refused(const struct op *op, const struct fact *fact, uint8_t router)
 {
-	return is_write(op) && op->host == fact->host && strcmp(op->sqlstate, "25006") == 0 &&
-	       op->ended_ns >= fact->from_ns && op->begun_ns < fact->to_ns;
+	return is_write(op) && op->router == router && op->host == fact->host &&
+	       strcmp(op->sqlstate, "25006") == 0 && op->ended_ns >= fact->from_ns &&
+	       op->begun_ns < fact->to_ns;
 }
 
 /* The end of the first refused operation while this is a fact; INT64_MAX: none. */
-static int64_t first_refusal(const struct history *h, const struct fact *fact)
+static int64_t first_refusal(const struct history *h, const struct fact *fact, uint8_t router)
 {
 	int64_t first = INT64_MAX;
 
@@ -314,7 +315,7 @@ static int64_t first_refusal(const struct history *h, const struct fact *fact)
 		for (uint32_t k = 0; k < h->lanes[i].n; k++) {
 			const struct op *op = &h->lanes[i].ops[k];
 
-			if (is_refused(op, fact) && op->ended_ns < first)
+			if (is_refused(op, fact, router) && op->ended_ns < first)
 				first = op->ended_ns;
 		}
 	return first;
@@ -341,10 +342,12 @@ static void judge_refused(const struct book *b, const struct op *op, int64_t fir
 		seen[(*n_seen)++] = op->backend;
 }
 
-static void judge_refusals(const struct book *b, const struct fact *fact, struct findings *f)
+/* One router does not know what another has been told. */
+static void judge_refusals(const struct book *b, const struct fact *fact, uint8_t router,
+                           struct findings *f)
 {
 	const struct history *h = b->history;
-	int64_t first = first_refusal(h, fact);
+	int64_t first = first_refusal(h, fact, router);
 	int32_t seen[BACKENDS];
 	uint32_t n_seen = 0;
 
@@ -352,7 +355,7 @@ static void judge_refusals(const struct book *b, const struct fact *fact, struct
 		return;
 	for (uint32_t i = 0; i < h->n_lanes; i++)
 		for (uint32_t k = 0; k < h->lanes[i].n; k++)
-			if (is_refused(&h->lanes[i].ops[k], fact))
+			if (is_refused(&h->lanes[i].ops[k], fact, router))
 				judge_refused(b, &h->lanes[i].ops[k], first, seen, &n_seen, f);
 }
 
@@ -369,6 +372,7 @@ void check_rules(const struct history *h, struct findings *f)
 		judge_sessions(&book, &h->lanes[i], f);
 	}
 	for (uint32_t i = 0; i < h->n_facts; i++)
-		judge_refusals(&book, &h->facts[i], f);
+		for (uint8_t router = 0; router < CHECK_ROUTERS; router++)
+			judge_refusals(&book, &h->facts[i], router, f);
 	check_book_fini(&book);
 }

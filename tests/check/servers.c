@@ -7,13 +7,16 @@
 #include "base/clock.h"
 #include "check/deeds_inside.h"
 
-/* Whether the router has found out who the primary is. */
+/* Whether the routers have found out who the primary is. */
 static bool is_known(struct stage *s)
 {
 	weir_host_stats stats[SERVERS];
 
-	return weir_router_stats_get(s->router, stats, SERVERS) == SERVERS &&
-	       stats[s->primary].role == WEIR_ROLE_PRIMARY;
+	for (int i = 0; i < ROUTERS; i++)
+		if (weir_router_stats_get(s->router[i], stats, SERVERS) != SERVERS ||
+		    stats[s->primary].role != WEIR_ROLE_PRIMARY)
+			return false;
+	return true;
 }
 
 /* Not for ever: what it does not know then is for the rules to say. */
@@ -68,7 +71,7 @@ static void return_of_the_old_one(struct stage *s, bool alone)
 
 	deed_must(s, test_cluster_kill(s->cluster, old));
 	deed_promote(s, true);
-	/* Of what it could not have known the router is not guilty. */
+	/* Of what it could not have known a router is not guilty. */
 	await_known(s);
 	for (int i = 0; alone && i < SERVERS; i++)
 		if (i != old)

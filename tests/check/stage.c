@@ -138,23 +138,26 @@ static void tell(void *arg, const weir_event *event)
 		          weir_event_name(event->kind), event->text);
 }
 
-static void open_router(struct stage *s)
+static void open_routers(struct stage *s, int64_t probe_ms)
 {
 	weir_options options;
 	weir_error error;
 	char url[512];
 
 	weir_options_init(&options);
-	options.probe_interval_ms = 100;
+	options.probe_interval_ms = probe_ms;
 	options.statement_timeout_ms = 0;
 	options.on_event = tell;
 	options.on_event_arg = s;
 	make_url(s, url, sizeof(url));
-	if (weir_router_open(url, &options, &s->router, &error) != WEIR_OK)
-		give_up("the router", error.text);
+	for (int i = 0; i < ROUTERS; i++) {
+		if (weir_router_open(url, &options, &s->router[i], &error) != WEIR_OK)
+			give_up("the router", error.text);
+		options.on_event = NULL;
+	}
 }
 
-void stage_open(struct stage *s, uint64_t seed, double seconds)
+void stage_open(struct stage *s, uint64_t seed, double seconds, int64_t probe_ms)
 {
 	*s = (struct stage){.begun_ns = wi_now_ns(), .pace_us = 4000};
 	s->history.begun_ns = s->begun_ns;
@@ -162,13 +165,14 @@ void stage_open(struct stage *s, uint64_t seed, double seconds)
 	pthread_mutex_init(&s->lock, NULL);
 	start_servers(s, seconds);
 	make_tables(s);
-	open_router(s);
+	open_routers(s, probe_ms);
 }
 
 void stage_close(struct stage *s)
 {
-	if (weir_router_close(&s->router, 20000) != WEIR_OK)
-		give_up("the router", "did not close");
+	for (int i = 0; i < ROUTERS; i++)
+		if (weir_router_close(&s->router[i], 20000) != WEIR_OK)
+			give_up("the router", "did not close");
 	for (int i = 0; i < SERVERS; i++)
 		test_proxy_stop(&s->proxy[i]);
 	if (!test_cluster_stop(&s->cluster))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Where the checker plays: a primary with two standbys and synchronous replication, a fault proxy
- * before each, and one router whose hosts are the proxies.
+ * before each, and two routers whose hosts are the proxies, as two processes would have them: what
+ * was written through one is read through the other.
  *
  * Replication goes from server to server past the proxies. A commit waits for any one standby, so
  * that what was acknowledged survives if the more advanced of the two is promoted.
@@ -20,14 +21,23 @@
 #include "support/proxy.h"
 
 #define SERVERS 3
+#define ROUTERS CHECK_ROUTERS
 #define PROMOTIONS 2048
 #define ACCOUNTS 8
 #define BALANCE 1000
 
-/* The last acknowledged write of a register of which somebody has a token. */
+/* Acknowledged writes of a register of which somebody has a token: the last few, in turn. */
+#define POSTED 8
+
 struct posted_write {
 	uint64_t value;
 	weir_token token;
+};
+
+struct board {
+	struct posted_write write[POSTED];
+	uint32_t n;
+	int64_t version; /* as last heard of, for compare-and-set */
 };
 
 /*
@@ -37,15 +47,14 @@ struct posted_write {
 struct stage {
 	struct test_cluster *cluster;      /* (d) */
 	struct test_proxy *proxy[SERVERS]; /* (c) */
-	weir_router *router;               /* (c) */
+	weir_router *router[ROUTERS];      /* (c) */
 	int64_t begun_ns;                  /* (c) */
 	/* (c) a client's pause between two operations, on average */
 	int64_t pace_us;
 	_Atomic bool stop;             /* (a) */
 	_Atomic uint64_t acknowledged; /* (a) writes */
 	pthread_mutex_t lock;
-	struct posted_write posted[CHECK_REGISTERS]; /* (l) */
-	int64_t version[CHECK_REGISTERS];            /* (l) as last heard of, for compare-and-set */
+	struct board board[CHECK_REGISTERS]; /* (l) */
 
 	struct wi_rng rng;   /* (d) */
 	int primary;         /* (d) */
@@ -59,7 +68,7 @@ struct stage {
 };
 
 /* Starts everything, or ends the process: status 77 where there is no PostgreSQL. */
-void stage_open(struct stage *stage, uint64_t seed, double seconds);
+void stage_open(struct stage *stage, uint64_t seed, double seconds, int64_t probe_ms);
 void stage_close(struct stage *stage);
 
 /* Reads the log, the truth, from the primary. */

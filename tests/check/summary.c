@@ -15,9 +15,16 @@ static const char *const kind_names[] = {"writes", "transfers", "locked reads", 
                                          "bank reads"};
 static const char *const level_names[] = {"any", "max lag", "token", "session"};
 
+/* Another write came before a compare-and-set. */
+static bool is_miss(const struct op *op)
+{
+	return op->kind == OP_WRITE && op->outcome == OUTCOME_FAILED && op->phase == PHASE_WORK &&
+	       !op->version && !op->sqlstate[0] && op->status == WEIR_OK;
+}
+
 static void count_kind(const struct history *h, enum op_kind kind)
 {
-	uint64_t outcomes[3] = {0}, phases[4] = {0};
+	uint64_t outcomes[3] = {0}, phases[4] = {0}, misses = 0;
 
 	for (uint32_t i = 0; i < h->n_lanes; i++)
 		for (uint32_t k = 0; k < h->lanes[i].n; k++) {
@@ -25,6 +32,10 @@ static void count_kind(const struct history *h, enum op_kind kind)
 
 			if (op->kind != kind)
 				continue;
+			if (is_miss(op)) {
+				misses++;
+				continue;
+			}
 			outcomes[op->outcome]++;
 			if (op->outcome != OUTCOME_OK)
 				phases[op->phase]++;
@@ -34,6 +45,8 @@ static void count_kind(const struct history *h, enum op_kind kind)
 	       kind_names[kind], outcomes[OUTCOME_OK], outcomes[OUTCOME_FAILED],
 	       outcomes[OUTCOME_UNKNOWN], phases[PHASE_CHECKOUT], phases[PHASE_WORK],
 	       phases[PHASE_COMMIT]);
+	if (misses)
+		printf("%-13s %8" PRIu64 " found another version than they expected\n", "", misses);
 }
 
 /* Where reads were served, by what they asked for. */

@@ -27,7 +27,8 @@ WEIR_BEGIN
 	X(BREAKER_HALF_OPEN, "a pause is over: one connect tries whether the server is back")      \
 	X(INSECURE, "a password could go to a server that has not proven who it is")               \
 	X(STILL_OUT, "a close has waited for this connection in vain")                             \
-	X(ADVICE_DOUBTED, "an outside authority and the hosts disagree on who is the primary")
+	X(ADVICE_DOUBTED, "an outside authority and the hosts disagree on who is the primary")     \
+	X(FENCED, "a host claims to be the primary, and gets no write: another one is, or was")
 
 typedef enum weir_event_kind {
 #define WEIR_EVENT_ENUM(name, text) WEIR_EVENT_##name,

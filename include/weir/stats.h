@@ -220,6 +220,18 @@ typedef struct weir_host_stats {
 	char last_error[WEIR_ERROR_TEXT];
 	weir_pool_stats pool;
 	weir_in_force in_force; /* on the connections of `pool` */
+	/*
+	 * of a standby: "host:port" that its WAL receiver is connected to, in the words of the
+	 * standby's own settings; "": none, or hidden, as from roles without pg_monitor
+	 */
+	char follows[80];
+	bool streaming;     /* it streams from there just now */
+	bool replay_paused; /* what it shows grows old until somebody resumes it */
+	/* recovery_min_apply_delay: it shows the past on purpose; 0: none */
+	int64_t apply_delay_ms;
+	bool several; /* the name leads to different servers: nothing is promised of its position */
+	/* it answers, but has failed again and again: serves in so long; 0: it is not held */
+	int64_t held_ms;
 } weir_host_stats;
 
 /*

@@ -257,8 +257,7 @@ const char *wi_settings_leave_out(struct wi_settings *s, const char *refusal, ui
 	return NULL;
 }
 
-/* "0", "250ms", "30s", "5min", "1h", "1d" as the server prints them; -1 for anything else. */
-static int64_t milliseconds(const char *text)
+int64_t wi_setting_ms(const char *text)
 {
 	static const struct {
 		const char *unit;
@@ -300,7 +299,7 @@ bool wi_settings_match(const struct wi_settings *s, const struct wi_answer *answ
 
 	for (int i = 0; i < WI_SETTINGS; i++) {
 		value = column(answer, (size_t)i);
-		*told(f, i) = value ? milliseconds(value) : -1;
+		*told(f, i) = value ? wi_setting_ms(value) : -1;
 		if (s->want_ms[i] >= 0 && *told(f, i) != s->want_ms[i] &&
 		    !(timeouts[i].came_late && !value))
 			all = false;

@@ -54,4 +54,7 @@ bool wi_settings_lack_one(const struct wi_settings *s);
 
 bool wi_settings_is_empty(const struct wi_settings *s);
 
+/* "0", "250ms", "30s", "5min", "1h", "1d" as a server prints them; -1 for anything else. */
+int64_t wi_setting_ms(const char *text);
+
 #endif

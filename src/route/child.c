@@ -60,7 +60,9 @@ static void renew_monitor(weir_router *r)
 	wi_lag_reset(&r->history);
 	r->history_of = NULL;
 	wi_store_rlx(&r->dozing, 0);
-	r->grace_owed = r->settled = r->split_told = false;
+	r->grace_owed = r->settled = false;
+	r->split_told = 0;
+	r->alarmed_until_ns = r->wrong_since_ns = 0;
 	r->split_since_ns = 0;
 	wi_monitor_add(r);
 }

@@ -12,12 +12,12 @@
  */
 #include "base/atomic.h"
 #include "base/clock.h"
-#include "base/text.h"
 #include "route/router.h"
 #include "stat/event.h"
 
 #define RESTLESS_MS 30000 /* probes go faster for so long after a role has changed */
 #define SEND_AWAY_TIMES 3
+#define WRONG_MS 300000 /* what has been wrong for so long is no reason to hurry any more */
 
 /* ---- judging ---- */
 
@@ -39,8 +39,20 @@ static uint32_t in_brief(const struct brief *b, uint32_t number_1)
 	return 0;
 }
 
+/* What a host's probe saw, as far as it may be said of the host. */
+static struct wi_sight sight_of(const weir_router *r, struct wi_host *h, int64_t now_ns)
+{
+	struct wi_sight s = h->probe.found.sight;
+
+	h->several = wi_identity_is_several(h, now_ns);
+	s.follows = wi_identity_followed(r, h);
+	if (h->several)
+		s.started = 0; /* no vote, and no alias of another */
+	return s;
+}
+
 /* Whether every one of them has been looked at. */
-static bool make_brief(weir_router *r, struct brief *b)
+static bool make_brief(weir_router *r, struct brief *b, int64_t now_ns)
 {
 	bool looked_at = true;
 	struct wi_host *h;
@@ -48,7 +60,7 @@ static bool make_brief(weir_router *r, struct brief *b)
 	b->n = 0;
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i)); b->n++) {
 		b->host[b->n] = h;
-		b->sight[b->n] = h->probe.found.sight;
+		b->sight[b->n] = sight_of(r, h, now_ns);
 		b->named[b->n] = h->named;
 		looked_at = looked_at && h->completed;
 	}
@@ -58,14 +70,14 @@ static bool make_brief(weir_router *r, struct brief *b)
 }
 
 /* The judgement is about hosts by their places. */
-static struct wi_judgement judge(weir_router *r)
+static struct wi_judgement judge(weir_router *r, int64_t now_ns)
 {
 	struct wi_judgement j = {.primary = -1, .so_far = r->so_far};
 	struct wi_advice advice;
 	struct brief b;
 	bool advised = wi_advice_in_force(r, &advice);
 
-	r->settled = make_brief(r, &b) || r->settled;
+	r->settled = make_brief(r, &b, now_ns) || r->settled;
 	if (!r->settled)
 		return j;
 	if (advised)
@@ -78,6 +90,7 @@ static struct wi_judgement judge(weir_router *r)
 	}
 	if (j.primary >= 0)
 		j.primary = (int)b.host[j.primary]->number;
+	wi_hold_down(r, &j, now_ns);
 	return j;
 }
 
@@ -103,6 +116,12 @@ static void keep_history(weir_router *r, const struct wi_judgement *j)
 		wi_lag_add(&r->history, s->lsn, s->asked_ns, s->answered_ns);
 }
 
+/* The next one that answers there may be another server. */
+static bool is_vague(const struct wi_host *h)
+{
+	return h->named == WI_NAMED_READER || h->several;
+}
+
 /* What may be said of a host's position beside the primary's. Unknown is never fresh. */
 static struct wi_lag lag_of(const weir_router *r, const struct wi_host *h,
                             const struct wi_judgement *j)
@@ -111,7 +130,7 @@ static struct wi_lag lag_of(const weir_router *r, const struct wi_host *h,
 	const struct wi_sight *s = &h->probe.found.sight;
 	const struct wi_sight *p;
 
-	if (j->primary < 0 || h->opinion.role != WEIR_ROLE_REPLICA || h->named == WI_NAMED_READER)
+	if (j->primary < 0 || h->opinion.role != WEIR_ROLE_REPLICA || is_vague(h))
 		return unknown;
 	p = &primary_of(r, j)->probe.found.sight;
 	/* On another timeline a position means another history. */
@@ -124,7 +143,6 @@ static void show_position(const weir_router *r, struct wi_host *h, const struct 
 {
 	const struct wi_sight *s = &h->probe.found.sight;
 	struct wi_lag lag = lag_of(r, h, j);
-	bool named = h->named == WI_NAMED_READER; /* the next one may be another server */
 
 	/*
 	 * Without a primary nothing is newer than before: what was promised stays true and grows
@@ -138,8 +156,8 @@ static void show_position(const weir_router *r, struct wi_host *h, const struct 
 	wi_store_rlx(&h->bytes_of_ns,
 	             j->primary >= 0 ? primary_of(r, j)->probe.found.sight.asked_ns : 0);
 	wi_store_rlx(&h->lag_bytes, j->primary >= 0 ? lag.bytes : -1);
-	wi_store_rlx(&h->timeline, named ? 0 : s->timeline);
-	wi_store_rlx(&h->lsn, named ? 0 : s->lsn);
+	wi_store_rlx(&h->timeline, is_vague(h) ? 0 : s->timeline);
+	wi_store_rlx(&h->lsn, is_vague(h) ? 0 : s->lsn);
 }
 
 /* ---- telling ---- */
@@ -152,55 +170,6 @@ static void tell_role(const struct wi_host *h, weir_role old, int64_t now_ns)
 	wi_event_tell(&h->router->options, now_ns, WEIR_EVENT_ROLE_CHANGED, h->endpoint->name,
 	              "was %s, is %s%s%s", weir_role_name(old), weir_role_name(report->role),
 	              why ? ": " : "", why ? report->failure.text : "");
-}
-
-/*
- * Two names of one server that restarts look like two primaries until both are asked again: so they
- * are, at once. true: those who contradict each other have all answered since the first doubt.
- */
-static bool is_sure(weir_router *r, int64_t now_ns)
-{
-	bool sure = r->split_since_ns != 0;
-	struct wi_host *h;
-
-	if (!sure)
-		r->split_since_ns = now_ns;
-	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
-		if (h->opinion.objection != WI_OBJECTION_TIE ||
-		    h->probe.found.sight.asked_ns >= r->split_since_ns)
-			continue;
-		h->trouble = true;
-		sure = false;
-	}
-	return sure;
-}
-
-/* Once an episode. No primary is known meanwhile, sure or not. */
-static void tell_split(weir_router *r, const struct wi_judgement *j, int64_t now_ns)
-{
-	char words[WEIR_ERROR_TEXT];
-	const struct wi_host *h;
-	struct wi_text text;
-
-	if (!j->split) {
-		r->split_told = false;
-		r->split_since_ns = 0;
-		return;
-	}
-	if (r->split_told || !is_sure(r, now_ns))
-		return;
-	r->split_told = true;
-	wi_text_init(&text, words, sizeof(words));
-	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
-		if (h->opinion.objection == WI_OBJECTION_TIE ||
-		    h->opinion.objection == WI_OBJECTION_SYSTEMS)
-			wi_text_add(&text, "%s%s (system %llx, timeline %u)", text.len ? ", " : "",
-			            h->endpoint->name,
-			            (unsigned long long)h->probe.found.sight.system,
-			            h->probe.found.sight.timeline);
-	}
-	wi_event_tell(&r->options, now_ns, WEIR_EVENT_SPLIT_BRAIN, NULL,
-	              "no primary: %s contradict each other", words);
 }
 
 static void role_changed(weir_router *r, struct wi_host *h, weir_role old, int64_t now_ns)
@@ -239,9 +208,22 @@ static void hand_out(weir_router *r)
 	}
 }
 
+/* Nobody can write, or nobody knows who is right: the end of that is to be seen soon. */
+static void stay_alert(weir_router *r, const struct wi_judgement *j, int64_t now_ns)
+{
+	if (j->primary >= 0 && !j->split) {
+		r->wrong_since_ns = 0;
+		return;
+	}
+	if (!r->wrong_since_ns)
+		r->wrong_since_ns = now_ns;
+	if (now_ns - r->wrong_since_ns < WRONG_MS * WI_MS)
+		wi_pace_alarm(r, now_ns);
+}
+
 void wi_conclude(weir_router *r, int64_t now_ns)
 {
-	struct wi_judgement j = judge(r);
+	struct wi_judgement j = judge(r, now_ns);
 	weir_role old[WI_HOSTS_MAX];
 	struct wi_host *h;
 	bool news = false;
@@ -259,8 +241,9 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 			role_changed(r, h, old[h->number], now_ns);
 		send_away(h);
 	}
-	tell_split(r, &j, now_ns);
 	wi_advice_compare(r, now_ns);
+	wi_quarrel_tell(r, &j, now_ns);
+	stay_alert(r, &j, now_ns);
 	hand_out(r);
 	wi_gate_change(&r->gate, r->world);
 	if (news)

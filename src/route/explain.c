@@ -13,7 +13,7 @@
 #include "route/router.h"
 
 #define MORE_ROOM 24 /* of "and 63 more" */
-#define LAG_ROOM 80  /* of a lag in words */
+#define LAG_ROOM 320 /* of a lag, and of what a standby says of itself, in words */
 
 static const struct wi_report *report_of(const struct wi_host *h)
 {
@@ -125,6 +125,27 @@ static void say_lag(struct wi_text *t, const struct wi_host *h, weir_role role, 
 		            (long long)((now_ns - as_of) / WI_MS));
 }
 
+/* What a standby says of itself. */
+static void say_standing(struct wi_text *t, const struct wi_host *h, const struct wi_report *report,
+                         int64_t now_ns)
+{
+	int64_t held_until_ns = wi_load_rlx(&h->held_until_ns);
+
+	if (report->follows[0])
+		wi_text_add(t, report->sight.streams_on ? ", follows %s" : ", wants to follow %s",
+		            report->follows);
+	if (report->sight.in_recovery && report->sight.paused)
+		wi_text_add(t, ", replay is paused");
+	if (report->sight.in_recovery && report->sight.delay_ms)
+		wi_text_add(t, ", delayed by %lld ms on purpose",
+		            (long long)report->sight.delay_ms);
+	if (report->several)
+		wi_text_add(t, ", its name leads to several servers");
+	if (held_until_ns > now_ns)
+		wi_text_add(t, ", held for another %lld ms",
+		            (long long)((held_until_ns - now_ns) / WI_MS + 1));
+}
+
 /*
  * The error of a probe, or of the pool where the probe is content and the pool could not connect.
  */
@@ -206,6 +227,7 @@ static int say_more(struct wi_text *t, struct wi_host *h, const struct wi_wish *
 	if (!report->sight.answered && !report->failure.text[0])
 		wi_text_add(&more, ", not probed yet");
 	say_lag(&more, h, report->role, now_ns);
+	say_standing(&more, h, report, now_ns);
 	say_error(&more, h, report, wish->sick >> h->number & 1);
 	wi_text_add(t, "%.*s", width, words);
 	return (int)more.len < width ? (int)more.len : width;

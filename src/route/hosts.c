@@ -79,6 +79,11 @@ void wi_host_start(struct wi_host *h)
 	h->completed = h->trouble = h->hurt = false;
 	h->full_since_ns = 0;
 	h->last = (struct wi_sight){0};
+	memset(h->starts, 0, sizeof(h->starts));
+	h->several_until_ns = h->good_ns = h->doubted_ns = 0;
+	h->several = h->fenced_told = false;
+	h->falls = 0;
+	atomic_init(&h->held_until_ns, 0);
 	atomic_init(&h->lsn, 0);
 	atomic_init(&h->timeline, 0);
 	atomic_init(&h->answered_ns, 0);

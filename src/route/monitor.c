@@ -47,6 +47,8 @@ static void heard_well(struct wi_host *h, int64_t now_ns)
 	h->full_since_ns = 0;
 	h->hurt = h->hurt && h->trouble; /* else it is older than this answer */
 	h->last = h->probe.found.sight;
+	wi_identity_note(h, now_ns);
+	wi_hold_good(h, now_ns);
 	wi_store_rlx(&h->answered_ns, h->probe.found.sight.answered_ns);
 	wi_pace_plan(h, now_ns);
 }
@@ -82,11 +84,15 @@ static void heard_ill(struct wi_host *h, int64_t now_ns)
 	h->failures++;
 	if (is_only_full(h, now_ns))
 		h->probe.found.sight = h->last;
-	else
+	else {
 		h->last = (struct wi_sight){0};
+		wi_hold_fell(h, now_ns);
+	}
 	wi_store_rlx(&h->dead, is_dead(h));
-	if (h->failures == 1)
+	if (h->failures == 1) {
 		h->router->restless_until_ns = now_ns + RESTLESS_MS * WI_MS;
+		wi_pace_alarm(h->router, now_ns);
+	}
 	wi_pace_plan(h, now_ns);
 }
 

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * When a host is probed. Every probe_interval_ms; more often where a limit of lag asks for it, as a
- * limit is worth what is known; fast for a while after something went wrong; at once where a pool
- * met with trouble or an idle probe heard something. A host that fails is asked again soon, then
- * less and less soon, up to the interval, whatever the pace of the others. All with jitter, so that
- * many routers do not ask in step.
+ * limit is worth what is known; ten times as often while something is wrong (a host has just
+ * failed, there is no primary, hosts contradict each other), and every 100 ms for a while after; at
+ * once where a pool met with trouble or an idle probe heard something. A host that fails is asked
+ * again soon, then less and less soon, up to the interval, whatever the pace of the others. All
+ * with jitter, so that many routers do not ask in step.
  */
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "route/router.h"
 
-#define FAST_MS 100     /* pace while something is wrong, and the first pause after a failure */
+#define FAST_MS 100     /* pace for a while after something has changed */
+#define ALARM_MS 5000   /* after each sign that something is wrong */
+#define FASTER 10       /* times as fast as usual while something is wrong; FAST_MS at least */
 #define LASTING_MS 5000 /* the longest pause where the credentials or the database are refused */
 #define RELAX_MS 10000  /* a limit that nobody asked for so long sets no pace any more */
 #define BYTES_MS 100    /* pace where a limit of bytes is asked for */
@@ -25,6 +28,17 @@ static int64_t least(int64_t a, int64_t b)
 static int64_t most(int64_t a, int64_t b)
 {
 	return a > b ? a : b;
+}
+
+/* The pace while something is wrong, and the first pause after a failure. */
+static int64_t alarmed_ms(const weir_router *r)
+{
+	return most(least(r->options.probe_interval_ms / FASTER, FAST_MS), FLOOR_MS);
+}
+
+void wi_pace_alarm(weir_router *r, int64_t now_ns)
+{
+	r->alarmed_until_ns = most(r->alarmed_until_ns, now_ns + ALARM_MS * WI_MS);
 }
 
 /*
@@ -42,6 +56,8 @@ static int64_t period_ms(const weir_router *r, int64_t now_ns)
 		period = least(period, BYTES_MS);
 	if (now_ns < r->restless_until_ns)
 		period = least(period, FAST_MS);
+	if (now_ns < r->alarmed_until_ns)
+		period = least(period, alarmed_ms(r));
 	return most(period, FLOOR_MS);
 }
 
@@ -74,7 +90,7 @@ static bool is_lasting(enum wi_fault fault)
 static int64_t pause_ms(const struct wi_host *h)
 {
 	int64_t longest = h->router->options.probe_interval_ms;
-	int64_t first = least(longest, FAST_MS);
+	int64_t first = alarmed_ms(h->router);
 	uint32_t doublings = h->failures < 10 ? h->failures - 1 : 9;
 
 	if (is_lasting(h->probe.found.failure.fault))
@@ -140,6 +156,9 @@ int64_t wi_pace_due(const struct wi_host *h, int64_t now_ns)
 	/* That a host which is known to fail has trouble is no news. */
 	if (h->trouble && (!h->failures || h->opinion.role != WEIR_ROLE_UNKNOWN))
 		at = least(at, h->probe.begun_ns + FLOOR_MS * WI_MS);
+	if (wi_load_rlx(&h->held_until_ns))
+		at = least(at, most(wi_load_rlx(&h->held_until_ns),
+		                    h->probe.begun_ns + FLOOR_MS * WI_MS));
 	/* The period may have shrunk since the next probe was planned. */
 	if (!h->failures)
 		at = least(at, h->probe.begun_ns + period_ms(h->router, now_ns) * WI_MS);

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The question and how it is asked. One query, one round trip, every name qualified so that no
- * search_path of the probing role can change its meaning.
+ * How the question is asked: connecting, the deadline, what a refusal leads to.
  *
- * A server that refuses part of it (functions missing or not granted, as behind some services) is
- * asked the basic question instead: then role and writability are known, and position, timeline and
- * system are not. After a while it is asked the whole one again: it may have been upgraded, or the
- * role granted more. Any other error says nothing of what the server could answer: the question is
- * put once more, and if that fails the probe has failed.
+ * A server that refuses part of the question is asked a smaller one (question.h). After a while it
+ * is asked the whole one again: it may have been upgraded, or the role granted more. Any other
+ * error says nothing of what the server could answer: the question is put once more, and if that
+ * fails the probe has failed.
  */
 #include "route/probe.h"
 
@@ -21,117 +19,9 @@
 #include "base/text.h"
 #include "pool/pool.h"
 #include "pool/target.h"
-#include "route/lsn.h"
+#include "route/question.h"
 
-/*
- * The role is read once, in the subquery: a server that is promoted while it answers says either
- * the old or the new truth. A standby's timeline is the highest that it is known to follow: what
- * its receiver says is hidden from ordinary roles, what its control file says can be late, and none
- * of them can be too high.
- */
-#define BASIC_COLUMNS                                                                              \
-	"here.recovering, pg_catalog.current_setting('default_transaction_read_only'),"            \
-	" pg_catalog.current_setting('server_version_num')"
-#define FROM_HERE " FROM (SELECT pg_catalog.pg_is_in_recovery() AS recovering OFFSET 0) AS here"
-
-static const char basic_question[] = "SELECT " BASIC_COLUMNS FROM_HERE;
-
-static const char full_question[] =
-	"SELECT " BASIC_COLUMNS ","
-	" (SELECT system_identifier FROM pg_catalog.pg_control_system()),"
-	" pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()),"
-	" CASE WHEN here.recovering THEN pg_catalog.pg_last_wal_replay_lsn()"
-	" ELSE pg_catalog.pg_current_wal_insert_lsn() END,"
-	" CASE WHEN here.recovering THEN NULL"
-	" ELSE pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END,"
-	" CASE WHEN here.recovering THEN GREATEST("
-	"(SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver),"
-	" (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()),"
-	" (SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery())) END,"
-	" pg_catalog.current_setting('wal_block_size'),"
-	" pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))" FROM_HERE;
-
-#define BASIC_FOR_NS (10 * WI_SEC)
-
-enum column {
-	RECOVERING,
-	READ_ONLY,
-	VERSION,
-	BASIC_WIDTH,
-	SYSTEM = BASIC_WIDTH,
-	STARTED,
-	LSN,
-	OWN_TIMELINE,
-	STANDBY_TIMELINE,
-	BLOCK_BYTES,
-	SEGMENT_BYTES,
-	FULL_WIDTH
-};
-
-/* ---- the answer ---- */
-
-static uint64_t number(const struct wi_answer *a, enum column column, int base)
-{
-	uint64_t n;
-
-	if ((size_t)column >= a->columns || a->is_null[column] ||
-	    !wi_number_parse(a->value[column], base, &n))
-		return 0;
-	return n;
-}
-
-/*
- * "1732145109.123456" in microseconds: enough of it to tell servers apart; 0 if it cannot be read.
- */
-static uint64_t microseconds(const char *text)
-{
-	uint64_t n = 0;
-	int after = -1;
-
-	for (; *text; text++) {
-		if (*text == '.' && after < 0)
-			after = 0;
-		else if (*text < '0' || *text > '9' || n > UINT64_MAX / 100)
-			return 0;
-		else if (after < 6) {
-			n = n * 10 + (uint64_t)(*text - '0');
-			after += after >= 0;
-		}
-	}
-	for (after = after < 0 ? 0 : after; after < 6; after++)
-		n *= 10;
-	return n;
-}
-
-static void read_positions(struct wi_sight *s, const struct wi_answer *a)
-{
-	uint64_t lsn;
-
-	s->system = number(a, SYSTEM, 10);
-	s->started = a->is_null[STARTED] ? 0 : microseconds(a->value[STARTED]);
-	s->timeline = (uint32_t)(s->in_recovery ? number(a, STANDBY_TIMELINE, 10)
-	                                        : number(a, OWN_TIMELINE, 16));
-	if (a->is_null[LSN] || !wi_lsn_parse(a->value[LSN], &lsn))
-		return;
-	s->lsn = s->in_recovery ? lsn
-	                        : wi_lsn_normalise(lsn, number(a, BLOCK_BYTES, 10),
-	                                           number(a, SEGMENT_BYTES, 10));
-}
-
-/* false: this is no answer to the question. */
-static bool read_answer(struct wi_sight *s, const struct wi_answer *a)
-{
-	if (!a->has_row || a->columns < BASIC_WIDTH || a->is_null[RECOVERING])
-		return false;
-	*s = (struct wi_sight){
-		.answered = true,
-		.in_recovery = a->value[RECOVERING][0] == 't',
-		.read_only = strcmp(a->value[READ_ONLY], "on") == 0,
-	};
-	if (a->columns >= FULL_WIDTH)
-		read_positions(s, a);
-	return true;
-}
+#define LOWERED_FOR_NS (10 * WI_SEC)
 
 /* ---- asking ---- */
 
@@ -214,14 +104,18 @@ static enum wi_probe_news timed_out(struct wi_probe *p, int64_t now_ns)
 
 static enum wi_probe_news answered(struct wi_probe *p, int64_t now_ns)
 {
+	struct wi_reply reply;
 	struct wi_facts facts;
 
-	if (!read_answer(&p->found.sight, &p->answer))
+	if (!wi_question_read(&reply, &p->answer))
 		return failed_with(p, WI_FAULT_SQL,
 		                   "the server's answer to the probe makes no sense");
+	p->found.sight = reply.sight;
 	p->found.sight.asked_ns = p->asked_ns;
 	p->found.sight.answered_ns = now_ns;
-	p->found.version = (int)number(&p->answer, VERSION, 10);
+	p->found.version = reply.version;
+	memcpy(p->found.sender, reply.sender, sizeof(reply.sender));
+	memcpy(p->found.sender_port, reply.sender_port, sizeof(reply.sender_port));
 	p->found.failure = (struct wi_failure){0};
 	p->driver->facts(p->link, &facts);
 	memcpy(p->found.tls, facts.tls, sizeof(p->found.tls));
@@ -248,13 +142,19 @@ static enum wi_probe_news lost(struct wi_probe *p, int64_t now_ns)
 	return look_for_host(p, now_ns);
 }
 
+static void start_high(struct wi_probe *p, int version)
+{
+	p->question = wi_question_for(version);
+	p->lowered_ns = 0;
+}
+
 static enum wi_probe_news ask(struct wi_probe *p, int64_t now_ns)
 {
 	p->state = WI_PROBE_ASKING;
 	p->asked_ns = now_ns;
-	if (p->basic && now_ns - p->basic_ns >= BASIC_FOR_NS)
-		p->basic = false;
-	if (!p->driver->send(p->link, p->basic ? basic_question : full_question, &p->found.failure))
+	if (p->lowered_ns && now_ns - p->lowered_ns >= LOWERED_FOR_NS)
+		start_high(p, p->found.version);
+	if (!p->driver->send(p->link, wi_question_text(p->question), &p->found.failure))
 		return lost(p, now_ns);
 	return read_on(p, now_ns);
 }
@@ -266,23 +166,11 @@ static enum wi_probe_news wait_for(struct wi_probe *p, uint32_t events)
 	return WI_PROBE_NO_NEWS;
 }
 
-/* Something of the question is not there, not granted, or not supported. */
-static bool is_too_much(const char *sqlstate)
-{
-	static const char *const states[] = {"42501", "42883", "42P01", "0A000"};
-
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-		if (strcmp(sqlstate, states[i]) == 0)
-			return true;
-	return false;
-}
-
 /* The server answered with an error, and the connection lives. */
 static enum wi_probe_news refused(struct wi_probe *p, int64_t now_ns)
 {
-	if (!p->basic && is_too_much(p->found.failure.sqlstate)) {
-		p->basic = true;
-		p->basic_ns = now_ns;
+	if (wi_question_lower(&p->question, p->found.failure.sqlstate)) {
+		p->lowered_ns = now_ns;
 		return ask(p, now_ns);
 	}
 	if (p->again)
@@ -310,8 +198,12 @@ static enum wi_probe_news read_on(struct wi_probe *p, int64_t now_ns)
 
 static enum wi_probe_news connect_on(struct wi_probe *p, int64_t now_ns)
 {
+	struct wi_facts facts;
+
 	switch (p->driver->connect_step(p->link, &p->found.failure)) {
 	case WI_STEP_DONE:
+		p->driver->facts(p->link, &facts);
+		start_high(p, facts.server_version);
 		p->late = false;
 		p->deadline_ns = wi_deadline_after(now_ns, p->limit_ms);
 		return ask(p, now_ns);
@@ -332,10 +224,10 @@ static enum wi_probe_news connect_to(struct wi_probe *p, const weir_login *login
 	const char *address = is_address ? e->host : NULL;
 
 	p->state = WI_PROBE_CONNECTING;
-	p->basic = false;
 	p->target.login = login;
 	p->link = p->driver->connect(&p->target, p->address[0] ? p->address : address);
 	p->target.login = NULL;
+	memcpy(p->peer, p->address, sizeof(p->peer));
 	p->address[0] = '\0';
 	wi_login_drop(p->asking);
 	p->asking = NULL;

@@ -23,6 +23,7 @@
 #include "pool/keeper.h"
 #include "pool/login.h"
 #include "pool/resolve.h"
+#include "route/question.h"
 #include "route/roles.h"
 
 enum wi_probe_state {
@@ -39,6 +40,8 @@ struct wi_finding {
 	struct wi_failure failure; /* why it failed */
 	int version;               /* server_version_num of the last answer, or 0 */
 	char tls[64];              /* of the last answer, or "" */
+	char sender[64];           /* whom a standby's receiver is connected to, or "" */
+	char sender_port[8];
 };
 
 /* Access key: (c) constant after init; everything else is the keeper's thread's. */
@@ -52,16 +55,18 @@ struct wi_probe {
 	void *resolving;
 	void *asking;             /* for credentials: the same */
 	char address[WI_ADDRESS]; /* what the name came to, or "" */
+	char peer[WI_ADDRESS];    /* that the connection was made to, or "" */
 	struct wi_logins logins;
 	struct wi_watch watch;
-	bool preparing; /* the name and the credentials of this question are being seen to */
-	bool heard;     /* the descriptor had something to say */
-	bool reused;    /* asks over the connection of an earlier question */
-	bool basic;     /* this server does not answer the whole question */
-	bool again;     /* this question was answered by an error once, and is asked again */
+	enum wi_question question; /* as much as this server answers */
+	/* the name and the credentials of this question are being seen to */
+	bool preparing;
+	bool heard;  /* the descriptor had something to say */
+	bool reused; /* asks over the connection of an earlier question */
+	bool again;  /* this question was answered by an error once, and is asked again */
 	int64_t begun_ns;
 	int64_t asked_ns;
-	int64_t basic_ns;       /* since when it is asked the basic question */
+	int64_t lowered_ns;     /* since when it is asked less than it might know; 0: it is not */
 	int64_t deadline_ns;    /* of this question; of the connect, where that is late */
 	int64_t give_up_ns;     /* end of the connect's patience */
 	int64_t limit_ms;       /* for a question */

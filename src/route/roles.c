@@ -448,6 +448,8 @@ const char *wi_objection_text(enum wi_objection objection)
 		return "split brain: claims to be the primary, but the standbys follow";
 	case WI_OBJECTION_ADVISED:
 		return "claims to be the primary, but the advice in force names";
+	case WI_OBJECTION_HELD:
+		return "answers, but has failed again and again: has to be good for a while first";
 	}
 	return NULL;
 }

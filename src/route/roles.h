@@ -95,6 +95,7 @@ enum wi_objection {
 	 * the advice names `other`; the host itself: nobody, or somebody who is none of the hosts
 	 */
 	WI_OBJECTION_ADVISED,
+	WI_OBJECTION_HELD, /* has failed again and again (hold.c), which is not judged here */
 };
 
 struct wi_opinion {

@@ -42,6 +42,8 @@ struct wi_report {
 	struct wi_failure failure; /* why it is unknown; fault NONE and an empty text: it is not */
 	int version;
 	char tls[64];
+	char follows[80]; /* "host:port" that a standby's receiver is connected to, or "" */
+	bool several;     /* other servers answer at this name, too */
 };
 
 #define WI_WEIGHT_USUAL 100
@@ -85,6 +87,8 @@ struct wi_host {
 	_Atomic uint64_t probed; /* (m) the last ticket that a probe of this host has answered */
 	_Atomic(struct wi_report *) report; /* (r) */
 
+	/* (m) it answers, but serves only from then on; 0: it does */
+	_Atomic int64_t held_until_ns;
 	_Atomic bool dead;    /* (m) as many probes in a row have failed as open a breaker */
 	_Atomic uint32_t out; /* (m) connections in users' hands when last counted */
 
@@ -108,6 +112,13 @@ struct wi_host {
 	int64_t full_since_ns; /* (k) it has no room for the probe; 0: it has */
 	struct wi_sight last;  /* (k) its last answer; zeroed: revoked */
 	bool unlisted;         /* (k) it has left, and is freed when nobody can see it any more */
+	uint64_t starts[4];    /* (k) of the servers that answered here, the last one first */
+	int64_t several_until_ns; /* (k) different servers answer here; 0: not so */
+	bool several;             /* (k) at the last judgement */
+	uint32_t falls;           /* (k) how often it has lost a role by a failed probe, of late */
+	int64_t good_ns;          /* (k) since when it answers without a break; 0: it does not */
+	int64_t doubted_ns; /* (k) since when it seems to be left behind, or not named; 0: not so */
+	bool fenced_told;   /* (k) and that was told */
 };
 WI_ASSERT_NEW_LINE(struct wi_host, load); /* what waiters write is off what checkouts read */
 
@@ -208,14 +219,16 @@ struct weir_router {
 	uint32_t history_timeline;        /* (k) on this timeline */
 	struct wi_so_far so_far;          /* (k) */
 	struct wi_rng rng;                /* (k) */
-	int64_t restless_until_ns;        /* (k) probes go faster while something is wrong */
+	int64_t restless_until_ns;        /* (k) probes go faster after something has changed */
+	int64_t alarmed_until_ns;         /* (k) and faster still while something is wrong */
+	int64_t wrong_since_ns;           /* (k) no primary, or a split brain; 0: not so */
 	int64_t count_ns;                 /* (k) loads are counted again from then on */
 	bool grace_owed; /* (k) something was replaced since the last grace period */
 	bool settled;    /* (k) every host that was there at first has been looked at */
 	struct wi_host *mine[WI_HOSTS_MAX]; /* (k) by place, those that are unlisted, too */
-	bool split_told;                    /* (k) */
-	int64_t split_since_ns;             /* (k) 0: hosts do not contradict each other */
-	bool stopped;                       /* (k) the probes are closed */
+	int split_told;         /* (k) the primary as told, and 2; 0: nothing was told */
+	int64_t split_since_ns; /* (k) 0: hosts do not contradict each other */
+	bool stopped;           /* (k) the probes are closed */
 };
 
 /* ---- router.c ---- */
@@ -399,6 +412,36 @@ void wi_balance_wake(weir_router *router);
 
 /* Judges and publishes what all probes have found. The keeper's thread. */
 void wi_conclude(weir_router *router, int64_t now_ns);
+
+/* A sign that something is wrong: for a while hosts are asked as fast as they may be. */
+void wi_pace_alarm(weir_router *router, int64_t now_ns);
+
+/* ---- identity.c; the keeper's thread ---- */
+
+/* Which server has just answered. */
+void wi_identity_note(struct wi_host *host, int64_t now_ns);
+
+/* Whether different servers answer at this host's name. */
+bool wi_identity_is_several(const struct wi_host *host, int64_t now_ns);
+
+/*
+ * Which host this standby says that it follows: its number + 1; 0: none of ours, or it is hidden.
+ */
+uint32_t wi_identity_followed(const weir_router *router, const struct wi_host *standby);
+
+/* ---- hold.c; the keeper's thread ---- */
+
+/* The host has answered; it has not. */
+void wi_hold_good(struct wi_host *host, int64_t now_ns);
+void wi_hold_fell(struct wi_host *host, int64_t now_ns);
+
+/* Takes the roles of those that have failed too often of late and are back for too short a time. */
+void wi_hold_down(weir_router *router, struct wi_judgement *judgement, int64_t now_ns);
+
+/* ---- quarrel.c ---- */
+
+/* Tells of hosts that contradict each other. After publishing; the keeper's thread. */
+void wi_quarrel_tell(weir_router *router, const struct wi_judgement *judgement, int64_t now_ns);
 
 /* ---- topology.c ---- */
 

@@ -27,6 +27,11 @@ static void read_report(const struct wi_host *h, weir_host_stats *s)
 	s->timeline = report->sight.timeline;
 	s->system = report->sight.system;
 	s->server_version = report->version;
+	wi_copy(s->follows, sizeof(s->follows), report->follows);
+	s->streaming = report->sight.in_recovery && report->sight.streams_on != 0;
+	s->replay_paused = report->sight.in_recovery && report->sight.paused;
+	s->apply_delay_ms = report->sight.in_recovery ? report->sight.delay_ms : 0;
+	s->several = report->several;
 	wi_copy(s->tls, sizeof(s->tls), report->tls);
 	wi_copy(s->last_error, sizeof(s->last_error), report->failure.text);
 	wi_rcu_leave();
@@ -35,10 +40,12 @@ static void read_report(const struct wi_host *h, weir_host_stats *s)
 static void read_position(const struct wi_host *h, weir_host_stats *s, int64_t now_ns)
 {
 	int64_t answered_ns = wi_load_rlx(&h->answered_ns);
+	int64_t held_until_ns = wi_load_rlx(&h->held_until_ns);
 
 	s->lsn = wi_load_rlx(&h->lsn);
 	s->lag_bytes = s->role == WEIR_ROLE_PRIMARY ? 0 : wi_load_rlx(&h->lag_bytes);
 	s->lag_ms = wi_host_lag_ms(h, s->role, now_ns);
+	s->held_ms = held_until_ns > now_ns ? (held_until_ns - now_ns) / WI_MS + 1 : 0;
 	s->probe_age_ms = answered_ns ? (now_ns - answered_ns) / WI_MS : -1;
 }
 

@@ -164,6 +164,7 @@ static void fill_failure(struct wi_failure *f, const struct wi_host *host)
 				? "none of the hosts"
 				: wi_host_at(host->router, host->opinion.other)->endpoint->name);
 		break;
+	case WI_OBJECTION_HELD:
 	case WI_OBJECTION_NONE:
 	case WI_OBJECTION_SYSTEM:
 	case WI_OBJECTION_SYSTEMS:
@@ -171,6 +172,18 @@ static void fill_failure(struct wi_failure *f, const struct wi_host *host)
 	case WI_OBJECTION_STANDBY:
 		break;
 	}
+}
+
+/* As addresses of version 6 are written beside a port. */
+static void fill_follows(struct wi_report *report, const struct wi_finding *found)
+{
+	bool six = strchr(found->sender, ':') != NULL;
+	struct wi_text text;
+
+	wi_text_init(&text, report->follows, sizeof(report->follows));
+	if (found->sight.in_recovery && found->sender[0])
+		wi_text_add(&text, "%s%s%s:%s", six ? "[" : "", found->sender, six ? "]" : "",
+		            found->sender_port);
 }
 
 static void fill_report(struct wi_report *report, const struct wi_host *host)
@@ -182,6 +195,8 @@ static void fill_report(struct wi_report *report, const struct wi_host *host)
 	report->sight.asked_ns = report->sight.answered_ns = 0;
 	report->version = host->probe.found.version;
 	memcpy(report->tls, host->probe.found.tls, sizeof(report->tls));
+	report->several = host->several;
+	fill_follows(report, &host->probe.found);
 	fill_failure(&report->failure, host);
 }
 
@@ -189,13 +204,15 @@ static bool is_same_sight(const struct wi_sight *a, const struct wi_sight *b)
 {
 	return a->answered == b->answered && a->in_recovery == b->in_recovery &&
 	       a->read_only == b->read_only && a->timeline == b->timeline &&
-	       a->system == b->system && a->started == b->started;
+	       a->system == b->system && a->started == b->started && a->paused == b->paused &&
+	       a->delay_ms == b->delay_ms && a->streams_on == b->streams_on;
 }
 
 static bool is_same_report(const struct wi_report *a, const struct wi_report *b)
 {
-	return a->role == b->role && a->version == b->version &&
-	       is_same_sight(&a->sight, &b->sight) && a->failure.fault == b->failure.fault &&
+	return a->role == b->role && a->version == b->version && a->several == b->several &&
+	       strcmp(a->follows, b->follows) == 0 && is_same_sight(&a->sight, &b->sight) &&
+	       a->failure.fault == b->failure.fault &&
 	       strcmp(a->failure.text, b->failure.text) == 0 &&
 	       strcmp(a->failure.sqlstate, b->failure.sqlstate) == 0 && strcmp(a->tls, b->tls) == 0;
 }

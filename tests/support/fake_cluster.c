@@ -43,12 +43,27 @@ static void open_row(struct wi_answer *a, size_t columns)
 }
 
 /* The columns of the probe's question, in its order (src/route/probe.c). */
-static void answer_probe(struct fake_host *h, struct wi_answer *a, bool full)
+static void answer_receiver(struct fake_host *h, struct wi_answer *a)
+{
+	int follows = wi_load_rlx(&h->follows);
+	uint32_t on = wi_load_rlx(&h->streams_on);
+
+	put_text(a, 10, wi_load_rlx(&h->paused) ? "paused" : "not paused");
+	put(a, 11, "%llus", (unsigned long long)wi_load_rlx(&h->delay_s), 0);
+	if (!follows)
+		return;
+	put_text(a, 12, "streaming");
+	put(a, 13, "%llu", on ? on : wi_load_rlx(&h->server.timeline), 0);
+	put_text(a, 14, "127.0.0.1");
+	put(a, 15, "%llu", (unsigned long long)(FIRST_PORT + follows - 1), 0);
+}
+
+static void answer_probe(struct fake_host *h, struct wi_answer *a, bool full, bool whole)
 {
 	struct wi_fake_server *s = &h->server;
 	bool standby = wi_load_rlx(&s->in_recovery);
 
-	open_row(a, full ? 10 : 3);
+	open_row(a, whole ? 16 : full ? 11 : 3);
 	put_text(a, 0, standby ? "t" : "f");
 	put_text(a, 1, wi_load_rlx(&h->read_only) ? "on" : "off");
 	put_text(a, 2, "150007");
@@ -65,6 +80,8 @@ static void answer_probe(struct fake_host *h, struct wi_answer *a, bool full)
 		put(a, 6, "%08llX", wi_load_rlx(&s->timeline), 0);
 	put_text(a, 8, "8192");
 	put_text(a, 9, "16777216");
+	if (whole && standby)
+		answer_receiver(h, a);
 }
 
 /* The columns of the token's question, in its order (src/route/token.c). */
@@ -98,16 +115,23 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 {
 	struct fake_host *h = server->arg;
 	bool full = strstr(sql, "pg_control_system") != NULL;
+	bool whole = strstr(sql, "pg_get_wal_replay_pause_state") != NULL;
 
 	if (full && wi_load_rlx(&h->basic_only)) {
 		wi_failure_set(failure, WI_FAULT_SQL, "42501",
 		               "permission denied for function pg_control_system", NULL);
 		return false;
 	}
+	if (whole && wi_load_rlx(&h->plain_only)) {
+		wi_failure_set(failure, WI_FAULT_SQL, "42883",
+		               "function pg_catalog.pg_get_wal_replay_pause_state() does not exist",
+		               NULL);
+		return false;
+	}
 	if (!a)
 		return true;
 	if (strstr(sql, "server_version_num"))
-		answer_probe(h, a, full);
+		answer_probe(h, a, full, whole);
 	else if (strstr(sql, "recovering"))
 		answer_token(h, a);
 	else if (strstr(sql, "statement_timeout"))

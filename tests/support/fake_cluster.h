@@ -22,8 +22,14 @@ struct fake_host {
 		server;         /* in_recovery, lsn, timeline, system, silent, connect_fault, ... */
 	_Atomic bool read_only; /* default_transaction_read_only */
 	_Atomic bool basic_only;  /* the functions of the full question are not granted */
+	_Atomic bool plain_only;  /* a server of before 14 */
 	_Atomic uint64_t started; /* microseconds */
-	_Atomic uint64_t probes;  /* questions of the probe answered */
+	/* of a standby: whom it streams from, a host's number + 1; 0: nobody, or it may not say */
+	_Atomic int follows;
+	_Atomic uint32_t streams_on; /* which timeline; 0: its own */
+	_Atomic bool paused;         /* its replay */
+	_Atomic int delay_s;         /* recovery_min_apply_delay */
+	_Atomic uint64_t probes;     /* questions of the probe answered */
 };
 
 struct fake_cluster {

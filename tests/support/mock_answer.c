@@ -193,6 +193,10 @@ static const struct {
 	{"pg_current_wal_flush_lsn", "lsn", -1},
 	{"walfile_name", "timeline", 0},
 	{"received_tli", "timeline", 1},
+	{"replay_pause", "replay_pause", 1},
+	{"receiver.status", "receiver_status", 1},
+	{"sender_host", "sender_host", 1},
+	{"sender_port", "sender_port", 1},
 };
 
 static const char *fact(const struct test_mock *m, const struct mock_session *s, const char *name)

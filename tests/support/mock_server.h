@@ -106,7 +106,8 @@ void test_mock_report(struct test_mock *mock, const char *name, const char *valu
 
 /*
  * What is answered when asked for: any setting, or in_recovery (t, f), system_identifier, started,
- * lsn, timeline, for sessions old and new. value NULL: unknown from now on.
+ * lsn, timeline, replay_pause, receiver_status, sender_host, sender_port, for sessions old and new.
+ * value NULL: unknown from now on.
  */
 void test_mock_fact(struct test_mock *mock, const char *name, const char *value);
 

@@ -67,6 +67,12 @@ static bool checkout_to_write(struct try *t)
 	                                 .tag = "a checker's write"));
 }
 
+static void give_back(struct try *t)
+{
+	weir_checkin(&t->conn);
+	check_op_back(t->op);
+}
+
 /* ---- statements ---- */
 
 /* By libpq: the result if it is as wanted, else NULL, and why is noted. */
@@ -213,7 +219,7 @@ static void write_register(struct client *c, uint8_t reg)
 	check_op_end(t.op, outcome);
 	if (outcome == OUTCOME_OK)
 		spread(&t);
-	weir_checkin(&t.conn);
+	give_back(&t);
 }
 
 static void transfer(struct client *c)
@@ -233,7 +239,7 @@ static void transfer(struct client *c)
 	    run(&t, PGRES_COMMAND_OK, take) && run(&t, PGRES_COMMAND_OK, give))
 		outcome = commit(&t);
 	check_op_end(t.op, outcome);
-	weir_checkin(&t.conn);
+	give_back(&t);
 }
 
 /* ---- reads ---- */
@@ -262,7 +268,7 @@ static void lock_register(struct client *c, uint8_t reg)
 	}
 	PQclear(result);
 	check_op_end(t.op, outcome);
-	weir_checkin(&t.conn);
+	give_back(&t);
 }
 
 /* The last token of a register, or one of some writes ago, which a replica may have reached. */
@@ -325,7 +331,7 @@ static void read_something(struct client *c, enum op_kind kind, uint8_t reg)
 		t.op->total = number(result, 0);
 	check_op_end(t.op, result ? OUTCOME_OK : OUTCOME_FAILED);
 	PQclear(result);
-	weir_checkin(&t.conn);
+	give_back(&t);
 }
 
 /* ---- the thread ---- */

@@ -32,6 +32,11 @@ void check_op_end(struct op *op, enum op_outcome outcome)
 	op->ended_ns = wi_now_ns();
 }
 
+void check_op_back(struct op *op)
+{
+	op->back_ns = wi_now_ns();
+}
+
 void check_history_free(struct history *history)
 {
 	for (uint32_t i = 0; i < history->n_lanes; i++)

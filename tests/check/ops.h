@@ -44,6 +44,7 @@ enum op_phase { PHASE_CHECKOUT, PHASE_WORK, PHASE_COMMIT, PHASE_DONE };
 
 struct op {
 	int64_t begun_ns, ended_ns;
+	int64_t back_ns;    /* when the connection had been given back; 0: there was none */
 	uint64_t value;     /* of a write: its own; of a read: what it saw */
 	uint64_t wants;     /* with LEVEL_TOKEN: the value of the write that the token is of */
 	int64_t version;    /* as the server said; 0: it did not */
@@ -67,6 +68,8 @@ struct lane {
 struct op *check_op_begin(struct lane *lane, enum op_kind kind);
 /* It ends, now. */
 void check_op_end(struct op *op, enum op_outcome outcome);
+/* Its connection has been given back, now. */
+void check_op_back(struct op *op);
 
 /* A row of the log. */
 struct truth {

@@ -306,7 +306,7 @@ static bool is_refused(const struct op *op, const struct fact *fact, uint8_t rou
 	       op->begun_ns < fact->to_ns;
 }
 
-/* The end of the first refused operation while this is a fact; INT64_MAX: none. */
+/* When the first connection that refused came back while this is a fact; INT64_MAX: none did. */
 static int64_t first_refusal(const struct history *h, const struct fact *fact, uint8_t router)
 {
 	int64_t first = INT64_MAX;
@@ -315,8 +315,8 @@ static int64_t first_refusal(const struct history *h, const struct fact *fact, u
 		for (uint32_t k = 0; k < h->lanes[i].n; k++) {
 			const struct op *op = &h->lanes[i].ops[k];
 
-			if (is_refused(op, fact, router) && op->ended_ns < first)
-				first = op->ended_ns;
+			if (is_refused(op, fact, router) && op->back_ns < first)
+				first = op->back_ns;
 		}
 	return first;
 }

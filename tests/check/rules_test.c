@@ -46,6 +46,7 @@ static struct op *add(int lane, enum op_kind kind, int64_t from, int64_t to)
 	                  .reg = REG,
 	                  .begun_ns = from * WI_MS,
 	                  .ended_ns = to * WI_MS,
+	                  .back_ns = to * WI_MS,
 	                  .outcome = OUTCOME_OK,
 	                  .phase = PHASE_DONE,
 	                  .role = WEIR_ROLE_PRIMARY};

@@ -96,7 +96,7 @@ static int64_t *acknowledged(const struct history *h, uint32_t *n)
 
 static void show_gaps(const struct stage *s, const int64_t *at, uint32_t n)
 {
-	int64_t longest = 0, sum = 0;
+	int64_t longest = 0, sum = 0, when = 0;
 	uint32_t gaps = 0;
 
 	for (uint32_t i = 1; i < n; i++) {
@@ -106,11 +106,14 @@ static void show_gaps(const struct stage *s, const int64_t *at, uint32_t n)
 			continue;
 		gaps++;
 		sum += gap;
-		if (gap > longest)
+		if (gap > longest) {
 			longest = gap;
+			when = at[i - 1];
+		}
 	}
-	printf("no write acknowledged for 250 ms or more: %u times, %.1f s in all, %.1f s at most\n",
-	       gaps, (double)sum / 1e9, (double)longest / 1e9);
+	printf("no write acknowledged for 250 ms or more: %u times, %.1f s in all, %.1f s at most, "
+	       "from %.1f s on\n",
+	       gaps, (double)sum / 1e9, (double)longest / 1e9, (double)(when - s->begun_ns) / 1e9);
 	if (n)
 		printf("writes went on for %.1f s of %.1f\n",
 		       (double)(at[n - 1] - at[0] - sum) / 1e9,

@@ -100,7 +100,11 @@ struct wi_facts {
 	int backend_pid;
 	int server_version;  /* as server_version_num */
 	bool in_hot_standby; /* as last reported */
-	char tls[64];        /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "off" */
+	bool in_failed_tx;   /* inside a transaction that can only be rolled back */
+	/* of send or send_two, the last one: how many statements succeeded before the first that
+	 * did not */
+	int succeeded;
+	char tls[64]; /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "off" */
 };
 
 struct wi_driver {

@@ -70,7 +70,8 @@ struct fake_conn {
 	int64_t due;                     /* of the present step */
 	int fd;                          /* the client's end, or -1 */
 	_Atomic bool cut;
-	bool in_tx, changed;
+	bool in_tx, failed_tx, changed;
+	int succeeded; /* statements of the last exchange, until one did not */
 	uint64_t serial;
 	char heard[6];
 	char *sql;  /* what was asked, or NULL */
@@ -479,6 +480,7 @@ static bool fake_send(void *conn, const char *sql, struct wi_failure *failure)
 		return false;
 	}
 	c->stage = ASKED;
+	c->succeeded = 0;
 	c->look = WI_LOOK_BUSY;
 	c->due = due_after(c->server, wi_load_rlx(&c->server->answer_ns));
 	wi_store_rlx(&c->session->cancelled, false); /* what came while it was idle is past */
@@ -510,11 +512,19 @@ static void obey(struct fake_conn *c, const char *statement)
 	if (begins_with(statement, "BEGIN") || begins_with(statement, "START TRANSACTION"))
 		c->in_tx = true;
 	else if (begins_with(statement, "ROLLBACK") || begins_with(statement, "COMMIT"))
-		c->in_tx = false;
+		c->in_tx = c->failed_tx = false;
 	else if (begins_with(statement, "SET "))
 		c->changed = true;
 	else if (begins_with(statement, "RESET ALL") || begins_with(statement, "DISCARD ALL"))
 		c->changed = false;
+}
+
+/* An error: a COMMIT that fails ends its transaction, anything else leaves it to be rolled back. */
+static void fail_transaction(struct fake_conn *c)
+{
+	if (begins_with(c->sql, "COMMIT"))
+		c->in_tx = false;
+	c->failed_tx = c->in_tx;
 }
 
 /* The statement after this one, or NULL. */
@@ -550,6 +560,7 @@ static bool run_sql(struct fake_conn *c, struct wi_answer *answer, struct wi_fai
 	memset(answer, 0, sizeof(*answer));
 	if (c->server->answer && !c->server->answer(c->server, c->sql, answer, &why)) {
 		wi_failure_set(failure, why.fault, why.sqlstate, why.text, c->target->secret);
+		fail_transaction(c);
 		if (!c->heard[0] && wi_fault_is_heard(why.sqlstate, c->target->hears_all))
 			memcpy(c->heard, why.sqlstate, sizeof(c->heard));
 		return false;
@@ -562,6 +573,7 @@ static bool run_sql(struct fake_conn *c, struct wi_answer *answer, struct wi_fai
 		}
 		obey(c, sql);
 	}
+	c->succeeded++;
 	return true;
 }
 
@@ -570,13 +582,18 @@ static bool run_all(struct fake_conn *c, struct wi_answer *answer, struct wi_fai
 {
 	bool done = run_sql(c, answer, failure);
 	struct wi_failure second;
+	int succeeded = c->succeeded;
 
 	if (!c->then || (!done && failure->fault != WI_FAULT_SQL))
 		return done;
 	wi_strfree(c->sql);
 	c->sql = c->then;
 	c->then = NULL;
-	return run_sql(c, answer, done ? failure : &second) && done;
+	if (done)
+		return run_sql(c, answer, failure);
+	run_sql(c, answer, &second);
+	c->succeeded = succeeded;
+	return false;
 }
 
 static void forget_sql(struct fake_conn *c)
@@ -729,6 +746,8 @@ static void fake_facts(void *conn, struct wi_facts *facts)
 		.backend_pid = (int)c->serial,
 		.server_version = 150000,
 		.in_hot_standby = wi_load_rlx(&c->server->in_recovery),
+		.in_failed_tx = c->failed_tx,
+		.succeeded = c->succeeded,
 		.tls = "off",
 	};
 }

@@ -20,7 +20,8 @@
 
 static void pq_facts(void *conn, struct wi_facts *facts)
 {
-	PGconn *pg = ((struct pq_conn *)conn)->pg;
+	const struct pq_conn *c = conn;
+	PGconn *pg = c->pg;
 	const char *standby = PQparameterStatus(pg, "in_hot_standby");
 	const char *protocol = PQsslAttribute(pg, "protocol");
 	const char *cipher = PQsslAttribute(pg, "cipher");
@@ -29,6 +30,8 @@ static void pq_facts(void *conn, struct wi_facts *facts)
 		.backend_pid = PQbackendPID(pg),
 		.server_version = PQserverVersion(pg),
 		.in_hot_standby = standby && strcmp(standby, "on") == 0,
+		.in_failed_tx = PQtransactionStatus(pg) == PQTRANS_INERROR,
+		.succeeded = c->succeeded,
 		.tls = "off",
 	};
 	if (PQsslInUse(pg))

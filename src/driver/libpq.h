@@ -32,6 +32,7 @@ struct pq_conn {
 	/* since it was marked clean, notifications came or a command may have left something */
 	bool changed;
 	int syncs;     /* ends of a pipeline's statements that are still to come */
+	int succeeded; /* statements of the last exchange, until one did not */
 	bool failed;   /* only close is left to do, whatever libpq thinks */
 	char heard[6]; /* SQLSTATE of the first error of note; "" for none */
 };

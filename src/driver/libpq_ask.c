@@ -79,6 +79,14 @@ static enum wi_step surprised(struct pq_conn *c, struct wi_failure *failure)
 	return WI_STEP_FAILED;
 }
 
+static void begin_exchange(struct pq_conn *c, int syncs)
+{
+	c->flushing = true;
+	c->fresh = true;
+	c->syncs = syncs;
+	c->succeeded = 0;
+}
+
 bool wi_pq_send(void *conn, const char *sql, struct wi_failure *failure)
 {
 	struct pq_conn *c = conn;
@@ -88,8 +96,7 @@ bool wi_pq_send(void *conn, const char *sql, struct wi_failure *failure)
 		wi_pq_tell_lost(c, failure);
 		return false;
 	}
-	c->flushing = true;
-	c->fresh = true;
+	begin_exchange(c, 0);
 	return true;
 }
 
@@ -109,9 +116,7 @@ bool wi_pq_send_two(void *conn, const char *first, const char *second, struct wi
 		wi_pq_tell_lost(c, failure);
 		return false;
 	}
-	c->flushing = true;
-	c->fresh = true;
-	c->syncs = 2;
+	begin_exchange(c, 2);
 	return true;
 }
 
@@ -144,9 +149,12 @@ static void take_result(struct pq_conn *c, PGresult *result, struct wi_answer *a
 	case PGRES_TUPLES_OK:
 		if (answer)
 			fill_answer(answer, result);
+		c->succeeded += !c->error;
 		break;
 	case PGRES_EMPTY_QUERY:
 	case PGRES_COMMAND_OK:
+		c->succeeded += !c->error;
+		break;
 	case PGRES_NONFATAL_ERROR:
 		break;
 	case PGRES_BAD_RESPONSE:

@@ -456,11 +456,15 @@ static void an_error_in_one_of_two_is_told(void **state)
 	for (size_t i = 0; i < WI_ARRAY_LEN(pairs); i++) {
 		struct wi_failure failure = {0};
 		void *conn = suite_open(the_env);
+		struct wi_facts facts;
 
 		assert_true(the_env->driver->send_two(conn, pairs[i][0], pairs[i][1], &failure));
 		assert_int_equal(suite_answer_to_end(the_env, conn, NULL, &failure),
 		                 WI_STEP_FAILED);
 		assert_int_equal(failure.fault, WI_FAULT_SQL);
+		the_env->driver->facts(conn, &facts);
+		assert_int_equal(facts.succeeded, i); /* of those before the one that did not */
+		assert_int_equal(facts.in_failed_tx, i == 1);
 		assert_look(conn, WI_LOOK_IN_TX);
 		assert_int_equal(suite_ask(the_env, conn, "ROLLBACK", NULL, NULL), WI_STEP_DONE);
 		suite_close(the_env, conn);

@@ -16,7 +16,7 @@
 
 #include <libpq-fe.h>
 
-#include "base/assert.h"
+#include "p39_lent.h"
 #include "p39_scene.h"
 #include "support/cluster.h"
 #include "support/threads.h"
@@ -30,8 +30,6 @@ static struct test_cluster *cluster;
 static PGconn *admin; /* at the primary */
 static char pool_url[512], router_url[512];
 static weir_options o;
-static weir_pool *pool;
-static weir_router *router;
 
 static uint32_t backend(const weir_conn *conn)
 {
@@ -73,84 +71,43 @@ static bool is_alive(weir_conn *conn)
 	return alive;
 }
 
-/* That a size cannot be had is well said. */
-static bool is_well_said(weir_status st)
-{
-	return st == WEIR_OK || st == WEIR_NO_MEMORY || st == WEIR_SYSTEM;
-}
-
 /* ---- a pool ---- */
-
-static void pool_manage(void)
-{
-	wi_check(is_well_said(weir_pool_resize(pool, 1, 1, NULL)));
-	wi_check(weir_pool_evict(pool) == WEIR_OK);
-	wi_check(is_well_said(weir_pool_resize(pool, 1, SCENE_MAX, NULL)));
-}
 
 static weir_status pool_open(weir_error *error)
 {
-	return weir_pool_open(pool_url, &o, &pool, error);
-}
-
-static weir_status pool_checkout(bool write, int64_t timeout_ms, weir_conn **conn,
-                                 weir_error *error)
-{
-	(void)write;
-	return weir_pool_checkout(pool, timeout_ms, conn, error);
+	return weir_pool_open(pool_url, &o, &lent_pool, error);
 }
 
 static bool pool_rests(char *wrong, size_t room)
 {
 	weir_pool_stats s;
 
-	weir_pool_stats_get(pool, &s);
+	weir_pool_stats_get(lent_pool, &s);
 	return scene_pool_rests(&s, wrong, room) && server_agrees(SCENE_MAX, wrong, room);
-}
-
-static weir_status pool_close(int64_t drain_ms)
-{
-	return weir_pool_close(&pool, drain_ms);
 }
 
 static const struct lender a_pool = {.name = "pool",
                                      .open = pool_open,
-                                     .checkout = pool_checkout,
+                                     .checkout = lent_pool_checkout,
                                      .soil = soil,
                                      .id = backend,
                                      .trouble = trouble,
-                                     .manage = pool_manage,
+                                     .manage = lent_pool_manage,
                                      .is_alive = is_alive,
                                      .is_at_rest = pool_rests,
-                                     .close = pool_close};
+                                     .close = lent_pool_close};
 
 /* ---- a router ---- */
 
-static void router_manage(void)
-{
-	wi_check(is_well_said(weir_router_resize(router, 1, 1, NULL)));
-	wi_check(weir_router_evict(router, NULL) == WEIR_OK);
-	wi_check(is_well_said(weir_router_resize(router, 1, SCENE_MAX, NULL)));
-}
-
 static weir_status router_open(weir_error *error)
 {
-	return weir_router_open(router_url, &o, &router, error);
-}
-
-static weir_status router_checkout(bool write, int64_t timeout_ms, weir_conn **conn,
-                                   weir_error *error)
-{
-	const weir_request request =
-		WEIR_REQUEST(.intent = write ? WEIR_WRITE : WEIR_READ, .timeout_ms = timeout_ms);
-
-	return weir_checkout_with(router, &request, conn, error);
+	return weir_router_open(router_url, &o, &lent_router, error);
 }
 
 static bool router_rests(char *wrong, size_t room)
 {
 	weir_host_stats s[4];
-	size_t n = weir_router_stats_get(router, s, 4);
+	size_t n = weir_router_stats_get(lent_router, s, 4);
 
 	for (size_t i = 0; i < n; i++)
 		if (!scene_pool_rests(&s[i].pool, wrong, room))
@@ -158,21 +115,16 @@ static bool router_rests(char *wrong, size_t room)
 	return server_agrees(SCENE_MAX + 1, wrong, room);
 }
 
-static weir_status router_close(int64_t drain_ms)
-{
-	return weir_router_close(&router, drain_ms);
-}
-
 static const struct lender a_router = {.name = "router",
                                        .open = router_open,
-                                       .checkout = router_checkout,
+                                       .checkout = lent_router_checkout,
                                        .soil = soil,
                                        .id = backend,
                                        .trouble = trouble,
-                                       .manage = router_manage,
+                                       .manage = lent_router_manage,
                                        .is_alive = is_alive,
                                        .is_at_rest = router_rests,
-                                       .close = router_close};
+                                       .close = lent_router_close};
 
 /* ---- tests ---- */
 

@@ -16,7 +16,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "driver/fake.h"
-#include "base/assert.h"
+#include "p39_lent.h"
 #include "p39_scene.h"
 #include "pool/pool.h"
 #include "support/fake_cluster.h"
@@ -26,8 +26,6 @@
 
 static weir_options o;
 static struct fake_cluster cluster;
-static weir_pool *pool;
-static weir_router *router;
 
 /* Servers come before the count of what is there, and go after it: one set for all scenes. */
 static struct wi_fake_server *server_of_pool(void)
@@ -63,33 +61,13 @@ static bool is_alive(weir_conn *conn)
 	return wi_driver_fake.peek(wi_conn_of(conn)->link, &f);
 }
 
-/* That a size cannot be had is well said. */
-static bool is_well_said(weir_status st)
-{
-	return st == WEIR_OK || st == WEIR_NO_MEMORY || st == WEIR_SYSTEM;
-}
-
 /* ---- a pool ---- */
-
-static void pool_manage(void)
-{
-	wi_check(is_well_said(weir_pool_resize(pool, 1, 1, NULL)));
-	wi_check(weir_pool_evict(pool) == WEIR_OK);
-	wi_check(is_well_said(weir_pool_resize(pool, 1, SCENE_MAX, NULL)));
-}
 
 static weir_status pool_open(weir_error *error)
 {
 	wi_store_rlx(&server_of_pool()->sessions_peak, 0);
 	return wi_pool_open_with(&wi_driver_fake, &wi_world_linux, server_of_pool(),
-	                         "host=localhost", &o, &pool, error);
-}
-
-static weir_status pool_checkout(bool write, int64_t timeout_ms, weir_conn **conn,
-                                 weir_error *error)
-{
-	(void)write;
-	return weir_pool_checkout(pool, timeout_ms, conn, error);
+	                         "host=localhost", &o, &lent_pool, error);
 }
 
 static void pool_trouble(void)
@@ -102,50 +80,29 @@ static bool pool_rests(char *wrong, size_t room)
 {
 	weir_pool_stats s;
 
-	weir_pool_stats_get(pool, &s);
+	weir_pool_stats_get(lent_pool, &s);
 	return scene_pool_rests(&s, wrong, room) &&
 	       peak_is_kept(server_of_pool(), SCENE_MAX, wrong, room);
 }
 
-static weir_status pool_close(int64_t drain_ms)
-{
-	return weir_pool_close(&pool, drain_ms);
-}
-
 static const struct lender a_pool = {.name = "pool",
                                      .open = pool_open,
-                                     .checkout = pool_checkout,
+                                     .checkout = lent_pool_checkout,
                                      .soil = soil,
                                      .id = serial,
                                      .trouble = pool_trouble,
-                                     .manage = pool_manage,
+                                     .manage = lent_pool_manage,
                                      .is_alive = is_alive,
                                      .is_at_rest = pool_rests,
-                                     .close = pool_close};
+                                     .close = lent_pool_close};
 
 /* ---- a router ---- */
-
-static void router_manage(void)
-{
-	wi_check(is_well_said(weir_router_resize(router, 1, 1, NULL)));
-	wi_check(weir_router_evict(router, NULL) == WEIR_OK);
-	wi_check(is_well_said(weir_router_resize(router, 1, SCENE_MAX, NULL)));
-}
 
 static weir_status router_open(weir_error *error)
 {
 	for (int i = 0; i < cluster.n; i++)
 		wi_store_rlx(&cluster.host[i].server.sessions_peak, 0);
-	return fake_cluster_open(&cluster, &o, &router, error);
-}
-
-static weir_status router_checkout(bool write, int64_t timeout_ms, weir_conn **conn,
-                                   weir_error *error)
-{
-	const weir_request request =
-		WEIR_REQUEST(.intent = write ? WEIR_WRITE : WEIR_READ, .timeout_ms = timeout_ms);
-
-	return weir_checkout_with(router, &request, conn, error);
+	return fake_cluster_open(&cluster, &o, &lent_router, error);
 }
 
 static void router_trouble(void)
@@ -159,7 +116,7 @@ static void router_trouble(void)
 static bool router_rests(char *wrong, size_t room)
 {
 	weir_host_stats s[FAKE_HOSTS];
-	int n = (int)weir_router_stats_get(router, s, FAKE_HOSTS);
+	int n = (int)weir_router_stats_get(lent_router, s, FAKE_HOSTS);
 
 	for (int i = 0; i < n; i++) /* and one for the probe */
 		if (!scene_pool_rests(&s[i].pool, wrong, room) ||
@@ -168,21 +125,16 @@ static bool router_rests(char *wrong, size_t room)
 	return true;
 }
 
-static weir_status router_close(int64_t drain_ms)
-{
-	return weir_router_close(&router, drain_ms);
-}
-
 static const struct lender a_router = {.name = "router",
                                        .open = router_open,
-                                       .checkout = router_checkout,
+                                       .checkout = lent_router_checkout,
                                        .soil = soil,
                                        .id = serial,
                                        .trouble = router_trouble,
-                                       .manage = router_manage,
+                                       .manage = lent_router_manage,
                                        .is_alive = is_alive,
                                        .is_at_rest = router_rests,
-                                       .close = router_close};
+                                       .close = lent_router_close};
 
 /* ---- tests ---- */
 

@@ -49,6 +49,33 @@ static void count_kind(const struct history *h, enum op_kind kind)
 		printf("%-13s %8" PRIu64 " found another version than they expected\n", "", misses);
 }
 
+/* How checkouts failed, and when for the first and the last time. */
+static void count_checkouts(const struct stage *s)
+{
+	const struct history *h = &s->history;
+
+	for (int status = WEIR_OK + 1; status <= WEIR_SYSTEM; status++) {
+		int64_t first = INT64_MAX, last = 0;
+		uint64_t n = 0;
+
+		for (uint32_t i = 0; i < h->n_lanes; i++)
+			for (uint32_t k = 0; k < h->lanes[i].n; k++) {
+				const struct op *op = &h->lanes[i].ops[k];
+
+				if (op->phase != PHASE_CHECKOUT || op->status != status)
+					continue;
+				n++;
+				first = op->ended_ns < first ? op->ended_ns : first;
+				last = op->ended_ns > last ? op->ended_ns : last;
+			}
+		if (n)
+			printf("%" PRIu64 " checkouts failed with %s, from %.1f s to %.1f s\n", n,
+			       weir_status_name((weir_status)status),
+			       (double)(first - s->begun_ns) / 1e9,
+			       (double)(last - s->begun_ns) / 1e9);
+	}
+}
+
 /* Where reads were served, by what they asked for. */
 static void count_levels(const struct history *h)
 {
@@ -161,6 +188,7 @@ void check_summarise(const struct stage *s, const struct findings *f)
 			printf("%4u  %s\n", s->deeds[i], check_deed_text((enum deed)i));
 	for (int kind = OP_WRITE; kind <= OP_BANK; kind++)
 		count_kind(&s->history, (enum op_kind)kind);
+	count_checkouts(s);
 	count_levels(&s->history);
 	if (at) {
 		show_gaps(s, at, n);

@@ -64,16 +64,24 @@ static weir_host_stats stats_of(int i)
 	return stats[i];
 }
 
-static void wait_for_role(int i, weir_role role)
+/* Where all is slow, a host may be late for its first probe. */
+static void wait_for_role_of(size_t i, size_t n, weir_role role)
 {
 	int64_t until_ns = wi_now_ns() + 60 * WI_SEC;
+	weir_host_stats stats[HOSTS];
 
-	while (stats_of(i).role != role && wi_now_ns() < until_ns)
+	do {
 		assert_int_equal(weir_router_probe(router, 30000), WEIR_OK);
-	assert_int_equal(stats_of(i).role, role);
+		assert_int_equal(weir_router_stats_get(router, stats, HOSTS), n);
+	} while (stats[i].role != role && wi_now_ns() < until_ns);
+	assert_int_equal(stats[i].role, role);
 }
 
-/* Where all is slow, a host may be late for its first probe. */
+static void wait_for_role(int i, weir_role role)
+{
+	wait_for_role_of((size_t)i, HOSTS, role);
+}
+
 static void wait_for_all_roles(void)
 {
 	for (int i = 0; i < HOSTS; i++)
@@ -301,7 +309,7 @@ static void names_are_looked_up(void **state)
 	         test_cluster_port(cluster, 1), strrchr(test_cluster_url(cluster), '/'));
 	assert_int_equal(weir_router_open(url, &options, &router, &error), WEIR_OK);
 	/* Until the standby has answered for the first time, the primary reads. */
-	assert_int_equal(weir_router_probe(router, 30000), WEIR_OK);
+	wait_for_role_of(1, 2, WEIR_ROLE_REPLICA);
 	c = checkout(WEIR_READ);
 	assert_int_equal(port_of(c), test_cluster_port(cluster, 1));
 	weir_checkin(&c);
@@ -338,8 +346,7 @@ static void in_a_child(bool (*body)(void))
 	assert_string_equal(value, want);
 	weir_checkin(&held);
 	for (int i = 0; i < HOSTS; i++) {
-		assert_int_equal(weir_router_probe(router, 30000), WEIR_OK);
-		assert_true(stats_of(i).reachable);
+		wait_until_reachable(i);
 		assert_int_equal(stats_of(i).pool.closed[WEIR_CLOSE_BROKEN], 0);
 	}
 }
@@ -353,13 +360,16 @@ static bool is_refused(void)
 	       weir_router_close(&router, 0) == WEIR_OK && !router;
 }
 
+/* A read waits for a standby that has answered. */
 static void *use(void *intent)
 {
+	weir_request q = WEIR_REQUEST(.intent = *(weir_intent *)intent,
+	                              .fallback = WEIR_FALLBACK_WAIT, .timeout_ms = 60000);
 	weir_conn *c = NULL;
 	PGresult *result;
 	bool ok;
 
-	if (weir_checkout(router, *(weir_intent *)intent, &c, NULL) != WEIR_OK)
+	if (weir_checkout_with(router, &q, &c, NULL) != WEIR_OK)
 		return NULL;
 	result = PQexec(weir_pg(c), "SELECT pg_is_in_recovery()");
 	ok = PQresultStatus(result) == PGRES_TUPLES_OK &&

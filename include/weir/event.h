@@ -28,7 +28,12 @@ WEIR_BEGIN
 	X(INSECURE, "a password could go to a server that has not proven who it is")               \
 	X(STILL_OUT, "a close has waited for this connection in vain")                             \
 	X(ADVICE_DOUBTED, "an outside authority and the hosts disagree on who is the primary")     \
-	X(FENCED, "a host claims to be the primary, and gets no write: another one is, or was")
+	X(FENCED, "a host claims to be the primary, and gets no write: another one is, or was")    \
+	X(HOST_ADDED, "the router has one host more")                                              \
+	X(HOST_REMOVED, "the router has one host less; its connections may still be out")          \
+	X(HOST_LEFT, "the last connection of a removed host is closed")                            \
+	X(HOST_CHANGED, "a host is drained, or not any more, or has another zone or weight")       \
+	X(HOST_REFUSED, "a host could not be added, removed or changed")
 
 typedef enum weir_event_kind {
 #define WEIR_EVENT_ENUM(name, text) WEIR_EVENT_##name,
@@ -49,7 +54,7 @@ typedef struct weir_event {
  * Until a close has returned OK: after one that returned TIMEOUT, until the last connection is
  * back. Called on the keeper's thread, except MISUSE and SELF_DEADLOCK, which are told on the
  * thread that did it. Must not block and must not call into the pool or router it came from, except
- * for its statistics.
+ * for its statistics and to change its hosts (hosts.h).
  */
 typedef void (*weir_event_sink)(void *arg, const weir_event *event);
 

@@ -28,7 +28,8 @@ WEIR_BEGIN
 	X(SHUTDOWN, "the pool was closed")                                                         \
 	X(CONDEMNED, "another connection's death was taken for the server's")                      \
 	X(WRONG_ROLE, "met a server that takes no writes")                                         \
-	X(EVICTED, "evicted by the program")
+	X(EVICTED, "evicted by the program")                                                       \
+	X(DRAINED, "its host is drained")
 
 typedef enum weir_close {
 #define WEIR_CLOSE_ENUM(name, text) WEIR_CLOSE_##name,
@@ -232,11 +233,16 @@ typedef struct weir_host_stats {
 	bool several; /* the name leads to different servers: nothing is promised of its position */
 	/* it answers, but has failed again and again: serves in so long; 0: it is not held */
 	int64_t held_ms;
+	uint32_t weight; /* of weir_host_settings */
+	bool drained;    /* by weir_router_host_drain */
+	/* removed, and not all of its connections are back and closed yet */
+	bool leaving;
 } weir_host_stats;
 
 /*
- * Reads the statistics of up to `room` hosts, in the order of the connection string, and returns
- * how many hosts there are. hosts may be NULL if room is 0. Any thread; does not block.
+ * Reads the statistics of up to `room` hosts, in the order of the connection string (where hosts
+ * were added: in the order of the places they found free), and returns how many hosts there are.
+ * hosts may be NULL if room is 0. Any thread; does not block.
  */
 WEIR_API size_t weir_router_stats_get(weir_router *router, weir_host_stats *hosts, size_t room);
 

@@ -33,6 +33,8 @@ uint32_t wi_pool_kept(const struct weir_pool *pool)
 {
 	uint32_t min = wi_pool_min(pool), max = wi_pool_max(pool), n = pool->adapt.target;
 
+	if (pool->quiet)
+		return 0;
 	if (!wi_adapts(pool) || n < min)
 		return min;
 	return n < max ? n : max;

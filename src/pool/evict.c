@@ -9,6 +9,9 @@
  *	               opened first, and each new one that is ready lets one go. Where there is no room
  *	               for others, one goes first. Where connects fail, all go: they are to go, and one
  *	               that works is not to be had.
+ *
+ * A quiet pool is one that nobody is sent to: it keeps none that is idle, and opens none by itself.
+ * What it has when it becomes quiet is evicted.
  */
 #include "base/assert.h"
 #include "base/atomic.h"
@@ -70,6 +73,19 @@ static void mark_all(struct weir_pool *pool)
 	pool->evicting = true;
 }
 
+void wi_pool_quieten(struct weir_pool *pool, bool quiet)
+{
+	if (pool->quiet == quiet)
+		return;
+	pool->quiet = quiet;
+	if (quiet) {
+		wi_evict_ask(pool);
+		wi_pool_send_away(pool);
+	} else {
+		wi_pool_retry_now(pool);
+	}
+}
+
 /* How many idle ones may go now. */
 static uint32_t spare(const struct weir_pool *pool, uint32_t left)
 {
@@ -106,9 +122,9 @@ void wi_evict_step(struct weir_pool *pool)
 		if (!is_left(c) || c->life != WI_READY)
 			continue;
 		if (wi_load_rlx(&c->slot.lend) & 1)
-			wi_conn_retire(c, WEIR_CLOSE_EVICTED);
+			wi_conn_retire(c, pool->quiet ? WEIR_CLOSE_DRAINED : WEIR_CLOSE_EVICTED);
 		else if (idle > 0 && idle--)
-			wi_conn_retire(c, WEIR_CLOSE_EVICTED);
+			wi_conn_retire(c, pool->quiet ? WEIR_CLOSE_DRAINED : WEIR_CLOSE_EVICTED);
 	}
 	pool->evicting = left > 0;
 }

@@ -39,14 +39,25 @@
 
 enum fate { RUNNING = 0, DONE = 1, ABANDONED = 2 };
 
+/*
+ * Whose registration the epoll holds for a descriptor, and the number of that. An event says
+ * descriptor and number: one of a registration that could not be taken out (see wi_keeper_watch)
+ * finds nobody, or another number, and is nobody's, also where its watch has been freed since.
+ */
+struct wi_owner {
+	struct wi_watch *watch;
+	uint32_t registration;
+};
+
 /* Access key: (c) constant after create; (k) keeper's thread only; (a) atomic, any thread. */
 struct wi_keeper {
 	const struct wi_world *world; /* (c) */
 	int epoll;                    /* (c) */
 	int bell;                     /* (c) eventfd */
 	struct wi_job *jobs;          /* (k) */
-	struct wi_watch **owner;      /* (k) by descriptor: whose registration the epoll holds */
+	struct wi_owner *owner;       /* (k) by descriptor */
 	int owners;                   /* (k) room in owner */
+	uint32_t registrations;       /* (k) so far */
 	pthread_t thread;             /* (c) once started */
 	bool started;                 /* (c) once started */
 	_Atomic uint32_t rung;        /* (a) */
@@ -56,11 +67,13 @@ struct wi_keeper {
 	void *abandon_arg;
 };
 
+#define THE_BELL UINT64_MAX
+
 static _Thread_local const struct wi_keeper *self;
 
 static weir_status keeper_open(struct wi_keeper *k, weir_error *error)
 {
-	struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
+	struct epoll_event e = {.events = EPOLLIN, .data.u64 = THE_BELL};
 
 	k->epoll = epoll_create1(EPOLL_CLOEXEC);
 	k->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -101,7 +114,7 @@ void wi_keeper_free(struct wi_keeper *k)
 		close(k->epoll);
 	if (k->bell >= 0)
 		close(k->bell);
-	wi_free(k->owner, (size_t)k->owners * sizeof(struct wi_watch *));
+	wi_free(k->owner, (size_t)k->owners * sizeof(*k->owner));
 	wi_free(k, sizeof(*k));
 }
 
@@ -115,9 +128,24 @@ void wi_keeper_add(struct wi_keeper *k, struct wi_job *job)
 	*end = job;
 }
 
+void wi_keeper_drop(struct wi_keeper *k, struct wi_job *job)
+{
+	struct wi_job **at = &k->jobs;
+
+	while (*at && *at != job)
+		at = &(*at)->next;
+	if (*at)
+		*at = job->next;
+}
+
 bool wi_keeper_is_self(const struct wi_keeper *k)
 {
 	return self == k;
+}
+
+bool wi_keeper_is_any(void)
+{
+	return self != NULL;
 }
 
 void wi_keeper_ring(struct wi_keeper *k)
@@ -134,9 +162,10 @@ void wi_keeper_ring(struct wi_keeper *k)
 	errno = saved;
 }
 
-static bool watch_ctl(struct wi_keeper *k, int op, struct wi_watch *w, int fd, uint32_t events)
+static bool watch_ctl(struct wi_keeper *k, int op, int fd, uint32_t events)
 {
-	struct epoll_event e = {.events = events, .data.ptr = w};
+	struct epoll_event e = {.events = events,
+	                        .data.u64 = (uint64_t)k->registrations << 32 | (uint32_t)fd};
 
 	return epoll_ctl(k->epoll, op, fd, &e) == 0;
 }
@@ -145,18 +174,18 @@ static bool watch_ctl(struct wi_keeper *k, int op, struct wi_watch *w, int fd, u
 static bool owners_upto(struct wi_keeper *k, int fd)
 {
 	int room = k->owners ? k->owners : 64;
-	struct wi_watch **more;
+	struct wi_owner *more;
 
 	if (fd < k->owners)
 		return true;
 	while (room <= fd)
 		room *= 2;
-	more = wi_alloc((size_t)room * sizeof(struct wi_watch *));
+	more = wi_alloc((size_t)room * sizeof(*more));
 	if (!more)
 		return false;
 	if (k->owners)
-		memcpy(more, k->owner, (size_t)k->owners * sizeof(struct wi_watch *));
-	wi_free(k->owner, (size_t)k->owners * sizeof(struct wi_watch *));
+		memcpy(more, k->owner, (size_t)k->owners * sizeof(*more));
+	wi_free(k->owner, (size_t)k->owners * sizeof(*more));
 	k->owner = more;
 	k->owners = room;
 	return true;
@@ -164,10 +193,10 @@ static bool owners_upto(struct wi_keeper *k, int fd)
 
 static void unwatch(struct wi_keeper *k, struct wi_watch *w)
 {
-	if (w->fd >= 0 && k->owner[w->fd] == w) {
+	if (w->fd >= 0 && k->owner[w->fd].watch == w) {
 		/* Fails harmlessly where the descriptor was closed: the kernel took it out then. */
-		(void)watch_ctl(k, EPOLL_CTL_DEL, w, w->fd, 0);
-		k->owner[w->fd] = NULL;
+		(void)watch_ctl(k, EPOLL_CTL_DEL, w->fd, 0);
+		k->owner[w->fd].watch = NULL;
 	}
 	w->fd = -1;
 }
@@ -191,14 +220,14 @@ bool wi_keeper_watch(struct wi_keeper *k, struct wi_watch *w, int fd, uint32_t e
 		unwatch(k, w);
 		return false;
 	}
-	if (!watch_ctl(k, EPOLL_CTL_MOD, w, fd, once) &&
-	    !watch_ctl(k, EPOLL_CTL_ADD, w, fd, once)) {
+	k->registrations++;
+	if (!watch_ctl(k, EPOLL_CTL_MOD, fd, once) && !watch_ctl(k, EPOLL_CTL_ADD, fd, once)) {
 		unwatch(k, w);
 		return false;
 	}
-	if (k->owner[fd] && k->owner[fd] != w)
-		k->owner[fd]->fd = -1;
-	k->owner[fd] = w;
+	if (k->owner[fd].watch && k->owner[fd].watch != w)
+		k->owner[fd].watch->fd = -1;
+	k->owner[fd] = (struct wi_owner){w, k->registrations};
 	w->fd = fd;
 	w->events = events;
 	return true;
@@ -226,6 +255,16 @@ static void hear_bell(struct wi_keeper *k)
 	(void)!read(k->bell, &rings, sizeof(rings));
 }
 
+/* Whose event this is; NULL: nobody's any more. */
+static struct wi_watch *watch_of(const struct wi_keeper *k, uint64_t said)
+{
+	uint32_t fd = (uint32_t)said;
+
+	if (fd >= (uint32_t)k->owners || k->owner[fd].registration != said >> 32)
+		return NULL;
+	return k->owner[fd].watch;
+}
+
 static bool all_finished(struct wi_keeper *k)
 {
 	if (!wi_load_acq(&k->stopping))
@@ -246,11 +285,12 @@ int64_t wi_keeper_round(struct wi_keeper *k, bool wait)
 	                   sleeps ? wi_poll_ms(k->world->now(), due) : 0);
 
 	for (int i = 0; i < n; i++) {
-		struct wi_watch *w = events[i].data.ptr;
+		uint64_t said = events[i].data.u64;
+		struct wi_watch *w = said == THE_BELL ? NULL : watch_of(k, said);
 
-		if (!w)
+		if (said == THE_BELL)
 			hear_bell(k);
-		else
+		else if (w)
 			w->ready(w, events[i].events);
 	}
 	return due;

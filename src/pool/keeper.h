@@ -51,6 +51,12 @@ weir_status wi_keeper_create(const struct wi_world *world, struct wi_keeper **ke
 
 void wi_keeper_add(struct wi_keeper *keeper, struct wi_job *job);
 
+/*
+ * It gets no turn any more, and is the caller's. None of its descriptors may be watched. Before the
+ * keeper starts, or in a job's turn.
+ */
+void wi_keeper_drop(struct wi_keeper *keeper, struct wi_job *job);
+
 /* Starts the thread. OK or SYSTEM. All signals are blocked in it. */
 weir_status wi_keeper_start(struct wi_keeper *keeper, weir_error *error);
 
@@ -61,8 +67,9 @@ weir_status wi_keeper_start(struct wi_keeper *keeper, weir_error *error);
  */
 void wi_keeper_ring(struct wi_keeper *keeper);
 
-/* Whether this is the keeper's own thread. */
+/* Whether this is the keeper's own thread; whether it is that of any. */
 bool wi_keeper_is_self(const struct wi_keeper *keeper);
+bool wi_keeper_is_any(void);
 
 /*
  * Watches descriptor fd for one event of these kinds (0: no longer); with EPOLLET, for each such

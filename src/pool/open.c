@@ -56,13 +56,13 @@ static uint32_t wanted(struct weir_pool *pool)
 	uint32_t base = minus(wi_pool_kept(pool), minus(have, wi_evict_left(pool)) + coming);
 	uint32_t demand = minus(waiting, soon);
 
-	if (pool->replacing && !coming)
+	if (pool->replacing && !coming && !pool->quiet)
 		base = max_u32(base, 1);
 	/*
 	 * Nobody waits before an open breaker: without this, nobody would ever find out that the
 	 * server is back.
 	 */
-	if (wi_load_rlx(&pool->breaker.state) != WI_BREAKER_CLOSED && !coming)
+	if (wi_load_rlx(&pool->breaker.state) != WI_BREAKER_CLOSED && !coming && !pool->quiet)
 		base = max_u32(base, 1);
 	return max_u32(min_u32(base, minus(wi_pool_max(pool), total)),
 	               min_u32(demand, minus(wi_pool_limit(pool), total)));

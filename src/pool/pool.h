@@ -268,6 +268,7 @@ struct weir_pool {
 	_Atomic uint32_t evictions;  /* (a) asked for */
 	uint32_t evictions_seen;     /* (k) */
 	bool evicting;               /* (k) some that were there are left */
+	bool quiet;                  /* (k) nobody is sent here: none is kept open */
 	int64_t next_retire_ns;      /* (k) before that nothing is retired for its age */
 	struct wi_adapt adapt;       /* (k) */
 	_Atomic uint32_t shown_kept; /* (a) for statistics */
@@ -520,6 +521,15 @@ void wi_pool_exit(struct weir_pool *pool);
  */
 weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t check_ns,
                          struct weir_conn **conn, weir_error *error);
+
+/*
+ * Nobody is sent here any more (or again): idle connections are closed, the others as they come
+ * back, and none is kept open. The keeper's thread.
+ */
+void wi_pool_quieten(struct weir_pool *pool, bool quiet);
+
+/* Whether nothing is left of a pool that was shut, and nobody is inside. The keeper's thread. */
+bool wi_pool_is_over(struct weir_pool *pool);
 
 /* Ends the wait of all who wait here: they choose again. Any thread. */
 void wi_pool_send_away(struct weir_pool *pool);

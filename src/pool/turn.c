@@ -17,6 +17,8 @@
 
 /* How soon the keeper looks again where nobody rings: a closed pool's slots on their way. */
 #define LAST_LOOK_NS (20 * WI_MS)
+/* The same where all are in users' hands, who ring when they give them back. */
+#define HELD_LOOK_NS (200 * WI_MS)
 
 static void conn_ready(struct wi_watch *watch, uint32_t events)
 {
@@ -200,6 +202,18 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/* When to look again at what is left of a closed pool. */
+static int64_t last_look(const struct weir_pool *pool, int64_t now_ns)
+{
+	if (!pool->census.n[WI_READY])
+		return WI_FOREVER;
+	for (uint32_t i = 1; i <= pool->n_conns; i++)
+		if (pool->conns[i].life == WI_READY &&
+		    !(wi_load_rlx(&pool->conns[i].slot.lend) & 1))
+			return now_ns + LAST_LOOK_NS;
+	return now_ns + HELD_LOOK_NS;
+}
+
 /* When the whole pool wants to be looked at again, whatever single slots want. */
 static int64_t pool_due(struct weir_pool *pool, int64_t now_ns)
 {
@@ -208,7 +222,7 @@ static int64_t pool_due(struct weir_pool *pool, int64_t now_ns)
 	 * ring.
 	 */
 	if (wi_load_rlx(&pool->closed))
-		return pool->census.n[WI_READY] ? now_ns + LAST_LOOK_NS : WI_FOREVER;
+		return last_look(pool, now_ns);
 	if (wi_health_is_pending(pool))
 		return now_ns;
 	return earlier(pool->next_tend_ns, wi_adapt_due(pool));
@@ -275,6 +289,11 @@ static bool is_finished(struct wi_job *job)
 
 	return wi_load_acq(&pool->closed) && pool->census.n[WI_EMPTY] == pool->n_conns &&
 	       !wi_hooks_run(pool) && wi_load_seq(&pool->inside) == 0;
+}
+
+bool wi_pool_is_over(struct weir_pool *pool)
+{
+	return is_finished(&pool->job);
 }
 
 void wi_pool_slots_init(struct weir_pool *pool, uint32_t from, uint32_t to)

@@ -17,6 +17,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "route/orders.h"
 #include "route/router.h"
 
 static weir_status forked(weir_error *error)
@@ -47,6 +48,23 @@ static bool renew_host(struct wi_host *h, struct wi_keeper *keeper)
 		return true;
 	h->pool = NULL; /* it cannot be freed in order: left alone */
 	return false;
+}
+
+/*
+ * Hosts that were leaving: their connections are the parent's, and what a thread here may still
+ * hold of them leads into their pools. The keeper may have been working on them: they are not
+ * touched before the close.
+ */
+static void leave_alone(weir_router *r)
+{
+	for (uint32_t i = 0; i < WI_HOSTS_MAX; i++) {
+		struct wi_host *h = r->mine[i];
+
+		if (!h || (!wi_load_rlx(&h->leaving) && wi_load_rlx(&r->place[i]) == h))
+			continue;
+		h->inherited = true;
+		wi_store_rlx(&r->place[i], NULL);
+	}
 }
 
 static void renew_monitor(weir_router *r)
@@ -85,6 +103,8 @@ static weir_status reopen(weir_router *r, weir_error *error)
 	r->spoilt = true;
 	wi_keeper_free(r->keeper);
 	r->keeper = keeper;
+	wi_orders_forget(r);
+	leave_alone(r);
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
 		if (!renew_host(h, keeper))
 			return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");

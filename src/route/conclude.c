@@ -12,6 +12,7 @@
  */
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "route/orders.h"
 #include "route/router.h"
 #include "stat/event.h"
 
@@ -244,6 +245,7 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 	wi_advice_compare(r, now_ns);
 	wi_quarrel_tell(r, &j, now_ns);
 	stay_alert(r, &j, now_ns);
+	wi_hosts_quieten(r);
 	hand_out(r);
 	wi_gate_change(&r->gate, r->world);
 	if (news)

@@ -26,7 +26,10 @@
  * Orderings. [hosts:R1] lists a host, [hosts:A1] finds it. [hosts:R2] publishes its terms,
  * [hosts:A2] reads them.
  */
+#include "route/orders.h"
+
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/atomic.h"
@@ -34,7 +37,7 @@
 #include "base/rcu.h"
 #include "base/text.h"
 #include "pool/target.h"
-#include "route/router.h"
+#include "stat/event.h"
 
 /* ---- reading ---- */
 
@@ -147,6 +150,7 @@ void wi_host_free(struct wi_host *h, bool in_child)
 {
 	if (!h)
 		return;
+	in_child = in_child || h->inherited;
 	if (in_child && h->pool)
 		wi_pool_forget(h->pool);
 	if (in_child)
@@ -184,6 +188,281 @@ bool wi_host_set_terms(struct wi_host *h, const struct wi_terms *terms)
 	wi_store_rel(&h->terms, next);
 	h->router->grace_owed = true;
 	return true;
+}
+
+/* ---- orders; the keeper's thread ---- */
+
+bool wi_host_is_named(const struct wi_host *h, const char *name)
+{
+	return strcmp(h->endpoint->name, name) == 0 || strcmp(h->endpoint->host, name) == 0;
+}
+
+static void say_hosts(const weir_router *r, struct wi_text *t)
+{
+	const char *comma = "";
+	struct wi_host *h;
+
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i)); comma = ", ")
+		wi_text_add(t, "%s%s", comma, h->endpoint->name);
+}
+
+static weir_status fail_naming_hosts(const weir_router *r, weir_error *error, const char *host,
+                                     const char *what)
+{
+	struct wi_text t;
+
+	wi_fail(error, WEIR_INVALID, "%s", "");
+	wi_text_init(&t, error->text, sizeof(error->text));
+	wi_text_add(&t, "\"%s\" %s: ", host, what);
+	say_hosts(r, &t);
+	return WEIR_INVALID;
+}
+
+/* The host that is called so: by its whole name, else by one that only it has. */
+static weir_status find(const weir_router *r, const char *name, struct wi_host **found,
+                        weir_error *error)
+{
+	uint32_t n = 0;
+	struct wi_host *h;
+
+	*found = NULL;
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
+		if (!wi_host_is_named(h, name))
+			continue;
+		n++;
+		*found = h;
+		if (strcmp(h->endpoint->name, name) == 0)
+			return WEIR_OK;
+	}
+	if (n == 1)
+		return WEIR_OK;
+	return fail_naming_hosts(r, error, name,
+	                         n ? "is more than one host of the router, say which"
+	                           : "is no host of the router, which has");
+}
+
+static bool is_same_endpoint(const struct wi_endpoint *a, const struct wi_endpoint *b)
+{
+	return strcasecmp(a->host, b->host) == 0 && strcmp(a->hostaddr, b->hostaddr) == 0 &&
+	       strcmp(a->port, b->port) == 0;
+}
+
+/* Whether it can be added: it is not there yet. */
+static weir_status check_new(const weir_router *r, const struct wi_endpoint *e, weir_error *error)
+{
+	struct wi_host *h;
+
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		if (is_same_endpoint(h->endpoint, e))
+			return wi_fail(error, WEIR_INVALID, "%s is in the router already", e->name);
+	return WEIR_OK;
+}
+
+static weir_status find_place(const weir_router *r, uint32_t *number, weir_error *error)
+{
+	for (*number = 0; *number < WI_HOSTS_MAX; (*number)++)
+		if (!r->mine[*number])
+			return WEIR_OK;
+	return wi_fail(error, WEIR_INVALID,
+	               "a router has at most %d hosts, those that are leaving among them",
+	               WI_HOSTS_MAX);
+}
+
+/*
+ * What was said to all hosts holds for this one, too. Whoever says it writes it down first and then
+ * tells those who are listed; this one is listed, and reads what is written down.
+ */
+static void follow_suit(struct wi_host *h)
+{
+	weir_router *r = h->router;
+	uint64_t sizes;
+	uint32_t said;
+
+	do {
+		sizes = wi_load_seq(&r->sizes);
+		if (sizes)
+			wi_host_resize(h, sizes);
+	} while (sizes != wi_load_seq(&r->sizes));
+	do {
+		said = wi_load_seq(&r->desk.suspended);
+		wi_core_suspend(&h->pool->core, said ? WI_SUSPENDED_ELSEWHERE : 0);
+	} while (said != wi_load_seq(&r->desk.suspended));
+}
+
+/* In a read section with the look at `closed`, as the head of this file says. */
+static bool list_unless_closed(struct wi_host *h, uint32_t number)
+{
+	bool closed;
+
+	wi_rcu_enter();
+	closed = wi_load_seq(&h->router->closed);
+	if (!closed)
+		wi_host_list(h, number);
+	wi_rcu_leave();
+	return !closed;
+}
+
+weir_status wi_hosts_add(weir_router *r, const struct wi_host_plan *plan, weir_error *error)
+{
+	weir_status st = check_new(r, &plan->endpoint, error);
+	struct wi_host *h = NULL;
+	uint32_t number;
+
+	if (st == WEIR_OK)
+		st = find_place(r, &number, error);
+	if (st == WEIR_OK)
+		st = wi_host_make(r, plan, &h, error);
+	if (st != WEIR_OK)
+		return st;
+	h->asking_for = h->answered_for = 0; /* who waits for probes waits for its first */
+	if (!list_unless_closed(h, number)) {
+		wi_keeper_drop(r->keeper, &h->pool->job);
+		wi_host_free(h, false);
+		return wi_fail(error, WEIR_CLOSED, "the router is closed");
+	}
+	follow_suit(h);
+	/* The monitor comes after all pools, so that it sees in the same round when one is over. */
+	wi_keeper_drop(r->keeper, &r->job);
+	wi_keeper_add(r->keeper, &r->job);
+	wi_keeper_ring(r->keeper);
+	wi_event_tell(&r->options, r->world->now(), WEIR_EVENT_HOST_ADDED, h->endpoint->name,
+	              "weight %u, zone \"%s\"", plan->terms.weight, plan->terms.zone);
+	return WEIR_OK;
+}
+
+static weir_status add(weir_router *r, struct wi_order *o)
+{
+	struct wi_host_plan plan = {.endpoint = o->endpoint, .terms = o->terms};
+
+	if (r->named)
+		plan.named = WI_NAMED_READER;
+	if (r->script_of)
+		plan.script = r->script_of(r->script_arg, &o->endpoint);
+	return wi_hosts_add(r, &plan, &o->error);
+}
+
+void wi_hosts_remove(struct wi_host *h, const char *why)
+{
+	weir_router *r = h->router;
+
+	wi_store_rlx(&h->leaving, true); /* the topology without it is the ordering */
+	wi_probe_stop(&h->probe);
+	if (r->history_of == h)
+		r->history_of = NULL;
+	wi_event_tell(&r->options, r->world->now(), WEIR_EVENT_HOST_REMOVED, h->endpoint->name,
+	              "%s; connections out: %u", why, wi_pool_out(h->pool));
+}
+
+static weir_status remove_one(struct wi_host *h, weir_error *error)
+{
+	if (wi_hosts_count(h->router) == 1)
+		return wi_fail(error, WEIR_INVALID, "%s is the last host of the router",
+		               h->endpoint->name);
+	if (h->named == WI_NAMED_WRITER)
+		return wi_fail(error, WEIR_INVALID,
+		               "%s is the writer endpoint that option primary names",
+		               h->endpoint->name);
+	wi_hosts_remove(h, "by the program");
+	return WEIR_OK;
+}
+
+static void change(struct wi_host *h, const struct wi_terms *terms)
+{
+	if (!wi_host_set_terms(h, terms))
+		return;
+	wi_event_tell(&h->router->options, h->router->world->now(), WEIR_EVENT_HOST_CHANGED,
+	              h->endpoint->name, "weight %u, zone \"%s\"%s", terms->weight, terms->zone,
+	              terms->drained ? ", drained" : "");
+}
+
+weir_status wi_hosts_do(weir_router *r, struct wi_order *o)
+{
+	struct wi_terms terms;
+	struct wi_host *h;
+	weir_status st;
+
+	if (o->kind == WI_ORDER_ADD)
+		return add(r, o);
+	st = find(r, o->host, &h, &o->error);
+	if (st != WEIR_OK)
+		return st;
+	if (o->kind == WI_ORDER_REMOVE)
+		return remove_one(h, &o->error);
+	terms = *wi_host_terms(h);
+	if (o->kind == WI_ORDER_SET) {
+		terms.weight = o->terms.weight;
+		memcpy(terms.zone, o->terms.zone, sizeof(terms.zone));
+	} else {
+		terms.drained = o->kind == WI_ORDER_DRAIN;
+	}
+	change(h, &terms);
+	return WEIR_OK;
+}
+
+/* ---- leaving ---- */
+
+void wi_hosts_see_off(weir_router *r)
+{
+	struct wi_host *h;
+
+	for (uint32_t i = 0; (h = wi_places_next(r, &i));)
+		if (wi_load_rlx(&h->leaving) && !wi_load_rlx(&h->pool->closed))
+			wi_pool_shut(h->pool);
+}
+
+/* In a read section with the look at `closed`: see the head of this file. */
+static bool unlist_unless_closed(struct wi_host *h)
+{
+	weir_router *r = h->router;
+
+	wi_rcu_enter();
+	if (!wi_load_seq(&r->closed)) {
+		wi_store_rlx(&r->place[h->number], NULL); /* the grace period is the ordering */
+		h->unlisted = true;
+	}
+	wi_rcu_leave();
+	return h->unlisted;
+}
+
+static void let_go(struct wi_host *h)
+{
+	weir_router *r = h->router;
+
+	r->mine[h->number] = NULL; /* a child that is forked from here on leaves it alone */
+	wi_event_tell(&r->options, r->world->now(), WEIR_EVENT_HOST_LEFT, h->endpoint->name,
+	              "nothing of it is left");
+	wi_keeper_drop(r->keeper, &h->pool->job);
+	wi_host_free(h, false);
+}
+
+void wi_hosts_reap(weir_router *r)
+{
+	for (uint32_t i = 0; i < WI_HOSTS_MAX; i++) {
+		struct wi_host *h = r->mine[i];
+
+		if (!h || h->inherited || !wi_load_rlx(&h->leaving) || !wi_pool_is_over(h->pool))
+			continue;
+		if (!h->unlisted) {
+			if (!unlist_unless_closed(h))
+				return;
+			wi_router_grace(r);
+			/*
+			 * Who found it just before may be inside by now, and rings when he leaves.
+			 */
+			if (!wi_pool_is_over(h->pool))
+				continue;
+		}
+		let_go(h);
+	}
+}
+
+void wi_hosts_quieten(weir_router *r)
+{
+	const struct wi_topology *t = wi_load_rlx(&r->topology); /* this thread's own */
+	struct wi_host *h;
+
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		wi_pool_quieten(h->pool, wi_host_terms(h)->drained && t->primary != h);
 }
 
 /* ---- closing ---- */

@@ -6,14 +6,12 @@
  * is told to send its callers back to the router, where they find it. Resuming is the other way
  * round. Who writes to the pools last has seen what was said last.
  */
-#include <string.h>
-
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/rcu.h"
 #include "base/text.h"
 #include "pool/size.h"
-#include "route/router.h"
+#include "route/orders.h"
 
 weir_status wi_router_come_in(weir_router *r, weir_error *error)
 {
@@ -88,11 +86,6 @@ weir_status weir_router_resize(weir_router *r, int64_t min, int64_t max, weir_er
 	return st;
 }
 
-static bool is_named(const struct wi_host *h, const char *host)
-{
-	return strcmp(h->endpoint->name, host) == 0 || strcmp(h->endpoint->host, host) == 0;
-}
-
 weir_status weir_router_evict(weir_router *r, const char *host)
 {
 	weir_status st = r ? wi_router_come_in(r, NULL) : WEIR_INVALID;
@@ -103,7 +96,7 @@ weir_status weir_router_evict(weir_router *r, const char *host)
 		return st;
 	wi_rcu_enter();
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
-		if (host && !is_named(h, host))
+		if (host && !wi_host_is_named(h, host))
 			continue;
 		wi_evict_ask(h->pool);
 		any = true;

@@ -235,6 +235,8 @@ weir_status wi_router_open_with(const struct wi_router_config *config, const cha
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for a router");
 	r->driver = config->driver;
 	r->world = config->world;
+	r->script_of = config->script_of;
+	r->script_arg = config->script_arg;
 	st = build(r, config, conninfo, options, error);
 	if (st != WEIR_OK) {
 		destroy(r, false);
@@ -282,7 +284,7 @@ static void abandoned(void *arg)
 
 static void shut(weir_router *r, int64_t deadline_ns)
 {
-	/* [route:R4] publishes the end to the monitor; pairs with A4. */
+	/* [route:R4] publishes the end to the monitor; pairs with A4 A8. */
 	wi_store_seq(&r->closed, 1);
 	wi_bias_end(&r->desk.bias, WI_BIAS_CLOSED);
 	wi_core_suspend(&r->desk, 0); /* who waits for it to be resumed need not any more */

@@ -119,6 +119,7 @@ struct wi_host {
 	int64_t good_ns;          /* (k) since when it answers without a break; 0: it does not */
 	int64_t doubted_ns; /* (k) since when it seems to be left behind, or not named; 0: not so */
 	bool fenced_told;   /* (k) and that was told */
+	bool inherited;     /* (k) a parent's that was leaving: left alone until the close */
 };
 WI_ASSERT_NEW_LINE(struct wi_host, load); /* what waiters write is off what checkouts read */
 
@@ -191,6 +192,9 @@ struct weir_router {
 	struct wi_dsn dsn;              /* (c) */
 	struct wi_endpoint *named;      /* (c) endpoints named by hand, or NULL: then dsn.hosts */
 	size_t n_named;                 /* (c) */
+	/* (c) the fake driver's script of a host that is added, or NULL */
+	void *(*script_of)(void *arg, const struct wi_endpoint *endpoint);
+	void *script_arg; /* (c) */
 	/* (a) without slots: its seats are this router's threads, whose pins keep what they read */
 	struct wi_core desk;
 
@@ -202,6 +206,7 @@ struct weir_router {
 	_Atomic int64_t tightest_ms; /* (a) the smallest limit of lag asked for of late; 0: none */
 	_Atomic int64_t tightest_ns; /* (a) when it was last asked for */
 	_Atomic int64_t end_ns;      /* (a) once it is closed: how long who closes it will wait */
+	_Atomic(struct wi_order *) orders; /* (a) for the keeper, the last one first: orders.h */
 
 	_Atomic(struct wi_advised *) advised; /* (a) the last advice, until the keeper takes it */
 	struct wi_gate news; /* (a) the hosts or their roles are other than before */
@@ -238,6 +243,9 @@ struct wi_router_config {
 	const struct wi_world *world;
 	void *const *scripts; /* one a host, for the fake driver; NULL: none */
 	size_t n_scripts;
+	/* the script of a host that is added later; NULL: none */
+	void *(*script_of)(void *arg, const struct wi_endpoint *endpoint);
+	void *script_arg;
 };
 
 /* weir_router_open with another driver and world. */
@@ -296,6 +304,12 @@ bool wi_host_set_terms(struct wi_host *host, const struct wi_terms *terms);
  * thread.
  */
 void wi_host_resize(struct wi_host *host, uint64_t sizes);
+
+/* Adds a host: OK, INVALID, CLOSED, or as wi_host_make. wi_conclude follows. Keeper's thread. */
+weir_status wi_hosts_add(weir_router *router, const struct wi_host_plan *plan, weir_error *error);
+
+/* Takes a host out of the set. wi_conclude follows, and wi_hosts_see_off. Keeper's thread. */
+void wi_hosts_remove(struct wi_host *host, const char *why);
 
 /* Shuts every pool, to be closed by end_ns. Any thread. */
 void wi_hosts_shut(weir_router *router);

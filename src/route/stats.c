@@ -35,6 +35,10 @@ static void read_report(const struct wi_host *h, weir_host_stats *s)
 	wi_copy(s->tls, sizeof(s->tls), report->tls);
 	wi_copy(s->last_error, sizeof(s->last_error), report->failure.text);
 	wi_rcu_leave();
+	if (!wi_load_rlx(&h->leaving))
+		return;
+	s->role = WEIR_ROLE_UNKNOWN; /* nobody asks it any more */
+	s->reachable = false;
 }
 
 static void read_position(const struct wi_host *h, weir_host_stats *s, int64_t now_ns)
@@ -60,13 +64,23 @@ static void read_in_force(const struct wi_host *h, weir_host_stats *s)
 	s->idle_session_timeout_ms = f->idle_session_timeout_ms;
 }
 
+static void read_terms(const struct wi_host *h, weir_host_stats *s)
+{
+	const struct wi_terms *terms = wi_host_terms(h);
+
+	wi_copy(s->zone, sizeof(s->zone), terms->zone);
+	s->weight = terms->weight;
+	s->drained = terms->drained;
+	s->leaving = wi_load_rlx(&h->leaving);
+}
+
 static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *s)
 {
 	const struct wi_seats *threads = &h->pool->core.seats;
 
 	memset(s, 0, sizeof(*s));
 	wi_copy(s->host, sizeof(s->host), h->endpoint->name);
-	wi_copy(s->zone, sizeof(s->zone), wi_host_terms(h)->zone);
+	read_terms(h, s);
 	read_report(h, s);
 	read_position(h, s, r->world->now());
 	read_in_force(h, s);

@@ -177,15 +177,45 @@ void fake_cluster_fini(struct fake_cluster *c)
 		wi_fake_server_fini(&c->host[i].server);
 }
 
+static void *script_of(void *arg, const struct wi_endpoint *endpoint)
+{
+	struct fake_cluster *c = arg;
+	int i = atoi(endpoint->port) - FIRST_PORT;
+
+	return i >= 0 && i < c->n ? &c->host[i].server : NULL;
+}
+
 weir_status fake_cluster_open(struct fake_cluster *c, const weir_options *options,
                               weir_router **router, weir_error *error)
 {
 	const struct wi_router_config config = {.driver = &wi_driver_fake,
 	                                        .world = &wi_world_linux,
 	                                        .scripts = c->scripts,
-	                                        .n_scripts = (size_t)c->n};
+	                                        .n_scripts = (size_t)c->n,
+	                                        .script_of = script_of,
+	                                        .script_arg = c};
 
 	return wi_router_open_with(&config, c->conninfo, options, router, error);
+}
+
+weir_status fake_cluster_open_first(struct fake_cluster *c, int n, const weir_options *options,
+                                    weir_router **router, weir_error *error)
+{
+	char conninfo[sizeof(c->conninfo)];
+	const struct wi_router_config config = {.driver = &wi_driver_fake,
+	                                        .world = &wi_world_linux,
+	                                        .scripts = c->scripts,
+	                                        .n_scripts = (size_t)n,
+	                                        .script_of = script_of,
+	                                        .script_arg = c};
+	struct wi_text text;
+
+	wi_text_init(&text, conninfo, sizeof(conninfo));
+	wi_text_add(&text, "postgresql://app@");
+	for (int i = 0; i < n; i++)
+		wi_text_add(&text, "%s%s", i ? "," : "", fake_host_name(i));
+	wi_text_add(&text, "/shop");
+	return wi_router_open_with(&config, conninfo, options, router, error);
 }
 
 void fake_cluster_promote(struct fake_cluster *c, int i)

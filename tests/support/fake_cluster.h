@@ -50,6 +50,11 @@ void fake_cluster_fini(struct fake_cluster *cluster);
 weir_status fake_cluster_open(struct fake_cluster *cluster, const weir_options *options,
                               weir_router **router, weir_error *error);
 
+/* The same on the first n of them; the others may be added by their names. */
+weir_status fake_cluster_open_first(struct fake_cluster *cluster, int n,
+                                    const weir_options *options, weir_router **router,
+                                    weir_error *error);
+
 /* host i becomes the primary, on a higher timeline, and the others that are reachable follow it. */
 void fake_cluster_promote(struct fake_cluster *cluster, int i);
 

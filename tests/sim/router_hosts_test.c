@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Hosts that are added to a router, removed, drained and changed while it runs: who is chosen, what
+ * becomes of connections that are out and of callers that wait, what the operator is told.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "route/router.h"
+#include "support/fake_cluster.h"
+#include "support/threads.h"
+#include "support/watchdog.h"
+
+#define PATIENCE_MS 20000
+
+static struct fake_cluster cluster;
+static weir_options options;
+static weir_router *router;
+static weir_error error;
+static _Atomic int told[WEIR_EVENT_KINDS];
+static void (*_Atomic on_told)(const weir_event *event);
+
+static void hear(void *arg, const weir_event *event)
+{
+	void (*then)(const weir_event *) = wi_load_acq(&on_told);
+
+	(void)arg;
+	wi_add_seq(&told[event->kind], 1);
+	if (then)
+		then(event);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake_cluster_init(&cluster, 4);
+	weir_options_init(&options);
+	options.probe_interval_ms = 50;
+	options.connect_timeout_ms = 2000;
+	options.checkout_timeout_ms = PATIENCE_MS;
+	options.pool_min = 1;
+	options.pool_max = 2;
+	options.on_event = hear;
+	wi_store_rel(&on_told, NULL);
+	for (int i = 0; i < WEIR_EVENT_KINDS; i++)
+		wi_store_seq(&told[i], 0);
+	memset(&error, 0, sizeof(error));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
+	fake_cluster_fini(&cluster);
+	return 0;
+}
+
+static void a_moment(void)
+{
+	const struct timespec some = {.tv_nsec = 1000000};
+
+	nanosleep(&some, NULL);
+}
+
+static void probe(void)
+{
+	assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
+}
+
+/* With the first n servers as its hosts. */
+static void open_first(int n)
+{
+	assert_int_equal(fake_cluster_open_first(&cluster, n, &options, &router, &error), WEIR_OK);
+	probe();
+}
+
+static void must(weir_status st)
+{
+	if (st != WEIR_OK)
+		fail_msg("%s", error.text);
+}
+
+static void add(int i)
+{
+	must(weir_router_host_add(router, fake_host_name(i), NULL, &error));
+	probe();
+}
+
+static void remove_host(int i)
+{
+	must(weir_router_host_remove(router, fake_host_name(i), &error));
+}
+
+/* A host that is in the set, by its name; false: none is. */
+static bool find(int i, weir_host_stats *found, bool leaving)
+{
+	weir_host_stats stats[WI_HOSTS_MAX];
+	size_t n = weir_router_stats_get(router, stats, WI_HOSTS_MAX);
+
+	for (size_t k = 0; k < n; k++) {
+		if (strcmp(stats[k].host, fake_host_name(i)) != 0 || stats[k].leaving != leaving)
+			continue;
+		*found = stats[k];
+		return true;
+	}
+	return false;
+}
+
+static weir_host_stats stats_of(int i)
+{
+	weir_host_stats s;
+
+	assert_true(find(i, &s, false));
+	return s;
+}
+
+static void await_told(weir_event_kind kind, int n)
+{
+	while (wi_load_seq(&told[kind]) < n)
+		a_moment();
+}
+
+static void await_idle(int i)
+{
+	while (!stats_of(i).pool.idle)
+		a_moment();
+}
+
+static weir_conn *checkout(weir_intent intent)
+{
+	weir_conn *c = NULL;
+
+	must(weir_checkout(router, intent, &c, &error));
+	return c;
+}
+
+/* How many of so many reads at once each host got. */
+static void count_reads(int n, int of[FAKE_HOSTS])
+{
+	memset(of, 0, FAKE_HOSTS * sizeof(*of));
+	for (int i = 0; i < n; i++) {
+		weir_conn *c = checkout(WEIR_READ);
+
+		of[fake_host_of(c)]++;
+		weir_checkin(&c);
+	}
+}
+
+static int writes_go_to(void)
+{
+	weir_conn *c = checkout(WEIR_WRITE);
+	int host = fake_host_of(c);
+
+	weir_checkin(&c);
+	return host;
+}
+
+/* ---- adding ---- */
+
+static void an_added_host_serves_reads(void **state)
+{
+	int of[FAKE_HOSTS];
+
+	(void)state;
+	open_first(2);
+	count_reads(100, of);
+	assert_int_equal(of[1], 100);
+	add(2);
+	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_ADDED]), 1);
+	assert_int_equal(stats_of(2).role, WEIR_ROLE_REPLICA);
+	assert_int_equal(stats_of(2).weight, 100);
+	await_idle(2);
+	count_reads(400, of);
+	assert_true(of[1] > 0 && of[2] > 0);
+	assert_int_equal(of[1] + of[2], 400);
+	assert_int_equal(weir_router_stats_get(router, NULL, 0), 3);
+}
+
+static void an_added_primary_takes_the_writes(void **state)
+{
+	(void)state;
+	open_first(2);
+	assert_int_equal(writes_go_to(), 0);
+	fake_cluster_promote(&cluster, 3);
+	add(3);
+	assert_int_equal(writes_go_to(), 3);
+}
+
+/* The first look is over: who comes later does not take away what is known. */
+static void an_added_host_that_says_nothing_unsettles_nobody(void **state)
+{
+	weir_host_stats s;
+	weir_conn *c = NULL;
+
+	(void)state;
+	open_first(2);
+	wi_store_rlx(&cluster.host[2].server.silent, true);
+	must(weir_router_host_add(router, fake_host_name(2), NULL, &error));
+	for (int i = 0; i < 50; i++) {
+		must(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = 5000), &c, &error));
+		weir_checkin(&c);
+		a_moment();
+	}
+	assert_true(find(2, &s, false));
+	assert_int_equal(s.role, WEIR_ROLE_UNKNOWN);
+	assert_int_equal(stats_of(0).role, WEIR_ROLE_PRIMARY);
+	remove_host(2);
+	wi_store_rlx(&cluster.host[2].server.silent, false);
+}
+
+/* What was said to all hosts holds for who comes later. */
+static void an_added_host_follows_suit(void **state)
+{
+	weir_conn *c = NULL;
+
+	(void)state;
+	open_first(2);
+	must(weir_router_resize(router, 0, 1, &error));
+	must(weir_router_suspend(router, WEIR_SUSPEND_WAIT));
+	add(2);
+	assert_true(stats_of(2).pool.suspended);
+	assert_int_equal(weir_checkout_with(router,
+	                                    &WEIR_REQUEST(.intent = WEIR_READ, .timeout_ms = 30),
+	                                    &c, &error),
+	                 WEIR_TIMEOUT);
+	must(weir_router_resume(router));
+	assert_false(stats_of(2).pool.suspended);
+	assert_int_equal(stats_of(2).pool.max, 1);
+	weir_checkin(&c);
+}
+
+/* ---- removing ---- */
+
+static void a_removed_host_gets_nobody_and_its_connections_stay_good(void **state)
+{
+	int of[FAKE_HOSTS];
+	weir_host_stats s;
+	weir_conn *c;
+	weir_conn_info info;
+
+	(void)state;
+	open_first(2);
+	c = checkout(WEIR_READ);
+	assert_int_equal(fake_host_of(c), 1);
+	add(2);
+	remove_host(1);
+	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_REMOVED]), 1);
+	count_reads(200, of);
+	assert_int_equal(of[2], 200);
+	assert_true(find(1, &s, true));
+	assert_int_equal(s.pool.busy, 1);
+	assert_int_equal(s.role, WEIR_ROLE_UNKNOWN);
+	assert_false(find(1, &s, false));
+	assert_int_equal(weir_conn_info_get(c, &info), WEIR_OK);
+	assert_string_equal(info.host, fake_host_name(1));
+	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_LEFT]), 0);
+	weir_checkin(&c);
+	await_told(WEIR_EVENT_HOST_LEFT, 1);
+	while (find(1, &s, true))
+		a_moment();
+	assert_int_equal(weir_router_stats_get(router, NULL, 0), 2);
+	while (wi_load_rlx(&cluster.host[1].server.sessions))
+		a_moment();
+}
+
+/* With nothing out it is gone at once, and what it was made of is given back. */
+static void what_a_host_was_made_of_is_given_back(void **state)
+{
+	size_t before = 0;
+
+	(void)state;
+	open_first(2);
+	for (int i = 0; i < 5; i++) {
+		add(2);
+		remove_host(2);
+		await_told(WEIR_EVENT_HOST_LEFT, i + 1);
+		while (weir_router_stats_get(router, NULL, 0) > 2)
+			a_moment();
+		probe();
+		if (i == 1)
+			before = wi_alloc_bytes();
+	}
+	assert_int_equal(wi_alloc_bytes(), before);
+}
+
+static void the_same_name_may_come_again_at_once(void **state)
+{
+	weir_host_stats s;
+	weir_conn *old[3], *c;
+
+	(void)state;
+	open_first(2);
+	for (int i = 0; i < 3; i++) {
+		c = checkout(WEIR_READ);
+		assert_int_equal(fake_host_of(c), 1);
+		old[i] = c;
+		remove_host(1);
+		add(1);
+		assert_true(find(1, &s, true));
+		assert_int_equal(stats_of(1).role, WEIR_ROLE_REPLICA);
+	}
+	assert_int_equal(weir_router_stats_get(router, NULL, 0), 5);
+	for (int i = 0; i < 3; i++)
+		weir_checkin(&old[i]);
+	await_told(WEIR_EVENT_HOST_LEFT, 3);
+	while (weir_router_stats_get(router, NULL, 0) > 2)
+		a_moment();
+}
+
+static void read_once(struct test_thread *self)
+{
+	weir_conn *c = NULL;
+	weir_error e;
+	weir_status st = weir_checkout(router, WEIR_READ, &c, &e);
+
+	if (st == WEIR_OK && fake_host_of(c) == 2)
+		self->count[0] = 1;
+	weir_checkin(&c);
+}
+
+static void *remove_soon(void *arg)
+{
+	(void)arg;
+	while (stats_of(1).pool.waiting < 1)
+		a_moment();
+	must(weir_router_host_add(router, fake_host_name(2), NULL, &error));
+	remove_host(1);
+	return NULL;
+}
+
+/* All of host 1 is out; who waits there is sent to another when it is removed. */
+static void who_waits_at_a_removed_host_chooses_another(void **state)
+{
+	weir_conn *c[2];
+	struct test_thread reports[1];
+	pthread_t thread;
+
+	(void)state;
+	open_first(2);
+	for (int i = 0; i < 2; i++)
+		c[i] = checkout(WEIR_READ);
+	assert_int_equal(pthread_create(&thread, NULL, remove_soon, NULL), 0);
+	test_threads_run(1, read_once, NULL, -1, reports);
+	pthread_join(thread, NULL);
+	assert_int_equal(reports[0].count[0], 1);
+	for (int i = 0; i < 2; i++)
+		weir_checkin(&c[i]);
+}
+
+static void a_removed_primary_takes_no_writes(void **state)
+{
+	weir_conn *c = NULL;
+
+	(void)state;
+	options.read_fallback = WEIR_READ_FALLBACK_FAIL;
+	open_first(3);
+	assert_int_equal(writes_go_to(), 0);
+	remove_host(0);
+	assert_int_equal(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = 50), &c, &error),
+	                 WEIR_UNAVAILABLE);
+	assert_null(strstr(error.text, fake_host_name(0)));
+	fake_cluster_promote(&cluster, 2);
+	assert_int_equal(writes_go_to(), 2);
+}
+
+/* ---- draining ---- */
+
+static void a_drained_host_rests_and_comes_back(void **state)
+{
+	int of[FAKE_HOSTS];
+	weir_conn *c = NULL;
+
+	(void)state;
+	open_first(3);
+	while (!c || fake_host_of(c) != 1) {
+		weir_checkin(&c);
+		c = checkout(WEIR_READ);
+	}
+	must(weir_router_host_drain(router, fake_host_name(1), true, &error));
+	assert_true(stats_of(1).drained);
+	assert_int_equal(stats_of(1).role, WEIR_ROLE_REPLICA);
+	count_reads(200, of);
+	assert_int_equal(of[2], 200);
+	while (stats_of(1).pool.total > 1)
+		a_moment();
+	assert_int_equal(stats_of(1).pool.busy, 1);
+	weir_checkin(&c);
+	while (stats_of(1).pool.total > 0)
+		a_moment();
+	assert_true(stats_of(1).pool.closed[WEIR_CLOSE_DRAINED] > 0);
+	must(weir_router_host_drain(router, fake_host_name(1), false, &error));
+	await_idle(1);
+	count_reads(400, of);
+	assert_true(of[1] > 0);
+	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_CHANGED]), 2);
+}
+
+/* Nobody could take the writes in its place. It drains when it is no primary any more. */
+static void a_drained_primary_drains_when_it_is_none(void **state)
+{
+	int of[FAKE_HOSTS];
+
+	(void)state;
+	open_first(3);
+	must(weir_router_host_drain(router, fake_host_name(0), true, &error));
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(writes_go_to(), 0);
+	wi_store_rlx(&cluster.host[0].server.in_recovery, true);
+	fake_cluster_promote(&cluster, 1);
+	while (writes_go_to() != 1)
+		a_moment();
+	while (stats_of(0).role != WEIR_ROLE_REPLICA || stats_of(0).pool.total > 0)
+		a_moment();
+	count_reads(100, of);
+	assert_int_equal(of[2], 100);
+}
+
+/* ---- zone and weight ---- */
+
+static void zone_and_weight_change_while_it_runs(void **state)
+{
+	weir_host_settings s;
+	int of[FAKE_HOSTS];
+
+	(void)state;
+	snprintf(options.zone, sizeof(options.zone), "here");
+	snprintf(options.host_zones, sizeof(options.host_zones), ",here,there");
+	snprintf(options.host_weights, sizeof(options.host_weights), ",50");
+	open_first(3);
+	assert_int_equal(stats_of(1).weight, 50);
+	assert_int_equal(stats_of(2).weight, 100);
+	count_reads(100, of);
+	assert_int_equal(of[1], 100);
+	weir_host_settings_init(&s);
+	must(weir_router_host_set(router, fake_host_name(1), &s, &error));
+	snprintf(s.zone, sizeof(s.zone), "here");
+	s.weight = 70;
+	must(weir_router_host_set(router, fake_host_name(2), &s, &error));
+	assert_string_equal(stats_of(1).zone, "");
+	assert_string_equal(stats_of(2).zone, "here");
+	assert_int_equal(stats_of(2).weight, 70);
+	count_reads(100, of);
+	assert_int_equal(of[2], 100);
+}
+
+/* ---- what cannot be done ---- */
+
+static void refuses(weir_status st, const char *words)
+{
+	assert_int_equal(st, WEIR_INVALID);
+	if (!strstr(error.text, words))
+		fail_msg("\"%s\" does not say \"%s\"", error.text, words);
+}
+
+static void what_cannot_be_done_is_said_clearly(void **state)
+{
+	weir_host_settings s;
+
+	(void)state;
+	open_first(2);
+	refuses(weir_router_host_remove(router, "nobody", &error),
+	        "\"nobody\" is no host of the router, which has: 127.0.0.1:6000, 127.0.0.1:6001");
+	refuses(weir_router_host_drain(router, "127.0.0.1", true, &error), "more than one host");
+	refuses(weir_router_host_add(router, fake_host_name(1), NULL, &error), "already");
+	refuses(weir_router_host_add(router, "a,b", NULL, &error), "one host");
+	refuses(weir_router_host_add(router, "a:b:c", NULL, &error), "host:port");
+	refuses(weir_router_host_add(router, NULL, NULL, &error), "host is NULL");
+	weir_host_settings_init(&s);
+	s.weight = 1001;
+	refuses(weir_router_host_set(router, fake_host_name(1), &s, &error), "1000");
+	refuses(weir_router_host_set(router, fake_host_name(1), NULL, &error), "settings is NULL");
+	remove_host(0);
+	refuses(weir_router_host_remove(router, fake_host_name(1), &error), "last host");
+}
+
+static void there_is_room_for_so_many(void **state)
+{
+	char name[64];
+	int added = 1;
+
+	(void)state;
+	options.pool_min = 0;
+	open_first(1);
+	for (;; added++) {
+		snprintf(name, sizeof(name), "10.0.0.%d:6003", added);
+		if (weir_router_host_add(router, name, NULL, &error) != WEIR_OK)
+			break;
+	}
+	assert_int_equal(added, WI_HOSTS_MAX);
+	assert_non_null(strstr(error.text, "at most 64 hosts"));
+	must(weir_router_host_remove(router, "10.0.0.7", &error));
+	await_told(WEIR_EVENT_HOST_LEFT, 1);
+	must(weir_router_host_add(router, name, NULL, &error));
+}
+
+/* ---- from an event ---- */
+
+static void change_hosts_in_an_event(const weir_event *event)
+{
+	weir_error e;
+
+	if (event->kind != WEIR_EVENT_HOST_ADDED)
+		return;
+	wi_store_rel(&on_told, NULL);
+	assert_int_equal(weir_router_host_drain(router, fake_host_name(2), true, &e), WEIR_OK);
+	assert_int_equal(weir_router_host_remove(router, "nobody", &e), WEIR_OK);
+}
+
+/* On the keeper's thread a call cannot wait: what comes of it is told. */
+static void an_event_may_change_the_hosts(void **state)
+{
+	(void)state;
+	open_first(2);
+	wi_store_rel(&on_told, change_hosts_in_an_event);
+	add(2);
+	await_told(WEIR_EVENT_HOST_REFUSED, 1);
+	await_told(WEIR_EVENT_HOST_CHANGED, 1);
+	assert_true(stats_of(2).drained);
+}
+
+/* ---- the end ---- */
+
+static void a_close_waits_for_what_is_out_of_a_removed_host(void **state)
+{
+	weir_conn *c;
+
+	(void)state;
+	open_first(2);
+	c = checkout(WEIR_READ);
+	add(2);
+	remove_host(1);
+	assert_int_equal(weir_router_close(&router, 20), WEIR_TIMEOUT);
+	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_STILL_OUT]), 1);
+	weir_checkin(&c); /* the keeper frees everything now */
+	while (wi_load_rlx(&cluster.host[1].server.sessions))
+		a_moment();
+}
+
+/* In a child that opens connections of its own, who was leaving is not there. */
+static int in_the_child(weir_conn **held)
+{
+	weir_conn *c = NULL;
+	int host;
+
+	if (weir_checkout(router, WEIR_READ, &c, &error) != WEIR_OK)
+		return 1;
+	host = fake_host_of(c);
+	weir_checkin(&c);
+	weir_checkin(held); /* the parent's: left alone */
+	if (host != 2)
+		return 2;
+	if (weir_router_stats_get(router, NULL, 0) != 2)
+		return 3;
+	if (weir_router_host_add(router, fake_host_name(1), NULL, &error) != WEIR_OK)
+		return 4;
+	if (weir_router_probe(router, PATIENCE_MS) != WEIR_OK)
+		return 5;
+	if (weir_router_host_remove(router, fake_host_name(2), &error) != WEIR_OK)
+		return 6;
+	return weir_router_close(&router, 5000) == WEIR_OK ? 0 : 7;
+}
+
+static void a_child_is_without_those_that_were_leaving(void **state)
+{
+	weir_conn *held;
+	int status;
+	pid_t child;
+
+	(void)state;
+	options.fork = WEIR_FORK_REOPEN;
+	open_first(2);
+	held = checkout(WEIR_READ);
+	add(2);
+	remove_host(1);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		alarm(60);
+		_exit(in_the_child(&held));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	weir_checkin(&held);
+	await_told(WEIR_EVENT_HOST_LEFT, 1);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(an_added_host_serves_reads),
+		TEST(an_added_primary_takes_the_writes),
+		TEST(an_added_host_that_says_nothing_unsettles_nobody),
+		TEST(an_added_host_follows_suit),
+		TEST(a_removed_host_gets_nobody_and_its_connections_stay_good),
+		TEST(what_a_host_was_made_of_is_given_back),
+		TEST(the_same_name_may_come_again_at_once),
+		TEST(who_waits_at_a_removed_host_chooses_another),
+		TEST(a_removed_primary_takes_no_writes),
+		TEST(a_drained_host_rests_and_comes_back),
+		TEST(a_drained_primary_drains_when_it_is_none),
+		TEST(zone_and_weight_change_while_it_runs),
+		TEST(what_cannot_be_done_is_said_clearly),
+		TEST(there_is_room_for_so_many),
+		TEST(an_event_may_change_the_hosts),
+		TEST(a_close_waits_for_what_is_out_of_a_removed_host),
+		TEST(a_child_is_without_those_that_were_leaving),
+	};
+
+	test_watchdog(120, "the simulation of hosts that come and go");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -72,17 +72,20 @@ static void add_number(char **words, int *n, const char *word, int number)
 
 static void make_words(const struct test_cluster_options *options, char **words)
 {
-	int n = 0;
+	int standbys = options->standbys ? options->standbys : 2, n = 0;
 
-	add(words, &n, "cluster");
+	if (standbys < 0)
+		standbys = 0;
+	add(words, &n, options->patroni ? "patroni" : "cluster");
 	add(words, &n, "serve");
-	add_number(words, &n, "--standbys",
-	           options->standbys < 0 ? 0
-	           : options->standbys   ? options->standbys
-	                                 : 2);
+	add_number(words, &n, "--max-seconds", options->max_seconds ? options->max_seconds : 900);
+	if (options->patroni) {
+		add_number(words, &n, "--members", standbys + 1);
+		return;
+	}
+	add_number(words, &n, "--standbys", standbys);
 	add_number(words, &n, "--max-connections",
 	           options->max_connections ? options->max_connections : 100);
-	add_number(words, &n, "--max-seconds", options->max_seconds ? options->max_seconds : 900);
 	if (options->tls)
 		add(words, &n, "--tls");
 	if (options->monitor)
@@ -102,7 +105,8 @@ static bool launch(struct test_cluster *cluster, const struct test_cluster_optio
 	if (!source)
 		return test_coprocess_fail(
 			&cluster->co, "TEST_SOURCE_DIR, the top of the source tree, is not set");
-	snprintf(path, sizeof(path), "%s/tests/support/cluster", source);
+	snprintf(path, sizeof(path), "%s/tests/support/%s", source,
+	         options->patroni ? "patroni" : "cluster");
 	make_words(options, words);
 	started = test_coprocess_init(&cluster->co, path, words, ANSWER_MS);
 	for (char **word = words; *word; word++)
@@ -296,6 +300,18 @@ bool test_cluster_pause_replay(struct test_cluster *cluster, int i)
 bool test_cluster_resume_replay(struct test_cluster *cluster, int i)
 {
 	return order(cluster, "resume_replay %d\n", i);
+}
+
+bool test_cluster_tell(struct test_cluster *cluster, const char *words)
+{
+	return order(cluster, "%s\n", words);
+}
+
+int test_cluster_leader(struct test_cluster *cluster)
+{
+	if (!order(cluster, "status\n"))
+		return -1;
+	return (int)test_json_number(test_json_member(cluster->co.answer, "leader"));
 }
 
 bool test_cluster_sync(struct test_cluster *cluster)

@@ -23,6 +23,8 @@ struct test_cluster_options {
 	bool tls;                    /* servers offer TLS; see test_cluster_fact for the files */
 	bool monitor;                /* the role app is a pg_monitor */
 	const char *const *settings; /* "name=value" for postgresql.conf, ended by NULL; or NULL */
+	/* Patroni's, with etcd: only standbys, max_seconds, and the orders below it */
+	bool patroni;
 };
 
 /*
@@ -94,6 +96,13 @@ bool test_cluster_follow(struct test_cluster *cluster, int i);
 bool test_cluster_rejoin(struct test_cluster *cluster, int i);
 bool test_cluster_pause_replay(struct test_cluster *cluster, int i);
 bool test_cluster_resume_replay(struct test_cluster *cluster, int i);
+
+/*
+ * With `patroni`, which says itself who leads: an order in the words of patronilib/words.py, and
+ * the number of the member that leads, -1 if none does. test_cluster_kill, _sql and _admin, too.
+ */
+bool test_cluster_tell(struct test_cluster *cluster, const char *words);
+int test_cluster_leader(struct test_cluster *cluster);
 
 /* Waits until all running standbys have replayed what the primary has written. */
 bool test_cluster_sync(struct test_cluster *cluster);

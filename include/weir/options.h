@@ -20,6 +20,7 @@ typedef enum weir_balance {
 	WEIR_BALANCE_RANDOM,
 	WEIR_BALANCE_LEAST,
 	WEIR_BALANCE_FIRST,
+	WEIR_BALANCE_WEIGHTED,
 } weir_balance;
 typedef enum weir_read_fallback {
 	WEIR_READ_FALLBACK_PRIMARY,

@@ -493,6 +493,9 @@ void wi_pool_end_by(struct weir_pool *pool, int64_t deadline_ns);
 /* How many connections are in users' hands, about; exact when nobody comes or goes. Any thread. */
 uint32_t wi_pool_out(struct weir_pool *pool);
 
+/* How many have been in the same hands since before since_ns, about. Keeper's thread. */
+uint32_t wi_pool_out_long(const struct weir_pool *pool, int64_t since_ns);
+
 /* Whether a connection is in a user's hands. Any thread. */
 bool wi_pool_is_held(struct weir_pool *pool);
 

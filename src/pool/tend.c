@@ -105,3 +105,17 @@ void wi_tend(struct weir_pool *pool, int64_t now_ns)
 	wi_lifetime_retire(pool, expired, now_ns);
 	wi_leak_ask_for_stacks(pool, now_ns);
 }
+
+uint32_t wi_pool_out_long(const struct weir_pool *pool, int64_t since_ns)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i <= pool->n_conns; i++) {
+		const struct weir_conn *c = &pool->conns[i];
+		uint64_t lend = wi_load_rlx(&c->slot.lend);
+
+		n += c->life == WI_READY && lend & 1 && lend == c->seen_lend &&
+		     c->seen_ns <= since_ns;
+	}
+	return n;
+}

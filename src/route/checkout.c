@@ -216,7 +216,7 @@ static WI_NOINLINE weir_status checkout_drawn(weir_router *r, struct wi_seat *se
                                               weir_conn **conn, weir_error *error)
 {
 	const struct wi_topology *t = wi_topology_of(r);
-	uint32_t n = t->n_drawn, at;
+	uint32_t n = t->n_near && !wi_load_rlx(&r->spills) ? t->n_near : t->n_drawn, at;
 
 	if (!n || !r->plain_reads || wi_load_rlx(&r->dozing)) {
 		wi_unpin(seat);

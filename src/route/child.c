@@ -43,7 +43,6 @@ static bool renew_host(struct wi_host *h, struct wi_keeper *keeper)
 	memset(h->reports, 0, sizeof(h->reports));
 	wi_host_start(h);
 	wi_store_rlx(&h->load, 0);
-	wi_store_rlx(&h->out, 0);
 	if (renew_pool(h->pool, keeper))
 		return true;
 	h->pool = NULL; /* it cannot be freed in order: left alone */

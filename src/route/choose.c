@@ -235,8 +235,8 @@ static struct weir_conn *from_field(const struct search *s, weir_reason reason,
 	if (wi_unlikely(wi_load_rlx(&s->r->dozing)))
 		wi_balance_wake(s->r);
 	set_host(choice, s->t,
-	         f->host[wi_balance_pick(s->r->balance, f->host, f->near ? f->near : f->n,
-	                                 s->seat)]);
+	         f->host[wi_balance_pick(s->r->balance, f->host,
+	                                 wi_weigh_width(s->r, f->host, f->n, f->near), s->seat)]);
 	choice->reason = reason;
 	choice->others = f->n > 1;
 	c = take(s->r, s->wish, choice);

@@ -236,6 +236,7 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 		news |= wi_report_publish(h, &old[h->number]);
 	}
 	news |= wi_topology_publish(r, &j);
+	wi_weigh_publish(r, 0);
 	/* Only now: who is sent away must find the new topology. */
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
 		if (h->opinion.role != old[h->number])

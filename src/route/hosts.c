@@ -95,6 +95,7 @@ void wi_host_start(struct wi_host *h)
 	atomic_init(&h->behind_since_ns, WI_LAG_UNKNOWN);
 	atomic_init(&h->lag_bytes, -1);
 	atomic_init(&h->bytes_of_ns, 0);
+	wi_weigh_start(h);
 }
 
 static weir_status fill(struct wi_host *h, void *script, weir_error *error)

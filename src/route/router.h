@@ -26,6 +26,7 @@
 #include "pool/keeper.h"
 #include "pool/pool.h"
 #include "route/gate.h"
+#include "route/gauge.h"
 #include "route/lag.h"
 #include "route/probe.h"
 #include "route/roles.h"
@@ -89,8 +90,10 @@ struct wi_host {
 
 	/* (m) it answers, but serves only from then on; 0: it does */
 	_Atomic int64_t held_until_ns;
-	_Atomic bool dead;    /* (m) as many probes in a row have failed as open a breaker */
-	_Atomic uint32_t out; /* (m) connections in users' hands when last counted */
+	_Atomic bool dead;      /* (m) as many probes in a row have failed as open a breaker */
+	_Atomic uint32_t share; /* (m) of reads, by weight and slow start: see gauge.h */
+	_Atomic uint32_t pull;  /* (m) the same by cost, too */
+	_Atomic uint64_t cost;  /* (m) of one read more */
 
 	/* (a) reads that wait here, if the policy weighs; and those out, if it counts each */
 	WI_ON_NEW_LINE _Atomic uint32_t load;
@@ -101,7 +104,11 @@ struct wi_host {
 	struct wi_opinion opinion;            /* (k) */
 	bool reserve;                         /* (k) as a replica, for what no other one can */
 	int64_t next_ns;                      /* (k) when to ask next */
+	struct wi_load weighed;               /* (k) what reads cost here, as weigh.c counts it */
 	uint64_t moves;        /* (k) of connections, out and back, when last counted */
+	uint64_t returned;     /* (k) connections given back, the same */
+	uint32_t was_out;      /* (k) out, the same */
+	uint32_t out_long;     /* (k) of them, out for seconds */
 	uint64_t asking_for;   /* (k) the last ticket that the last begun probe answers */
 	uint64_t answered_for; /* (k) the same of the last completed one */
 	uint32_t send_away;    /* (k) how often waiters still are to be sent away */
@@ -181,6 +188,7 @@ struct weir_router {
 	/* (a) nothing has moved for a while, so loads are not counted: who chooses rings */
 	bool draws; /* (c) reads are drawn by lot, some at a time */
 	_Atomic uint32_t dozing;
+	_Atomic uint32_t spills; /* (a) 1: reads leave the router's zone, as it is dear: weigh.c */
 	int64_t bytes_good_ns;   /* (c) how long a number of bytes is worth something */
 	struct wi_wish plain[2]; /* (c) what weir_checkout asks for, by intent */
 	/* (r) by place; NULL: nobody has it. hosts.c and wi_hosts_next */
@@ -228,6 +236,10 @@ struct weir_router {
 	int64_t alarmed_until_ns;         /* (k) and faster still while something is wrong */
 	int64_t wrong_since_ns;           /* (k) no primary, or a split brain; 0: not so */
 	int64_t count_ns;                 /* (k) loads are counted again from then on */
+	int64_t counted_ns;               /* (k) when they were last counted */
+	int64_t moved_ns;                 /* (k) when something had moved */
+	int64_t long_ns;                  /* (k) what is out for long is looked for from then on */
+	double usual_ns; /* (k) how long a read takes at a host that is well; 0: unknown */
 	bool grace_owed; /* (k) something was replaced since the last grace period */
 	bool settled;    /* (k) every host that was there at first has been looked at */
 	struct wi_host *mine[WI_HOSTS_MAX]; /* (k) by place, those that are unlisted, too */
@@ -414,6 +426,11 @@ void wi_pace_plan(struct wi_host *host, int64_t now_ns);
 /* When a host whose probe is idle wants to be asked again. Keeper's thread. */
 int64_t wi_pace_due(const struct wi_host *host, int64_t now_ns);
 
+/* ---- weigh.c ---- */
+
+/* A host of which nothing is known yet. */
+void wi_weigh_start(struct wi_host *host);
+
 /*
  * Counts what is out at each host, as long as that moves; when to do so again. Keeper's thread.
  */
@@ -421,6 +438,16 @@ int64_t wi_balance_count(weir_router *router, int64_t now_ns);
 
 /* It had stopped, as nothing moved: it begins again. Any thread, pinned. */
 void wi_balance_wake(weir_router *router);
+
+/* Publishes what each host's share is to be, dt_ns after the last time. Keeper's thread. */
+void wi_weigh_publish(weir_router *router, int64_t dt_ns);
+
+/*
+ * Among how many of n hosts, of which the first are near, a read is balanced: the near ones, unless
+ * there are none, or they have become dear. Pinned.
+ */
+uint32_t wi_weigh_width(const weir_router *router, struct wi_host *const *hosts, uint32_t n,
+                        uint32_t near);
 
 /* ---- conclude.c: see there ---- */
 

@@ -67,7 +67,7 @@ static void fill_regular(weir_router *r, struct wi_topology *t, bool reserve)
 	t->n_near = t->n_readers;
 	fill_readers(r, t, reserve, false);
 	t->n_regular = t->n_readers;
-	t->n_drawn = t->n_near ? t->n_near : t->n_regular;
+	t->n_drawn = t->n_regular;
 }
 
 /* Where all are in reserve, they are the regular ones. */

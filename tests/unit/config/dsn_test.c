@@ -206,7 +206,7 @@ static void wrong_options_are_told_without_their_values(void **state)
 	refuse("host=db pool_max=0",
 	       "connection string: option \"pool_max\": the value is out of range: 1 to 32767");
 	refuse("host=db zone=a balance=x",
-	       "connection string: option \"balance\": the value is none of: p2c, round_robin, random, least, first");
+	       "connection string: option \"balance\": the value is none of: p2c, round_robin, random, least, first, weighted");
 	refuse("host=db sslmode=on",
 	       "connection string: option \"sslmode\": the value is none of: disable, allow, "
 	       "prefer, require, verify-ca, verify-full");

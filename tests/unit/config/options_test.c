@@ -196,9 +196,9 @@ static void unknown_choices_are_told_with_all_of_them(void **state)
 {
 	(void)state;
 	refuse("balance", "fair",
-	       "option \"balance\": \"fair\" is none of: p2c, round_robin, random, least, first");
+	       "option \"balance\": \"fair\" is none of: p2c, round_robin, random, least, first, weighted");
 	refuse("balance", "p2",
-	       "option \"balance\": \"p2\" is none of: p2c, round_robin, random, least, first");
+	       "option \"balance\": \"p2\" is none of: p2c, round_robin, random, least, first, weighted");
 	refuse("isolated", "", "option \"isolated\": \"\" is none of: off, on");
 	refuse("sslmode", "verify",
 	       "option \"sslmode\": \"verify\" is none of: disable, allow, prefer, require, verify-ca, verify-full");
@@ -323,9 +323,10 @@ static void structs_filled_by_hand_are_checked(void **state)
 	options.pool_max = 0;
 	refuse_load(&options, "option \"pool_max\": 0 is out of range: 1 to 32767");
 	fresh(NULL);
-	options.balance = 5;
-	refuse_load(&options,
-	            "option \"balance\": \"5\" is none of: p2c, round_robin, random, least, first");
+	options.balance = 6;
+	refuse_load(
+		&options,
+		"option \"balance\": \"6\" is none of: p2c, round_robin, random, least, first, weighted");
 	fresh(NULL);
 	options.fork = -1;
 	refuse_load(&options, "option \"fork\": \"-1\" is none of: refuse, reopen");

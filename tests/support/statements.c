@@ -166,7 +166,7 @@ const struct statement statements[] = {
 	READ("-- a comment\nSELECT 1"),
 	READ("-- a comment\rSELECT 1"),
 	READ("SELECT 1 +-- sum\n 2, 3 */* times */ 4, 5-+-6"),
-	READ("SELECT 'a'\n'b', 'a' -- more\n 'b'"),
+	READ("SELECT 'a'\n'b', 'a' \n \t 'b'"),
 	READ("SELECT E'a\\'b', e'\\\\', E'a\\nb', E'\\x41\\u00e9'"),
 	READ("SELECT E'a'\n'b'"),
 	READ("SELECT B'0101', x'1f', N'n', U&'d\\0061t'"),

@@ -13,6 +13,7 @@
 
 #include <weir/weir.h>
 
+#include "base/atomic.h"
 #include "base/world.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
@@ -26,7 +27,8 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 {
 	const char *fail = strstr(sql, "FAIL ");
 
-	(void)server;
+	if (strstr(sql, "ONCE"))
+		wi_add_rlx((_Atomic int *)server->arg, 1);
 	(void)row;
 	*failure = (struct wi_failure){.fault = WI_FAULT_SQL, .text = "as scripted"};
 	if (fail)
@@ -38,6 +40,7 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 
 struct fixture {
 	struct wi_fake_server server;
+	_Atomic int seen; /* statements that name ONCE, by the server */
 	weir_pool *pool;
 	weir_conn *conn;
 };
@@ -50,6 +53,7 @@ static int setup(void **state)
 	memset(&f, 0, sizeof(f));
 	wi_fake_server_init(&f.server);
 	f.server.answer = answer;
+	f.server.arg = &f.seen;
 	weir_options_init(&o);
 	o.pool_min = 0;
 	o.pool_max = 1;
@@ -145,6 +149,25 @@ static void silence_ends_at_the_deadline_and_costs_the_connection(void **state)
 	assert_int_equal(s.closed[WEIR_CLOSE_DISCARDED], 1);
 }
 
+/* What may have happened is the caller's to judge: weir tells, and repeats nothing. */
+static void nothing_is_sent_twice(void **state)
+{
+	static const char *const texts[] = {"ONCE FAIL 40001",  "ONCE FAIL 40P01",
+	                                    "ONCE FAIL 25006",  "ONCE FAIL 57P01",
+	                                    "SELECT ONCE LOSE", "COMMIT /* ONCE LOSE */"};
+	struct fixture *f = *state;
+	weir_error e;
+
+	for (int i = 0; i < (int)(sizeof(texts) / sizeof(texts[0])); i++) {
+		assert_int_not_equal(exec(f, texts[i], &e), WEIR_OK);
+		weir_checkin(&f->conn);
+		/* With another connection, if that one was lost: whatever was to be said is over. */
+		assert_int_equal(weir_pool_checkout(f->pool, 10000, &f->conn, &e), WEIR_OK);
+		assert_int_equal(exec(f, "SELECT 1", &e), WEIR_OK);
+		assert_int_equal(wi_load_rlx(&f->seen), i + 1);
+	}
+}
+
 static void misuse_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -173,6 +196,7 @@ int main(void)
 	                                        setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			silence_ends_at_the_deadline_and_costs_the_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_is_sent_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(misuse_is_refused, setup, teardown),
 	};
 

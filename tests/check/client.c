@@ -18,6 +18,7 @@
 
 #define TIMEOUT_MS 5000
 #define TICKING (CHECK_REGISTERS - 1)
+#define COMPLAINTS 20
 
 /* An operation under way. */
 struct
@@ -41,6 +42,16 @@ static void note_sqlstate(struct op *op, const char *sqlstate)
 
 /* ---- getting a connection ---- */
 
+/* The first few checkouts that fail are told in full. */
+static void complain(struct try *t, const weir_request *request)
+{
+	if (atomic_fetch_add(&t->client->stage->complaints, 1) < COMPLAINTS)
+		stage_say(t->client->stage, "    a %s fails after %.0f ms: %s: %.700s",
+		          request->intent == WEIR_WRITE ? "write" : "read",
+		          (double)(wi_now_ns() - t->op->begun_ns) / 1e6,
+		          weir_status_name(t->error.status), t->error.text);
+}
+
 static bool checkout(struct try *t, const weir_request *request)
 {
 	struct op *op = t->op;
@@ -50,6 +61,8 @@ static bool checkout(struct try *t, const weir_request *request)
 		weir_checkout_with(t->client->stage->router[router], request, &t->conn, &t->error);
 
 	op->router = router;
+	if (st != WEIR_OK)
+		complain(t, request);
 	op->status = (uint8_t)st;
 	if (st != WEIR_OK || weir_conn_info_get(t->conn, &info) != WEIR_OK)
 		return false;
@@ -292,6 +305,9 @@ static bool choose_level(struct client *c, struct op *op, weir_request *request)
 
 	*request = WEIR_REQUEST(.intent = WEIR_READ, .timeout_ms = TIMEOUT_MS,
 	                        .tag = "a checker's read");
+	if (wi_rng_below(&c->rng, 3) == 0)
+		request->target = (weir_target)wi_rng_below(&c->rng, WEIR_TARGET_ANY + 1);
+	op->target = (uint8_t)request->target;
 	switch (wi_rng_below(&c->rng, 5)) {
 	case 0:
 		op->level = LEVEL_ANY;

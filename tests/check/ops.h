@@ -55,7 +55,7 @@ struct op {
 	uint8_t reg;
 	uint8_t host;   /* which server it was done by; CHECK_NO_HOST: none */
 	uint8_t router; /* which of them it was asked of */
-	uint8_t kind, level, outcome, phase, role, reason, status;
+	uint8_t kind, level, target, outcome, phase, role, reason, status;
 	char sqlstate[6]; /* the last error's; "" */
 };
 

@@ -182,6 +182,24 @@ static void judge_fence(const struct book *b, const struct op *op, struct findin
 		            op->host, since(b, op->begun_ns));
 }
 
+/* A primary that takes no writes counts as either role. */
+static void judge_target(const struct book *b, const struct op *op, struct findings *f)
+{
+	bool primary = op->role == WEIR_ROLE_PRIMARY;
+
+	if (op->target == WEIR_TARGET_DEFAULT || op->phase == PHASE_CHECKOUT ||
+	    fact_at(b->history, FACT_READ_ONLY, op->host, op->begun_ns) ||
+	    fact_at(b->history, FACT_READ_ONLY, op->host, op->ended_ns))
+		return;
+	f->judged[RULE_ROLE]++;
+	if ((op->target == WEIR_TARGET_PRIMARY && !primary) ||
+	    (op->target == WEIR_TARGET_REPLICA && primary))
+		check_found(f, RULE_ROLE,
+		            "a read that asked for role %u was given server %u, a %s, at %.3f s",
+		            op->target, op->host, weir_role_name((weir_role)op->role),
+		            since(b, op->begun_ns));
+}
+
 /* Version 0 is a register as it was made: no row of the log, no value. */
 static void judge_seen(const struct book *b, const struct op *op, struct findings *f)
 {
@@ -243,6 +261,7 @@ static void judge_op(const struct book *b, const struct op *op, struct findings 
 {
 	judge_end(b, op, f);
 	judge_fence(b, op, f);
+	judge_target(b, op, f);
 	switch ((enum op_kind)op->kind) {
 	case OP_WRITE:
 		judge_write(b, op, f);

@@ -26,7 +26,8 @@
 	X(BANK, "the bank's total is the same in every snapshot")                                  \
 	X(OUTCOME, "an outcome is unknown only where the connection was lost in COMMIT")           \
 	X(FENCED, "a server that was left behind acknowledges no write")                           \
-	X(ROLE, "a write is given the primary, and no server in recovery takes one")               \
+	X(ROLE,                                                                                    \
+	  "a write is given the primary, no standby takes one; a read is given whom it asked for") \
 	X(REFUSED, "once a refusal by a read-only server is given back, no write is sent there")   \
 	X(REFUSED_ONCE, "a connection refuses writes to its users at most once a demotion")        \
 	X(COMES_BACK, "writes are acknowledged again soon after all is well")

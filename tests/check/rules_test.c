@@ -296,6 +296,16 @@ static void a_write_given_a_replica_is_found(void **state)
 	expect(RULE_ROLE, 1);
 }
 
+static void a_read_given_another_role_is_found(void **state)
+{
+	(void)state;
+	add_three();
+	add_read(1, LEVEL_ANY, 3, 40, 41)->target = WEIR_TARGET_REPLICA;
+	add_read(1, LEVEL_ANY, 3, 42, 43)->target = WEIR_TARGET_PREFER_PRIMARY;
+	add_read(1, LEVEL_ANY, 3, 44, 45)->target = WEIR_TARGET_PRIMARY;
+	expect(RULE_ROLE, 1);
+}
+
 static struct op *add_refusal(int lane, int32_t backend, int64_t from, int64_t to)
 {
 	struct op *op = add(lane, OP_TRANSFER, from, to);
@@ -358,6 +368,7 @@ int main(void)
 		cmocka_unit_test_setup(an_outcome_unknown_before_commit_is_found, set_up),
 		cmocka_unit_test_setup(a_write_by_a_fenced_server_is_found, set_up),
 		cmocka_unit_test_setup(a_write_given_a_replica_is_found, set_up),
+		cmocka_unit_test_setup(a_read_given_another_role_is_found, set_up),
 		cmocka_unit_test_setup(a_write_refused_by_a_standby_is_found, set_up),
 		cmocka_unit_test_setup(a_write_after_the_first_refusal_is_found, set_up),
 		cmocka_unit_test_setup(a_connection_that_refuses_twice_is_found, set_up),

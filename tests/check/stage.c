@@ -154,6 +154,7 @@ static void open_routers(struct stage *s, int64_t probe_ms)
 		if (weir_router_open(url, &options, &s->router[i], &error) != WEIR_OK)
 			give_up("the router", error.text);
 		options.on_event = NULL;
+		options.hold_down_ms = 0; /* the other one is quick to trust */
 	}
 }
 

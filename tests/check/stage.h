@@ -53,6 +53,7 @@ struct stage {
 	int64_t pace_us;
 	_Atomic bool stop;             /* (a) */
 	_Atomic uint64_t acknowledged; /* (a) writes */
+	_Atomic uint32_t complaints;   /* (a) checkouts that failed */
 	pthread_mutex_t lock;
 	struct board board[CHECK_REGISTERS]; /* (l) */
 

@@ -27,6 +27,11 @@ typedef enum weir_read_fallback {
 	WEIR_READ_FALLBACK_WAIT,
 	WEIR_READ_FALLBACK_FAIL,
 } weir_read_fallback;
+typedef enum weir_read_your_writes {
+	WEIR_READ_YOUR_WRITES_OFF,
+	WEIR_READ_YOUR_WRITES_PROCESS,
+	WEIR_READ_YOUR_WRITES_WINDOW,
+} weir_read_your_writes;
 typedef enum weir_leak_action { WEIR_LEAK_REPORT, WEIR_LEAK_RECLAIM } weir_leak_action;
 typedef enum weir_pre_ping {
 	WEIR_PRE_PING_OFF,

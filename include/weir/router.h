@@ -9,6 +9,7 @@
 #include <weir/export.h>
 #include <weir/options.h>
 #include <weir/pool.h>
+#include <weir/session.h>
 #include <weir/status.h>
 #include <weir/token.h>
 
@@ -58,6 +59,9 @@ typedef struct weir_request {
 	const char *tag;     /* static string for leak reports; kept by pointer until checkin */
 	/* of a read; a write is for the primary, and a target that says otherwise is INVALID */
 	weir_target target;
+	/* a read's replica has at most so much left to replay; 0: options.max_lag_bytes */
+	int64_t max_lag_bytes;
+	weir_session *session; /* whose reads see its writes and never go back; NULL: nobody's */
 } weir_request;
 
 #define WEIR_REQUEST(...) ((weir_request){.size = sizeof(weir_request), __VA_ARGS__})

@@ -25,6 +25,7 @@
 #include <weir/options.h>
 #include <weir/pool.h>
 #include <weir/router.h>
+#include <weir/session.h>
 #include <weir/sqlstate.h>
 #include <weir/stats.h>
 #include <weir/status.h>

@@ -9,7 +9,7 @@
  * one of them is the lender itself and both are within the same few instructions.
  *
  * Orderings. Letting go: lend = even, light fence, look at the notes; the keeper, before it cuts:
- * note, heavy fence, look at lend. One of the two sees the other.
+ * note, heavy fence, look at lend. One of the two sees the other. [session:R1] in stamp.
  */
 #include <string.h>
 
@@ -73,12 +73,30 @@ static bool is_clean(struct weir_conn *c)
 	return c->pool->look(c->link) == WI_LOOK_CLEAN;
 }
 
+/* It is back since now, if that is to be said. */
+static void stamp(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	int64_t now_ns;
+
+	if (wi_likely(!(wi_load_rlx(&c->notes) & WI_NOTE_STAMP)))
+		return;
+	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_STAMP);
+	now_ns = pool->core.world->now();
+	wi_store_rlx(&c->back_ns, now_ns);
+	/* [session:R1] the time is there before its count is; pairs with A1. */
+	wi_store_rel(&c->back_lend, wi_load_rlx(&c->slot.lend));
+	if (pool->back_any_ns && wi_load_rlx(&c->role) == WEIR_ROLE_PRIMARY)
+		wi_store_rlx(pool->back_any_ns, now_ns);
+}
+
 /* The slot is nobody's any more, and this thread's to pass on. Pinned, if there is a seat. */
 static void give_back(struct weir_conn *c, struct wi_seat *seat, uint32_t note)
 {
 	struct weir_pool *pool = c->pool;
 
 	wi_conn_unload(c);
+	stamp(c);
 	if (note)
 		wi_or_acq_rel(&c->notes, note);
 	if (!is_clean(c))

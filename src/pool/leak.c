@@ -120,6 +120,8 @@ static void take_back(struct weir_conn *c, uint64_t lend)
 	if (!wi_conn_let_go(c, lend))
 		return; /* given back just now, by another thread */
 	wi_conn_unload(c);
+	/* when it came back is nobody's business */
+	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_STAMP);
 	wi_conn_retire(c, WEIR_CLOSE_RECLAIMED);
 	wi_settle_returned(c);
 }

@@ -67,6 +67,7 @@ enum {
 	/* its taker asked it, and had no answer in all the time that such a question may take */
 	WI_NOTE_SILENT = 1 << 11,
 	WI_NOTE_RENEW = 1 << 12, /* to be reset, whatever it looks like */
+	WI_NOTE_STAMP = 1 << 13, /* it is out, and its checkin is to say when it came back */
 };
 
 /*
@@ -95,6 +96,7 @@ struct wi_mark {
 	weir_reason reason;
 	const char *tag;
 	_Atomic uint32_t *load; /* has been raised for it, or NULL */
+	bool stamp;             /* its checkin is to say when it came back */
 };
 
 /*
@@ -122,6 +124,9 @@ struct weir_conn {
 	uint64_t seen_lend;                /* (k) `lend` at the last look */
 	_Atomic int64_t asked_ns;          /* (h) when it was last asked whether it lives */
 	_Atomic int64_t proven_ns;         /* (h) when it last answered such a question */
+	/* (h) writes: when one was given back that was to say so */
+	_Atomic int64_t back_ns;
+	_Atomic uint64_t back_lend; /* (h) writes: with this count */
 
 	WI_ON_NEW_LINE enum wi_life life; /* (k) */
 	enum wi_errand errand;            /* (k) */
@@ -292,6 +297,8 @@ struct weir_pool {
 	bool breaker_was_closed;                                         /* (k) at the last look */
 	void (*on_trouble)(void *arg, const struct wi_failure *failure); /* (c) */
 	void *trouble_arg;                                               /* (c) */
+	/* (c) the last of its checkins that were to say so is noted here, too; NULL: nowhere */
+	_Atomic int64_t *back_any_ns;
 	struct wi_posted last_error; /* (k) writes, any thread reads: a struct wi_last_error */
 };
 

@@ -42,10 +42,10 @@ WI_INLINE void wi_warm_set_mark(struct weir_conn *c, const struct wi_mark *mark)
 	wi_store_rlx(&c->role, (uint8_t)mark->role);
 	wi_store_rlx(&c->reason, (uint8_t)mark->reason);
 	wi_store_rlx(&c->tag, mark->tag);
-	if (wi_likely(!mark->load))
+	if (wi_likely(!mark->load && !mark->stamp))
 		return;
 	c->load = mark->load;
-	wi_or_rlx(&c->notes, WI_NOTE_LOAD);
+	wi_or_rlx(&c->notes, (mark->load ? WI_NOTE_LOAD : 0) | (mark->stamp ? WI_NOTE_STAMP : 0));
 }
 
 /* The load that was raised for it is lowered: it is back. */

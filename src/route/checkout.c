@@ -19,6 +19,12 @@
 #include "route/balance.h"
 #include "route/router.h"
 
+/*
+ * A limit of bytes wants the pace of this limit of time: a number of bytes that is older is worth
+ * nothing (wi_pace_bytes_good_ns).
+ */
+#define BYTES_PACE_MS 400
+
 /* ---- requests ---- */
 
 static weir_status refuse_newer(weir_error *error)
@@ -59,8 +65,11 @@ static weir_status load_request(weir_request *to, const weir_request *from, weir
 		return wi_fail(error, WEIR_INVALID, "unknown intent %d", (int)to->intent);
 	if ((unsigned)to->fallback > WEIR_FALLBACK_FAIL)
 		return wi_fail(error, WEIR_INVALID, "unknown fallback %d", (int)to->fallback);
-	if (to->max_lag_ms < 0)
-		return wi_fail(error, WEIR_INVALID, "max_lag_ms is negative");
+	if (to->max_lag_ms < 0 || to->max_lag_bytes < 0)
+		return wi_fail(error, WEIR_INVALID, "max_lag_%s is negative",
+		               to->max_lag_ms < 0 ? "ms" : "bytes");
+	if (to->session && to->session->size && to->session->size < sizeof(*to->session))
+		return wi_fail(error, WEIR_INVALID, "the session is too small");
 	return check_target(to, error);
 }
 
@@ -81,8 +90,11 @@ static void make_wish(weir_router *r, const weir_request *q, struct wi_wish *wis
 	*wish = r->plain[q->intent];
 	wish->tag = q->tag;
 	wish->at_least = q->at_least;
+	wish->session = q->session;
 	if (q->intent == WEIR_WRITE)
 		return;
+	if (q->session)
+		weir_token_raise(&wish->at_least, &q->session->at_least);
 	if (q->fallback)
 		wish->fallback = q->fallback;
 	wish->target = q->target;
@@ -91,7 +103,11 @@ static void make_wish(weir_router *r, const weir_request *q, struct wi_wish *wis
 		wish->fallback = WEIR_FALLBACK_WAIT;
 	wish->max_lag_ms = smaller_limit(clamped(q->max_lag_ms), wish->max_lag_ms);
 	wish->zone = q->zone;
-	wish->bounded = wish->bounded || wish->max_lag_ms || wish->at_least.lsn;
+	wish->max_lag_bytes = smaller_limit(q->max_lag_bytes, wish->max_lag_bytes);
+	wish->asks = q->timeout_ms != WEIR_NO_WAIT &&
+	             (wish->asks || wish->at_least.lsn || q->session) && r->options.token_wait_ms;
+	wish->bounded = wish->bounded || wish->max_lag_ms || wish->max_lag_bytes ||
+	                wish->at_least.lsn || q->session;
 }
 
 /* In the terms of weir_pool_checkout: 0 tries once, negative waits for ever. */
@@ -297,7 +313,10 @@ weir_status weir_checkout_with(weir_router *r, const weir_request *request, weir
 	if (st != WEIR_OK)
 		return st;
 	make_wish(r, &q, &wish);
-	if (wish.max_lag_ms)
-		set_pace(r, wish.max_lag_ms);
-	return checkout(r, &wish, timeout_of(r, &q), conn, error);
+	if (wish.max_lag_ms || wish.max_lag_bytes)
+		set_pace(r, smaller_limit(wish.max_lag_ms, wish.max_lag_bytes ? BYTES_PACE_MS : 0));
+	st = checkout(r, &wish, timeout_of(r, &q), conn, error);
+	if (st == WEIR_OK && q.session)
+		wi_session_note(r, q.session, *conn);
+	return st;
 }

@@ -109,6 +109,7 @@ static weir_status reopen(weir_router *r, weir_error *error)
 			return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	if (!wi_core_reinit(&r->desk))
 		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
+	wi_own_writes_divert(r);
 	renew_monitor(r);
 	st = wi_keeper_start(keeper, error);
 	if (st != WEIR_OK)

@@ -21,7 +21,8 @@
 struct field {
 	struct wi_host *const *host;
 	uint32_t n, near;
-	bool stale; /* some were left out because they are not fresh */
+	bool stale;  /* some were left out because they are not fresh */
+	bool behind; /* of them, some lack nothing but a position */
 	struct wi_host *room[WI_HOSTS_MAX];
 };
 
@@ -46,10 +47,18 @@ static void gather_part(weir_router *r, const struct wi_topology *t, const struc
 
 		if (is_left_out(wish, h) || is_near(r, wish, h) != near)
 			continue;
-		if (wi_is_fresh(r, t, h, wish))
+		switch (wi_freshness_of(r, t, h, wish)) {
+		case WI_FRESH:
 			f->room[f->n++] = h;
-		else
+			break;
+		case WI_BEHIND:
+			f->behind = true;
 			f->stale = true;
+			break;
+		case WI_STALE:
+			f->stale = true;
+			break;
+		}
 	}
 }
 
@@ -60,7 +69,7 @@ static void gather_primary(weir_router *r, const struct wi_topology *t, const st
 	struct wi_host *h = t->primary;
 
 	if (wish->target == WEIR_TARGET_ANY && h && !is_left_out(wish, h) &&
-	    is_near(r, wish, h) == near && wi_primary_has(t, wish))
+	    is_near(r, wish, h) == near && wi_primary_has(r, t, wish))
 		f->room[f->n++] = h;
 }
 
@@ -82,7 +91,7 @@ static void gather(weir_router *r, const struct wi_topology *t, const struct wi_
                    struct field *f)
 {
 	f->n = 0;
-	f->stale = false;
+	f->stale = f->behind = false;
 	f->host = f->room;
 	gather_from(r, t, wish, f, 0, t->n_regular);
 	if (!f->n && !wish->busy)
@@ -100,7 +109,7 @@ static void find_field(weir_router *r, const struct wi_topology *t, const struct
 	f->host = t->reader;
 	f->n = t->n_regular;
 	f->near = t->n_near;
-	f->stale = false;
+	f->stale = f->behind = false;
 }
 
 /* ---- taking ---- */
@@ -134,7 +143,8 @@ static struct wi_mark mark_of(const weir_router *r, const struct wi_wish *wish,
 	return (struct wi_mark){.role = choice->role,
 	                        .reason = choice->reason,
 	                        .tag = wish->tag,
-	                        .load = load_of(r, choice)};
+	                        .load = load_of(r, choice),
+	                        .stamp = wish->session || choice->reason == r->stamped};
 }
 
 /* In the thread's seat of that pool: it has one, as it has got a connection. */
@@ -154,6 +164,8 @@ void wi_choice_made(weir_router *r, const struct wi_wish *wish, const struct wi_
 
 	if (mark.load)
 		wi_add_rlx(mark.load, 1);
+	if (choice->reason == r->stamped)
+		wi_window_begin(r);
 	wi_conn_mark(handle, &mark);
 	count(wish, choice);
 }
@@ -169,6 +181,8 @@ static struct weir_conn *take(weir_router *r, const struct wi_wish *wish,
 		return NULL;
 	if (mark.load)
 		wi_add_rlx(mark.load, 1);
+	if (wi_unlikely(choice->reason == r->stamped))
+		wi_window_begin(r);
 	count(wish, choice);
 	return c;
 }
@@ -243,16 +257,16 @@ static struct weir_conn *from_field(const struct search *s, weir_reason reason,
 	return c || f->n == 1 ? c : spill(s, choice);
 }
 
-static bool primary_is_able(const struct wi_topology *t, const struct wi_wish *wish)
+static bool primary_is_able(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish)
 {
-	return t->primary && !is_left_out(wish, t->primary) && wi_primary_has(t, wish);
+	return t->primary && !is_left_out(wish, t->primary) && wi_primary_has(r, t, wish);
 }
 
 static struct weir_conn *from_primary(weir_router *r, const struct wi_topology *t,
                                       const struct wi_wish *wish, weir_reason reason,
                                       struct wi_choice *choice)
 {
-	if (!primary_is_able(t, wish))
+	if (!primary_is_able(r, t, wish))
 		return NULL;
 	set_host(choice, t, t->primary);
 	choice->reason = reason;
@@ -266,7 +280,7 @@ static struct weir_conn *from_read_only_primary(weir_router *r, const struct wi_
 {
 	struct wi_host *h = t->read_only_primary;
 
-	if (!h || is_left_out(wish, h) || !wi_is_fresh(r, t, h, wish))
+	if (!h || is_left_out(wish, h) || wi_freshness_of(r, t, h, wish) != WI_FRESH)
 		return NULL;
 	set_host(choice, t, h);
 	choice->reason = WEIR_REASON_PRIMARY_WANTED;
@@ -297,9 +311,13 @@ static struct weir_conn *primary_first(const struct search *s, struct wi_choice 
 /* Busy replicas are no reason to load the primary. */
 static bool may_fall_back(const struct wi_wish *wish)
 {
-	return !wish->busy &&
-	       (wish->target == WEIR_TARGET_PREFER_REPLICA ||
-	        (wish->target == WEIR_TARGET_DEFAULT && wish->fallback == WEIR_FALLBACK_PRIMARY));
+	return !wish->busy && wi_wish_may_fall_back(wish);
+}
+
+/* Reads keep away from replicas after a write, but those that want nothing else. */
+static bool keeps_away(const weir_router *r, const struct wi_wish *wish)
+{
+	return wi_unlikely(wi_window_is_open(r)) && wish->target != WEIR_TARGET_REPLICA;
 }
 
 static struct weir_conn *choose_reader(weir_router *r, const struct wi_topology *t,
@@ -311,13 +329,18 @@ static struct weir_conn *choose_reader(weir_router *r, const struct wi_topology 
 
 	if (wi_unlikely(wish->target == WEIR_TARGET_PRIMARY))
 		return as_wanted(r, t, wish, choice);
+	if (keeps_away(r, wish)) {
+		choice->stale = true;
+		return from_primary(r, t, wish, WEIR_REASON_TOO_STALE, choice);
+	}
 	find_field(r, t, wish, &f);
 	choice->stale = f.stale && !f.n;
 	if (wi_unlikely(wish->target == WEIR_TARGET_PREFER_PRIMARY))
 		return primary_first(&s, choice);
 	if (wi_likely(f.n))
 		return from_field(&s, WEIR_REASON_BALANCED, choice);
-	if (!may_fall_back(wish))
+	choice->behind = f.behind && wish->asks;
+	if (choice->behind || !may_fall_back(wish))
 		return NULL;
 	return from_primary(r, t, wish, f.stale ? WEIR_REASON_TOO_STALE : WEIR_REASON_NO_REPLICA,
 	                    choice);
@@ -331,6 +354,8 @@ struct weir_conn *wi_choose(weir_router *r, const struct wi_wish *wish, struct w
 	*choice = (struct wi_choice){.pending = !t->settled};
 	if (wish->intent == WEIR_WRITE)
 		return from_primary(r, t, wish, WEIR_REASON_WRITE, choice);
+	if (wish->session)
+		wi_session_refresh(r, t, wish->session);
 	return choose_reader(r, t, wish, seat, choice);
 }
 
@@ -339,11 +364,11 @@ bool wi_choice_holds(weir_router *r, const struct wi_wish *wish, const struct wi
 	const struct wi_topology *t = wi_topology_of(r);
 
 	if (choice->role == WEIR_ROLE_PRIMARY)
-		return t->primary == choice->host && wi_primary_has(t, wish);
+		return t->primary == choice->host && wi_primary_has(r, t, wish);
 	if (wish->target == WEIR_TARGET_PRIMARY && t->read_only_primary != choice->host)
 		return false;
 	for (uint32_t i = 0; i < t->n_readers; i++)
 		if (t->reader[i] == choice->host)
-			return wi_is_fresh(r, t, choice->host, wish);
+			return wi_freshness_of(r, t, choice->host, wish) == WI_FRESH;
 	return false;
 }

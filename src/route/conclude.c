@@ -8,7 +8,7 @@
  * added later is judged from its own first answer on.
  *
  * Orderings. [route:R3] in hand_out, [route:A3] in probed (stats.c): who waits for a probe finds
- * what it found.
+ * what it found. [fresh:R1] in show_position (fresh.c).
  */
 #include "base/atomic.h"
 #include "base/clock.h"
@@ -157,8 +157,46 @@ static void show_position(const weir_router *r, struct wi_host *h, const struct 
 	wi_store_rlx(&h->bytes_of_ns,
 	             j->primary >= 0 ? primary_of(r, j)->probe.found.sight.asked_ns : 0);
 	wi_store_rlx(&h->lag_bytes, j->primary >= 0 ? lag.bytes : -1);
+	wi_store_rlx(&h->started, is_vague(h) ? 0 : s->started);
 	wi_store_rlx(&h->timeline, is_vague(h) ? 0 : s->timeline);
-	wi_store_rlx(&h->lsn, is_vague(h) ? 0 : s->lsn);
+	/* [fresh:R1] the timeline is there before a position on it is; pairs with A1. */
+	wi_store_rel(&h->lsn, is_vague(h) ? 0 : s->lsn);
+}
+
+static bool has_limits(const weir_router *r)
+{
+	return r->options.max_lag_ms || r->options.max_lag_bytes;
+}
+
+/* Over this share of a limit of the options; what is not known is over every limit. */
+static bool is_over(const weir_router *r, const struct wi_host *h, double share)
+{
+	const weir_options *o = &r->options;
+	int64_t as_of_ns = wi_load_rlx(&h->as_of_ns), bytes = wi_load_rlx(&h->lag_bytes);
+	double age_ms = (double)(h->probe.found.sight.answered_ns - as_of_ns) / WI_MS;
+
+	return (o->max_lag_ms &&
+	        (as_of_ns == WI_LAG_UNKNOWN || age_ms > share * (double)o->max_lag_ms)) ||
+	       (o->max_lag_bytes &&
+	        (bytes < 0 || (double)bytes > share * (double)o->max_lag_bytes));
+}
+
+/*
+ * Once for each answer of its own, and by its age then: between two answers what is known grows old
+ * by our asking, not by the replica's doing. (No read is served by that, see fresh.c.)
+ */
+static void weigh(const weir_router *r, struct wi_host *h, const struct wi_judgement *j)
+{
+	const struct wi_sight *s = &h->probe.found.sight;
+
+	if (j->primary < 0 || h->opinion.role != WEIR_ROLE_REPLICA ||
+	    s->answered_ns == h->weighed_ns)
+		return;
+	h->weighed_ns = s->answered_ns;
+	/* One whose replay is paused has all that there was, and is about not to. */
+	wi_standing_weigh(&h->standing, is_over(r, h, 1) || (has_limits(r) && s->paused),
+	                  !is_over(r, h, (double)r->options.lag_return_pct / 100) && !s->paused);
+	wi_store_rlx(&h->lagging, h->standing.out);
 }
 
 /* ---- telling ---- */
@@ -204,7 +242,7 @@ static void hand_out(weir_router *r)
 	struct wi_host *h;
 
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
-		/* [route:R3] publishes what the probe found; pairs with A3. */
+		/* [route:R3] publishes what the probe found; pairs with A3 A8. */
 		wi_store_rel(&h->probed, h->answered_for);
 	}
 }
@@ -233,8 +271,12 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 	keep_history(r, &j);
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
 		show_position(r, h, &j);
+		weigh(r, h, &j);
 		news |= wi_report_publish(h, &old[h->number]);
 	}
+	if (j.primary >= 0)
+		wi_floor_tend(r, &primary_of(r, &j)->probe.found.sight);
+	wi_window_tend(r, now_ns);
 	news |= wi_topology_publish(r, &j);
 	wi_weigh_publish(r, 0);
 	/* Only now: who is sent away must find the new topology. */

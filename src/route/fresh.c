@@ -7,10 +7,25 @@
  * reached by a replica on the token's own timeline that has replayed so far, and by a primary on
  * that or a later one: positions of different timelines do not compare. What is known may be old,
  * and then errs on the safe side: replicas only move on.
+ *
+ * The limits of the options decide which replicas serve at all, so they have a hysteresis
+ * (wi_standing): a replica at the edge would else come and go with every probe. A request's own
+ * limit has none: it is a promise about this read, kept by what is true now.
+ *
+ * A token is looked up again for every read. It is not dropped when some replica was seen to have
+ * reached it: that says nothing of the others.
+ *
+ * Orderings. [fresh:A1] in has_reached sees the timeline of the position that it finds, or a later
+ * one; pairs with [fresh:R1] (conclude.c).
  */
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "route/router.h"
+
+/*
+ * What a probe said so lately needs not be asked again, only to hear that a replica is far behind.
+ */
+#define RECENT_NS (10 * WI_MS)
 
 /* Within the limit of time: the last moment at which it held all is not longer ago. */
 static bool is_young(const struct wi_host *h, int64_t max_lag_ms, int64_t now_ns)
@@ -34,36 +49,78 @@ static bool is_recent(const weir_router *r, const struct wi_host *h, const struc
 {
 	int64_t now_ns = wish->max_lag_ms || wish->max_lag_bytes ? r->world->now() : 0;
 
-	return (!wish->max_lag_ms || is_young(h, wish->max_lag_ms, now_ns)) &&
+	return !wi_load_rlx(&h->lagging) &&
+	       (!wish->max_lag_ms || is_young(h, wish->max_lag_ms, now_ns)) &&
 	       (!wish->max_lag_bytes || is_close(r, h, wish->max_lag_bytes, now_ns));
 }
 
-static bool has_reached(const struct wi_topology *t, const struct wi_host *h,
-                        const weir_token *token)
+/* Whether the host can ever reach the token, and whether it has. */
+static enum wi_freshness has_reached(const weir_router *r, const struct wi_topology *t,
+                                     const struct wi_host *h, const weir_token *token)
 {
-	if (!token->lsn)
-		return true;
-	if (token->system != t->system || (t->primary && t->timeline != token->timeline))
-		return false;
-	return wi_load_rlx(&h->timeline) == token->timeline && wi_load_rlx(&h->lsn) >= token->lsn;
+	/* [fresh:A1] sees this position's timeline, or a later one; pairs with R1. */
+	uint64_t lsn = wi_load_acq(&h->lsn);
+	uint32_t timeline = wi_load_rlx(&h->timeline);
+	bool reached = wi_floor_is_reached(r, timeline, lsn);
+
+	if (!timeline || (t->primary && t->timeline != timeline))
+		return token->lsn || !reached ? WI_STALE : WI_FRESH;
+	if (token->lsn && (token->system != t->system || token->timeline != timeline))
+		return WI_STALE;
+	return reached && lsn >= token->lsn ? WI_FRESH : WI_BEHIND;
 }
 
-bool wi_is_fresh(weir_router *r, const struct wi_topology *t, const struct wi_host *h,
-                 const struct wi_wish *wish)
+enum wi_freshness wi_freshness_of(weir_router *r, const struct wi_topology *t,
+                                  const struct wi_host *h, const struct wi_wish *wish)
 {
+	enum wi_freshness by_token, by_session = WI_FRESH;
+
 	if (!wish->bounded)
-		return true;
+		return WI_FRESH;
 	/* Of two histories, which one a standby follows is anybody's guess. */
-	if (t->split)
-		return false;
-	return is_recent(r, h, wish) && has_reached(t, h, &wish->at_least);
+	if (t->split || !is_recent(r, h, wish))
+		return WI_STALE;
+	by_token = has_reached(r, t, h, &wish->at_least);
+	if (wish->session)
+		by_session = wi_session_allows(r, h, wish->session);
+	if (by_token == WI_STALE || by_session == WI_STALE)
+		return WI_STALE;
+	return by_token == WI_FRESH ? by_session : WI_BEHIND;
 }
 
-bool wi_primary_has(const struct wi_topology *t, const struct wi_wish *wish)
+static bool may_catch_up(const struct wi_host *h, uint64_t ticket, int64_t now_ns, int64_t wait_ns)
+{
+	int64_t since_ns;
+	/* [route:A8] sees what the probe found; pairs with R3. */
+	bool known = ticket ? wi_load_acq(&h->probed) >= ticket
+	                    : now_ns - wi_load_rlx(&h->answered_ns) < RECENT_NS;
+
+	if (!known)
+		return true;
+	since_ns = wi_load_rlx(&h->behind_since_ns);
+	return since_ns != WI_LAG_UNKNOWN && (!since_ns || now_ns - since_ns <= wait_ns);
+}
+
+bool wi_may_catch_up(weir_router *r, const struct wi_wish *wish, uint64_t ticket, int64_t wait_ns)
+{
+	const struct wi_topology *t = wi_topology_of(r);
+	int64_t now_ns = r->world->now();
+
+	for (uint32_t i = 0; i < t->n_readers; i++)
+		if (wi_freshness_of(r, t, t->reader[i], wish) == WI_BEHIND &&
+		    may_catch_up(t->reader[i], ticket, now_ns, wait_ns))
+			return true;
+	return false;
+}
+
+bool wi_primary_has(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish)
 {
 	const weir_token *token = &wish->at_least;
 
-	if (!token->lsn || (wish->intent == WEIR_WRITE && (!t->timeline || !t->system)))
+	if (wish->intent == WEIR_READ && !wi_floor_allows(r, t->timeline))
+		return false;
+	if (!token->lsn || token->lsn == UINT64_MAX ||
+	    (wish->intent == WEIR_WRITE && (!t->timeline || !t->system)))
 		return true;
 	return token->system == t->system && t->timeline >= token->timeline;
 }

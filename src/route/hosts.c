@@ -96,6 +96,9 @@ void wi_host_start(struct wi_host *h)
 	atomic_init(&h->lag_bytes, -1);
 	atomic_init(&h->bytes_of_ns, 0);
 	wi_weigh_start(h);
+	atomic_init(&h->started, 0);
+	atomic_init(&h->lagging, false);
+	h->standing = (struct wi_standing){0};
 }
 
 static weir_status fill(struct wi_host *h, void *script, weir_error *error)
@@ -120,6 +123,8 @@ static weir_status fill(struct wi_host *h, void *script, weir_error *error)
 	wi_probe_init(&h->probe, r->driver, r->keeper, &target, &r->options);
 	st = wi_pool_create(&config, r->keeper, &h->pool, error);
 	h->probe.pool = h->pool;
+	if (st == WEIR_OK && r->stamped != WEIR_REASON_NONE)
+		h->pool->back_any_ns = &r->wrote_ns;
 	return st;
 }
 
@@ -133,6 +138,7 @@ weir_status wi_host_make(weir_router *r, const struct wi_host_plan *plan, struct
 	if (!h)
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for a host");
 	h->router = r;
+	h->serial = wi_serial_next();
 	h->own = plan->endpoint;
 	h->endpoint = &h->own;
 	h->named = plan->named;

@@ -83,3 +83,12 @@ struct wi_lag wi_lag_of(const struct wi_lag_history *h, uint64_t lsn)
 	lag.behind_since_ns = reached < h->count ? h->sample[reached].first_ns : 0;
 	return lag;
 }
+
+void wi_standing_weigh(struct wi_standing *s, bool over, bool well)
+{
+	s->well = well ? s->well + 1 : 0;
+	if (over)
+		s->out = true;
+	else if (s->well >= WI_STANDING_ANSWERS)
+		s->out = false;
+}

@@ -15,6 +15,7 @@
 #ifndef WI_ROUTE_LAG_H
 #define WI_ROUTE_LAG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define WI_LAG_SAMPLES 128
@@ -39,6 +40,21 @@ struct wi_lag {
 	int64_t behind_since_ns;
 	int64_t bytes; /* behind the primary's last known position; -1: unknown */
 };
+
+/*
+ * Whether a replica belongs to those that serve reads with a limit. Out as soon as it is over the
+ * limit; in again when it was well below for so many answers in a row: at the edge of a limit it
+ * would come and go with every probe, and each time take a share of the reads or leave it to the
+ * others. Zeroed: in.
+ */
+#define WI_STANDING_ANSWERS 3
+struct wi_standing {
+	bool out;
+	uint32_t well; /* answers in a row, while out */
+};
+
+/* One answer more. well implies !over. */
+void wi_standing_weigh(struct wi_standing *standing, bool over, bool well);
 
 /* Forgets everything: another primary, another history. */
 void wi_lag_reset(struct wi_lag_history *history);

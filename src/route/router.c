@@ -168,6 +168,7 @@ static void start_values(weir_router *r)
 		.max_lag_bytes = o->max_lag_bytes,
 	};
 	r->draws = r->balance == WEIR_BALANCE_P2C || r->balance == WEIR_BALANCE_RANDOM;
+	wi_own_writes_start(r);
 	r->plain_reads = !r->plain[WEIR_READ].bounded && !r->weighs_each;
 	wi_rng_seed(&r->rng, (uint64_t)r->world->now() ^ (uintptr_t)r);
 }
@@ -213,6 +214,7 @@ static weir_status build(weir_router *r, const struct wi_router_config *config,
 		return st;
 	if (!wi_core_init(&r->desk, (struct wi_table){NULL, 0, 0}, r->world))
 		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
+	wi_own_writes_divert(r);
 	wi_monitor_add(r);
 	return wi_keeper_start(r->keeper, error);
 }

@@ -75,6 +75,7 @@ struct wi_host {
 	struct wi_endpoint own;             /* (c) */
 	_Atomic(struct wi_terms *) terms;   /* (r) */
 	_Atomic bool leaving; /* (m) removed: no part of the set, but connections may be out */
+	uint64_t serial;      /* (c) no other host of this process has it */
 
 	WI_ON_NEW_LINE _Atomic uint64_t
 		lsn; /* (m) insert position of a primary, replayed one of a standby; 0: unknown */
@@ -85,6 +86,8 @@ struct wi_host {
 	/* (m) when the primary was asked that lag_bytes is behind */
 	_Atomic int64_t bytes_of_ns;
 	_Atomic int64_t answered_ns; /* (m) the last answer to a probe; 0: never */
+	_Atomic uint64_t started;    /* (m) wi_sight.started; 0: unknown, or not one server */
+	_Atomic bool lagging;        /* (m) was over a limit of the options, and is not back yet */
 	_Atomic uint64_t probed; /* (m) the last ticket that a probe of this host has answered */
 	_Atomic(struct wi_report *) report; /* (r) */
 
@@ -127,6 +130,8 @@ struct wi_host {
 	int64_t doubted_ns; /* (k) since when it seems to be left behind, or not named; 0: not so */
 	bool fenced_told;   /* (k) and that was told */
 	bool inherited;     /* (k) a parent's that was leaving: left alone until the close */
+	struct wi_standing standing; /* (k) what `lagging` comes from */
+	int64_t weighed_ns;          /* (k) the answer that was weighed for it last */
 };
 WI_ASSERT_NEW_LINE(struct wi_host, load); /* what waiters write is off what checkouts read */
 
@@ -170,6 +175,9 @@ struct wi_wish {
 	int64_t deadline_ns; /* 0: may not wait */
 	uint64_t sick;       /* hosts that could not connect just now, a bit each */
 	uint64_t busy;       /* hosts that had no idle connection, and waiting there is no choice */
+	weir_session *session; /* NULL: none */
+	/* where replicas only lack a position, they are asked before the primary reads */
+	bool asks;
 };
 
 struct weir_router {
@@ -202,7 +210,10 @@ struct weir_router {
 	size_t n_named;                 /* (c) */
 	/* (c) the fake driver's script of a host that is added, or NULL */
 	void *(*script_of)(void *arg, const struct wi_endpoint *endpoint);
-	void *script_arg; /* (c) */
+	void *script_arg;                 /* (c) */
+	weir_read_your_writes own_writes; /* (c) */
+	weir_reason stamped;              /* (c) checkins of these say when; NONE: of no reason */
+	uint64_t serial;                  /* (c) no other router of this process has it */
 	/* (a) without slots: its seats are this router's threads, whose pins keep what they read */
 	struct wi_core desk;
 
@@ -215,6 +226,11 @@ struct weir_router {
 	_Atomic int64_t tightest_ns; /* (a) when it was last asked for */
 	_Atomic int64_t end_ns;      /* (a) once it is closed: how long who closes it will wait */
 	_Atomic(struct wi_order *) orders; /* (a) for the keeper, the last one first: orders.h */
+	/* read_your_writes (own_writes.c): (a) the latest of all tokens, packed; 0: none */
+	_Atomic uint64_t floor;
+	_Atomic int64_t doubt_ns;  /* (a) a commit whose position nobody said; 0: none */
+	_Atomic int64_t wrote_ns;  /* (a) the last write; 0: none, or nobody wants to know */
+	_Atomic int64_t window_ns; /* (m) for how long reads keep away then */
 
 	_Atomic(struct wi_advised *) advised; /* (a) the last advice, until the keeper takes it */
 	struct wi_gate news; /* (a) the hosts or their roles are other than before */
@@ -511,16 +527,82 @@ WI_INLINE const struct wi_topology *wi_topology_of(const weir_router *router)
 
 /* ---- fresh.c: see there ---- */
 
-/* Whether a standby is as fresh as is wished. Pinned. */
-bool wi_is_fresh(weir_router *router, const struct wi_topology *topology,
-                 const struct wi_host *host, const struct wi_wish *wish);
-
 /*
  * A primary holds whatever was written on its own timeline, and on those it came from. Where its
  * timeline is not known, a read cannot be promised that, and a write need not be: it goes to the
  * primary whatever that holds. Pinned.
  */
-bool wi_primary_has(const struct wi_topology *topology, const struct wi_wish *wish);
+bool wi_primary_has(weir_router *router, const struct wi_topology *topology,
+                    const struct wi_wish *wish);
+
+enum wi_freshness { WI_FRESH, WI_STALE, WI_BEHIND };
+
+/* The same of a standby: BEHIND if it lacks nothing but a position. Pinned. */
+enum wi_freshness wi_freshness_of(weir_router *router, const struct wi_topology *topology,
+                                  const struct wi_host *host, const struct wi_wish *wish);
+
+/*
+ * Whether one that is BEHIND may have the position within so long: by what the probes of this
+ * ticket say, or, as long as that is 0 or not answered, who knows. Pinned.
+ */
+bool wi_may_catch_up(weir_router *router, const struct wi_wish *wish, uint64_t ticket,
+                     int64_t wait_ns);
+
+/* The host whose pool this is, or NULL: a pool without a router. */
+static inline struct wi_host *wi_host_of(const struct weir_pool *pool)
+{
+	return pool->on_trouble == wi_monitor_trouble ? pool->trouble_arg : NULL;
+}
+
+/* ---- own_writes.c: see there ---- */
+
+/* By the options, before the router is anybody's: what all reads wish, and what is stamped. */
+void wi_own_writes_start(weir_router *router);
+
+/* Where every checkout has more to it than the warm path knows: off that path. */
+void wi_own_writes_divert(weir_router *router);
+
+/* A number that was not given out before in this process. Any thread. */
+uint64_t wi_serial_next(void);
+
+/* A token was taken, or its position is unknown (lsn UINT64_MAX). Any thread. */
+void wi_floor_raise(weir_router *router, const weir_token *token);
+
+/* What the primary has said may take the place of what is not known. The keeper's thread. */
+void wi_floor_tend(weir_router *router, const struct wi_sight *primary);
+
+/* Whether a standby has reached it, and whether a primary on this timeline may be read from. */
+bool wi_floor_is_reached(const weir_router *router, uint32_t timeline, uint64_t lsn);
+bool wi_floor_allows(const weir_router *router, uint32_t timeline);
+
+/* Whether reads go to the primary just now, as somebody has written. */
+bool wi_window_is_open(const weir_router *router);
+
+/* Somebody is about to write. Any thread. */
+void wi_window_begin(weir_router *router);
+
+/* For how long they will after the next write. The keeper's thread. */
+void wi_window_tend(weir_router *router, int64_t now_ns);
+
+/* ---- session.c: see there ---- */
+
+/* Whether a standby shows no less than the session has seen. Pinned. */
+enum wi_freshness wi_session_allows(const weir_router *router, const struct wi_host *host,
+                                    const weir_session *session);
+
+/* Before a checkout: what was given back since the last one. Pinned. */
+void wi_session_refresh(weir_router *router, const struct wi_topology *topology,
+                        weir_session *session);
+
+/* A checkout of the session has succeeded. */
+void wi_session_note(weir_router *router, weir_session *session, const weir_conn *conn);
+
+/* Whether a read may go to the primary where no replica can serve it. */
+static inline bool wi_wish_may_fall_back(const struct wi_wish *wish)
+{
+	return wish->target == WEIR_TARGET_PREFER_REPLICA ||
+	       (wish->target == WEIR_TARGET_DEFAULT && wish->fallback == WEIR_FALLBACK_PRIMARY);
+}
 
 /* ---- choose.c: see there ---- */
 
@@ -531,6 +613,7 @@ struct wi_choice {
 	bool pending; /* nobody is able, but the first look at the hosts is not over */
 	bool stale;   /* replicas were there, none fresh enough */
 	bool others;  /* hosts besides this one are able, if busy just now */
+	bool behind;  /* some replicas lack nothing but a position: ask them first */
 };
 
 /*

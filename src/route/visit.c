@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The slow path of a router's checkout, a loop: choose; where nobody has an idle connection, wait
- * at the chosen host; where nobody is able, sleep at the gate until something about the hosts has
- * changed. One deadline covers all of it. What it comes back with is looked at once more, because a
- * host may have lost its role while the caller waited there.
+ * at the chosen host; where replicas lack a position, ask them for it; where nobody is able, sleep
+ * at the gate until something about the hosts has changed. One deadline covers all of it. What it
+ * comes back with is looked at once more, because a host may have lost its role while the caller
+ * waited there.
  */
 #include <stddef.h>
 
@@ -15,6 +16,8 @@
 
 #define SLICE_NS (25 * WI_MS)  /* of a wait at one of several hosts, the first time */
 #define RETRY_NS (100 * WI_MS) /* before a host whose pool could not connect is tried again */
+#define FIRST_PAUSE_NS WI_MS   /* between two questions for a position, doubling up to the last */
+#define LAST_PAUSE_NS (16 * WI_MS)
 
 /* A caller on the slow path. */
 struct visit {
@@ -25,6 +28,12 @@ struct visit {
 	weir_conn *conn;
 	int64_t slice_ns; /* of the next wait at one of several hosts */
 	weir_error said;  /* by the last pool that had nothing */
+
+	/* asking replicas for their position */
+	uint64_t ticket;        /* of the last probes asked for; 0: none were */
+	int64_t asked_until_ns; /* how long that may go on; 0: it has not begun */
+	int64_t ask_ns;         /* when to ask again */
+	int64_t pause_ns;       /* and how long after that */
 };
 
 /* Pins; that the router is not closed is looked at elsewhere, `inside` keeps it as it is. */
@@ -127,6 +136,16 @@ static weir_status explain(struct visit *v, weir_error *error)
 	return st;
 }
 
+static bool may_catch_up(struct visit *v, int64_t wait_ns)
+{
+	bool may;
+
+	come_in(v);
+	may = wi_may_catch_up(v->router, &v->wish, v->ticket, wait_ns);
+	wi_unpin(v->seat);
+	return may;
+}
+
 static bool is_hopeless(struct visit *v)
 {
 	bool hopeless;
@@ -135,6 +154,42 @@ static bool is_hopeless(struct visit *v)
 	hopeless = wi_is_hopeless(v->router);
 	wi_unpin(v->seat);
 	return hopeless;
+}
+
+/*
+ * Replicas lack nothing but a position: they are asked, and waited for as long as it may help,
+ * before the primary reads. OK: choose again.
+ *
+ * The probes ask, of all hosts at once, and what they find is everybody's: however many wait, each
+ * host is asked one question at a time. Where the primary is no choice, this goes on until the
+ * deadline.
+ */
+static weir_status wait_for_position(struct visit *v, uint32_t seen)
+{
+	weir_router *r = v->router;
+	int64_t now_ns = r->world->now(), wait_ns = r->options.token_wait_ms * WI_MS;
+	bool patient = v->wish.fallback == WEIR_FALLBACK_WAIT && !wi_wish_may_fall_back(&v->wish);
+
+	if (!v->asked_until_ns) {
+		v->asked_until_ns = v->wish.deadline_ns;
+		if (!patient && v->asked_until_ns - now_ns > wait_ns)
+			v->asked_until_ns = now_ns + wait_ns;
+		v->ask_ns = now_ns;
+		v->pause_ns = FIRST_PAUSE_NS;
+	}
+	if (now_ns >= v->asked_until_ns || !(patient || may_catch_up(v, wait_ns))) {
+		v->wish.asks = false;
+		return WEIR_OK;
+	}
+	if (now_ns >= v->ask_ns) {
+		v->ticket = wi_add_rlx(&r->tickets, 1) + 1; /* the ring publishes it */
+		wi_keeper_ring(r->keeper);
+		v->ask_ns = now_ns + v->pause_ns;
+		v->pause_ns = v->pause_ns < LAST_PAUSE_NS ? 2 * v->pause_ns : LAST_PAUSE_NS;
+	}
+	wi_gate_sleep(&r->gate, seen, v->ask_ns < v->asked_until_ns ? v->ask_ns : v->asked_until_ns,
+	              r->world);
+	return WEIR_OK;
 }
 
 /* Nobody is able. OK: something may have changed, choose again; else the end. */
@@ -250,6 +305,8 @@ static weir_status look_for_one(struct visit *v, weir_error *error)
 			continue;
 		if (v->choice.host) {
 			st = try_there(v, error);
+		} else if (v->choice.behind) {
+			st = wait_for_position(v, seen);
 		} else {
 			st = wait_for_change(v, seen, error);
 		}
@@ -267,7 +324,7 @@ static weir_status check_token(struct visit *v, weir_error *error)
 	come_in(v);
 	system = wi_topology_of(v->router)->system;
 	wi_unpin(v->seat);
-	if (token->lsn && system && token->system != system)
+	if (token->lsn && token->lsn != UINT64_MAX && system && token->system != system)
 		return wi_fail(
 			error, WEIR_INVALID,
 			"the token is of another database system (%llx) than these hosts (%llx)",

@@ -3,6 +3,7 @@
 #ifndef WEIR_CONN_H
 #define WEIR_CONN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <weir/export.h>
@@ -27,20 +28,22 @@ typedef enum weir_role {
 	WEIR_ROLE_REPLICA = 2,
 } weir_role;
 
-/* Why a router chose the host it chose. */
+/* Why a router chose the host it chose: name, text. New ones are added at the end. */
+#define WEIR_REASON_MAP(X)                                                                         \
+	X(NONE, "taken from a pool, without a router")                                             \
+	X(WRITE, "a write: the primary")                                                           \
+	X(BALANCED, "a read: balanced over the eligible replicas")                                 \
+	X(SPILLED, "a read: the replica chosen first was busy, this one was not")                  \
+	X(NO_REPLICA, "a read on the primary: no replica was eligible")                            \
+	X(TOO_STALE, "a read on the primary: no replica was fresh enough")                         \
+	X(PRIMARY_WANTED, "a read on the primary, as was asked")                                   \
+	X(NO_PRIMARY, "a read that the primary was to serve: there is none")
+
 typedef enum weir_reason {
-	WEIR_REASON_NONE = 0,     /* checked out of a pool, without a router */
-	WEIR_REASON_WRITE = 1,    /* write intent: the primary */
-	WEIR_REASON_BALANCED = 2, /* read intent: chosen among the eligible replicas */
-	/* read intent: the chosen one was busy, another eligible one was not */
-	WEIR_REASON_SPILLED = 3,
-	WEIR_REASON_NO_REPLICA = 4, /* read intent, on the primary: no replica was eligible */
-	/* read intent, on the primary: replicas were there, none fresh enough */
-	WEIR_REASON_TOO_STALE = 5,
-	/* read intent, on the primary: the request's target asks for it */
-	WEIR_REASON_PRIMARY_WANTED = 6,
-	/* read intent, on a replica: the primary was preferred, and there is none */
-	WEIR_REASON_NO_PRIMARY = 7,
+#define WEIR_REASON_ENUM(name, text) WEIR_REASON_##name,
+	WEIR_REASON_MAP(WEIR_REASON_ENUM)
+#undef WEIR_REASON_ENUM
+		WEIR_REASONS
 } weir_reason;
 
 typedef struct weir_conn_info {
@@ -50,6 +53,8 @@ typedef struct weir_conn_info {
 	/* the server process, as pg_stat_activity shows it; 0 if unknown */
 	int backend_pid;
 	const char *tag; /* the request's; NULL if none */
+	/* it is not of the role that was asked for, as nobody of that was able: the reason says why */
+	bool fallback;
 } weir_conn_info;
 
 /*
@@ -77,8 +82,14 @@ WEIR_API struct pg_conn *weir_pg(const weir_conn *conn);
  */
 WEIR_API WEIR_CHECKED weir_status weir_conn_info_get(const weir_conn *conn, weir_conn_info *info);
 
+/*
+ * Whether a reason means that the role asked for was not to be had. Any thread.
+ */
+WEIR_API bool weir_reason_is_fallback(weir_reason reason);
+
 /* Short words for a role and a reason, for people. Never NULL; static storage. */
 WEIR_API const char *weir_role_name(weir_role role);
+WEIR_API const char *weir_reason_name(weir_reason reason);
 WEIR_API const char *weir_reason_text(weir_reason reason);
 
 #if defined(__GNUC__)

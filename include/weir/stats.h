@@ -237,6 +237,8 @@ typedef struct weir_host_stats {
 	bool drained;    /* by weir_router_host_drain */
 	/* removed, and not all of its connections are back and closed yet */
 	bool leaving;
+	/* checkouts it served, by the reason why it was chosen; the sum of reads and writes */
+	uint64_t chosen[WEIR_REASONS];
 } weir_host_stats;
 
 /*

@@ -56,25 +56,30 @@ const char *weir_role_name(weir_role role)
 	return "unknown";
 }
 
+const char *weir_reason_name(weir_reason reason)
+{
+	static const char *const names[] = {
+#define NAME(name, text) #name,
+		WEIR_REASON_MAP(NAME)
+#undef NAME
+	};
+
+	return (unsigned)reason < WEIR_REASONS ? names[reason] : "UNKNOWN";
+}
+
 const char *weir_reason_text(weir_reason reason)
 {
-	switch (reason) {
-	case WEIR_REASON_NONE:
-		return "taken from a pool, without a router";
-	case WEIR_REASON_WRITE:
-		return "a write: the primary";
-	case WEIR_REASON_BALANCED:
-		return "a read: balanced over the eligible replicas";
-	case WEIR_REASON_SPILLED:
-		return "a read: the replica chosen first was busy, this one was not";
-	case WEIR_REASON_NO_REPLICA:
-		return "a read on the primary: no replica was eligible";
-	case WEIR_REASON_TOO_STALE:
-		return "a read on the primary: no replica was fresh enough";
-	case WEIR_REASON_PRIMARY_WANTED:
-		return "a read on the primary, as was asked";
-	case WEIR_REASON_NO_PRIMARY:
-		return "a read that the primary was to serve: there is none";
-	}
-	return "unknown reason";
+	static const char *const texts[] = {
+#define TEXT(name, text) text,
+		WEIR_REASON_MAP(TEXT)
+#undef TEXT
+	};
+
+	return (unsigned)reason < WEIR_REASONS ? texts[reason] : "unknown reason";
+}
+
+bool weir_reason_is_fallback(weir_reason reason)
+{
+	return reason == WEIR_REASON_NO_REPLICA || reason == WEIR_REASON_TOO_STALE ||
+	       reason == WEIR_REASON_NO_PRIMARY;
 }

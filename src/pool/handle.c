@@ -38,6 +38,7 @@ weir_status weir_conn_info_get(const weir_conn *conn, weir_conn_info *info)
 	wi_copy(info->host, sizeof(info->host), c->pool->endpoint->name);
 	info->role = (weir_role)wi_load_rlx(&c->role);
 	info->reason = (weir_reason)wi_load_rlx(&c->reason);
+	info->fallback = weir_reason_is_fallback(info->reason);
 	info->backend_pid = facts.backend_pid;
 	info->tag = wi_load_rlx(&c->tag);
 	return WEIR_OK;

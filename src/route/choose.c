@@ -121,9 +121,10 @@ static bool is_balanced(const struct wi_choice *choice)
 	       choice->reason == WEIR_REASON_NO_PRIMARY;
 }
 
+/* On the primary for want of a replica. */
 static bool is_fallback(const struct wi_choice *choice)
 {
-	return choice->reason == WEIR_REASON_NO_REPLICA || choice->reason == WEIR_REASON_TOO_STALE;
+	return choice->role == WEIR_ROLE_PRIMARY && weir_reason_is_fallback(choice->reason);
 }
 
 bool wi_choice_weighs(const weir_router *r, const struct wi_choice *choice)
@@ -147,14 +148,22 @@ static struct wi_mark mark_of(const weir_router *r, const struct wi_wish *wish,
 	                        .stamp = wish->session || choice->reason == r->stamped};
 }
 
-/* In the thread's seat of that pool: it has one, as it has got a connection. */
+/*
+ * In the thread's seat of that pool: it has one, as it has got a connection. The warm path has only
+ * two reasons, which are what the others leave of the sums; so only the others are counted.
+ */
 static void count(const struct wi_wish *wish, const struct wi_choice *choice)
 {
 	enum wi_tally what = wish->intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ;
+	struct wi_seat *seat = wi_desk_find(&choice->host->pool->core);
 
 	if (what == WI_TALLY_READ && is_fallback(choice))
 		what = WI_TALLY_FALLBACK;
-	wi_seat_count(wi_desk_find(&choice->host->pool->core), what);
+	wi_seat_count(seat, what);
+	if (wi_unlikely(choice->reason != WEIR_REASON_WRITE &&
+	                choice->reason != WEIR_REASON_BALANCED))
+		wi_add_rlx(&choice->host->reasons[seat->number % WI_REASON_STRIPES][choice->reason],
+		           1);
 }
 
 void wi_choice_made(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,

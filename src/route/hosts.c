@@ -95,6 +95,7 @@ void wi_host_start(struct wi_host *h)
 	atomic_init(&h->behind_since_ns, WI_LAG_UNKNOWN);
 	atomic_init(&h->lag_bytes, -1);
 	atomic_init(&h->bytes_of_ns, 0);
+	memset(h->reasons, 0, sizeof(h->reasons));
 	wi_weigh_start(h);
 	atomic_init(&h->started, 0);
 	atomic_init(&h->lagging, false);

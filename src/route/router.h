@@ -33,6 +33,11 @@
 
 #define WI_HOSTS_MAX 64 /* sets of hosts are words */
 
+/* Counters of reasons: so many sets of them, each of whole cache lines. */
+#define WI_REASON_STRIPES 8
+#define WI_REASON_ROOM 16
+_Static_assert(WEIR_REASONS <= WI_REASON_ROOM, "a reason has no counter");
+
 /*
  * What is known of a host in words. Immutable while published: the monitor fills the one of a
  * host's two that is not, and swaps the pointer.
@@ -100,6 +105,9 @@ struct wi_host {
 
 	/* (a) reads that wait here, if the policy weighs; and those out, if it counts each */
 	WI_ON_NEW_LINE _Atomic uint32_t load;
+
+	/* (a) checkouts of other reasons than a plain read and write, in the seat's stripe */
+	WI_ON_NEW_LINE _Atomic uint64_t reasons[WI_REASON_STRIPES][WI_REASON_ROOM];
 
 	WI_ON_NEW_LINE struct wi_probe probe; /* (k) */
 	struct wi_report reports[2];          /* (k) but for the published one */

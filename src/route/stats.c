@@ -74,19 +74,36 @@ static void read_terms(const struct wi_host *h, weir_host_stats *s)
 	s->leaving = wi_load_rlx(&h->leaving);
 }
 
-static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *s)
+/*
+ * Two reasons are not counted: they are what the others leave of the sums. A checkout counts in its
+ * sum first, so the others are read first: what they leave is never less than nothing.
+ */
+static void read_checkouts(const struct wi_host *h, weir_host_stats *s)
 {
 	const struct wi_seats *threads = &h->pool->core.seats;
+	uint64_t others = 0;
 
+	for (uint32_t i = 0; i < WI_REASON_STRIPES; i++)
+		for (uint32_t why = 0; why < WEIR_REASONS; why++)
+			s->chosen[why] += wi_load_rlx(&h->reasons[i][why]);
+	for (uint32_t why = 0; why < WEIR_REASONS; why++)
+		others += s->chosen[why];
+	s->fallback_reads = wi_seats_sum(threads, WI_TALLY_FALLBACK);
+	s->reads = wi_seats_sum(threads, WI_TALLY_READ) + s->fallback_reads;
+	s->writes = wi_seats_sum(threads, WI_TALLY_WRITE);
+	s->chosen[WEIR_REASON_WRITE] = s->writes;
+	s->chosen[WEIR_REASON_BALANCED] = s->reads > others ? s->reads - others : 0;
+}
+
+static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *s)
+{
 	memset(s, 0, sizeof(*s));
 	wi_copy(s->host, sizeof(s->host), h->endpoint->name);
 	read_terms(h, s);
 	read_report(h, s);
 	read_position(h, s, r->world->now());
 	read_in_force(h, s);
-	s->fallback_reads = wi_seats_sum(threads, WI_TALLY_FALLBACK);
-	s->reads = wi_seats_sum(threads, WI_TALLY_READ) + s->fallback_reads;
-	s->writes = wi_seats_sum(threads, WI_TALLY_WRITE);
+	read_checkouts(h, s);
 	wi_pool_read(h->pool, &s->pool);
 }
 

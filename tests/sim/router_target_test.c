@@ -161,6 +161,26 @@ static bool has_busy(const char *hosts)
 	return strpbrk(hosts, "ps") != NULL;
 }
 
+static uint64_t told[WEIR_REASONS]; /* how often a checkout gave this reason */
+
+/* How often the statistics have each reason. */
+static void read_chosen(uint64_t chosen[WEIR_REASONS])
+{
+	weir_host_stats s[FAKE_HOSTS];
+	size_t n = weir_router_stats_get(router, s, FAKE_HOSTS);
+
+	memset(chosen, 0, WEIR_REASONS * sizeof(*chosen));
+	for (size_t i = 0; i < n; i++) {
+		uint64_t sum = 0;
+
+		for (int why = 0; why < WEIR_REASONS; why++) {
+			chosen[why] += s[i].chosen[why];
+			sum += s[i].chosen[why];
+		}
+		assert_int_equal(sum, s[i].reads + s[i].writes);
+	}
+}
+
 /* By whom, and why, in words: so that a row that fails tells all of it. */
 static void ask(const struct row *row, char *answer, size_t room)
 {
@@ -173,7 +193,9 @@ static void ask(const struct row *row, char *answer, size_t room)
 
 	if (st == WEIR_OK) {
 		assert_int_equal(weir_conn_info_get(c, &info), WEIR_OK);
+		assert_int_equal(info.fallback, weir_reason_is_fallback(info.reason));
 		host = fake_host_of(c);
+		told[info.reason]++;
 	}
 	weir_checkin(&c);
 	snprintf(answer, room, "%s, %s, %s", weir_status_name(st),
@@ -204,15 +226,21 @@ static void expect(const struct row *row, const char *answer)
 static void run(const struct row *row)
 {
 	weir_conn *held[FAKE_HOSTS] = {NULL};
+	uint64_t before[WEIR_REASONS], after[WEIR_REASONS];
 	char answer[200];
 
 	open_with(row->hosts);
 	if (has_busy(row->hosts))
 		hold(row->hosts, held);
+	read_chosen(before);
+	memset(told, 0, sizeof(told));
 	for (int i = 0; i < 20; i++) {
 		ask(row, answer, sizeof(answer));
 		expect(row, answer);
 	}
+	read_chosen(after);
+	for (int why = 0; why < WEIR_REASONS; why++)
+		assert_int_equal(after[why] - before[why], told[why]);
 	for (int i = 0; i < FAKE_HOSTS; i++)
 		weir_checkin(&held[i]);
 	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);

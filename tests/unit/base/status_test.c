@@ -64,6 +64,8 @@ static void unknown_numbers_have_words(void **state)
 	assert_int_equal(weir_status_retry((weir_status)999), WEIR_RETRY_NEVER);
 	assert_string_equal(weir_role_name((weir_role)999), "unknown");
 	assert_string_equal(weir_reason_text((weir_reason)999), "unknown reason");
+	assert_string_equal(weir_reason_name((weir_reason)999), "UNKNOWN");
+	assert_false(weir_reason_is_fallback((weir_reason)999));
 }
 
 static void roles_and_reasons_have_words(void **state)
@@ -71,7 +73,9 @@ static void roles_and_reasons_have_words(void **state)
 	(void)state;
 	assert_string_equal(weir_role_name(WEIR_ROLE_PRIMARY), "primary");
 	assert_string_equal(weir_role_name(WEIR_ROLE_REPLICA), "replica");
-	for (int i = WEIR_REASON_NONE; i <= WEIR_REASON_NO_PRIMARY; i++) {
+	assert_string_equal(weir_reason_name(WEIR_REASON_TOO_STALE), "TOO_STALE");
+	assert_int_equal(WEIR_REASON_NO_PRIMARY, 7); /* numbers stay */
+	for (int i = WEIR_REASON_NONE; i < WEIR_REASONS; i++) {
 		assert_string_not_equal(weir_reason_text((weir_reason)i), "unknown reason");
 		for (int k = WEIR_REASON_NONE; k < i; k++)
 			assert_string_not_equal(weir_reason_text((weir_reason)i),

@@ -22,6 +22,7 @@
 	X(STOP_SERVER, "server stopped for a while (SIGSTOP)")                                     \
 	X(KILL_STANDBY, "standby killed and started")                                              \
 	X(TERMINATE, "all sessions of a server terminated")                                        \
+	X(REMOVE_HOST, "host removed from the routers for a while")                                \
 	X(RESET_LINK, "link reset")                                                                \
 	X(BLACK_HOLE, "link swallows everything for a while")                                      \
 	X(ONE_WAY, "link passes one way only for a while")                                         \

@@ -84,6 +84,8 @@ enum fact_kind {
 	FACT_FENCED,
 	/* its transactions are read-only by default, though it is the primary */
 	FACT_READ_ONLY,
+	/* the routers were told to do without it */
+	FACT_AWAY,
 };
 
 struct fact {

@@ -257,11 +257,26 @@ static void judge_bank(const struct book *b, const struct op *op, struct finding
 		            since(b, op->begun_ns));
 }
 
+static void judge_away(const struct book *b, const struct op *op, struct findings *f)
+{
+	if (op->phase == PHASE_CHECKOUT)
+		return;
+	f->judged[RULE_AWAY]++;
+	if (fact_at(b->history, FACT_AWAY, op->host, op->begun_ns))
+		check_found(
+			f, RULE_AWAY,
+			"server %u was given by router %u (%s) to one who came at %.3f s: it was "
+			"removed",
+			op->host, op->router, weir_reason_text((weir_reason)op->reason),
+			since(b, op->begun_ns));
+}
+
 static void judge_op(const struct book *b, const struct op *op, struct findings *f)
 {
 	judge_end(b, op, f);
 	judge_fence(b, op, f);
 	judge_target(b, op, f);
+	judge_away(b, op, f);
 	switch ((enum op_kind)op->kind) {
 	case OP_WRITE:
 		judge_write(b, op, f);

@@ -306,6 +306,15 @@ static void a_read_given_another_role_is_found(void **state)
 	expect(RULE_ROLE, 1);
 }
 
+static void a_host_that_was_removed_and_serves_is_found(void **state)
+{
+	(void)state;
+	add_three();
+	/* Who came before may have it. */
+	add_fact(FACT_AWAY, 0, 1, 21);
+	expect(RULE_AWAY, 1);
+}
+
 static struct op *add_refusal(int lane, int32_t backend, int64_t from, int64_t to)
 {
 	struct op *op = add(lane, OP_TRANSFER, from, to);
@@ -369,6 +378,7 @@ int main(void)
 		cmocka_unit_test_setup(a_write_by_a_fenced_server_is_found, set_up),
 		cmocka_unit_test_setup(a_write_given_a_replica_is_found, set_up),
 		cmocka_unit_test_setup(a_read_given_another_role_is_found, set_up),
+		cmocka_unit_test_setup(a_host_that_was_removed_and_serves_is_found, set_up),
 		cmocka_unit_test_setup(a_write_refused_by_a_standby_is_found, set_up),
 		cmocka_unit_test_setup(a_write_after_the_first_refusal_is_found, set_up),
 		cmocka_unit_test_setup(a_connection_that_refuses_twice_is_found, set_up),

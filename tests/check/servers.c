@@ -6,17 +6,22 @@
 
 #include "base/clock.h"
 #include "check/deeds_inside.h"
+#include "check/rules.h"
 
 /* Whether the routers have found out who the primary is. */
 static bool is_known(struct stage *s)
 {
-	weir_host_stats stats[SERVERS];
+	static weir_host_stats stats[2 * SERVERS]; /* with those that are leaving */
+	int known = 0;
 
-	for (int i = 0; i < ROUTERS; i++)
-		if (weir_router_stats_get(s->router[i], stats, SERVERS) != SERVERS ||
-		    stats[s->primary].role != WEIR_ROLE_PRIMARY)
-			return false;
-	return true;
+	for (int i = 0; i < ROUTERS; i++) {
+		size_t n = weir_router_stats_get(s->router[i], stats, 2 * SERVERS);
+
+		for (size_t k = 0; k < n && k < 2 * SERVERS; k++)
+			known += stats[k].role == WEIR_ROLE_PRIMARY &&
+			         stage_server(s, stats[k].host) == s->primary;
+	}
+	return known == ROUTERS;
 }
 
 /* Not for ever: what it does not know then is for the rules to say. */
@@ -205,6 +210,35 @@ static void kill_standby(struct stage *s)
 	deed_must(s, test_cluster_boot(s->cluster, i));
 }
 
+/* ---- the routers' hosts ---- */
+
+static void host_name(const struct stage *s, int i, char name[32])
+{
+	snprintf(name, 32, "127.0.0.1:%d", test_proxy_port(s->proxy[i]));
+}
+
+static void must_obey(struct stage *s, weir_status st, const weir_error *error)
+{
+	if (st != WEIR_OK)
+		check_found(s->findings, RULE_AWAY, "a router does not obey: %s", error->text);
+}
+
+static void remove_host(struct stage *s)
+{
+	int i = (int)wi_rng_below(&s->rng, SERVERS);
+	weir_error error;
+	char name[32];
+
+	host_name(s, i, name);
+	for (int k = 0; k < ROUTERS; k++)
+		must_obey(s, weir_router_host_remove(s->router[k], name, &error), &error);
+	deed_fact(s, FACT_AWAY, i);
+	deed_wait(s, deed_some_ms(s, 100, 1500));
+	deed_fact_ends(s, FACT_AWAY, i);
+	for (int k = 0; k < ROUTERS; k++)
+		must_obey(s, weir_router_host_add(s->router[k], name, NULL, &error), &error);
+}
+
 void check_do(struct stage *s, enum deed deed)
 {
 	s->deeds[deed]++;
@@ -243,6 +277,9 @@ void check_do(struct stage *s, enum deed deed)
 		break;
 	case DEED_TERMINATE:
 		terminate(s);
+		break;
+	case DEED_REMOVE_HOST:
+		remove_host(s);
 		break;
 	case DEED_RESET_LINK:
 	case DEED_BLACK_HOLE:

@@ -52,7 +52,7 @@ static void complain(struct try *t, const weir_request *request)
 		          weir_status_name(t->error.status), t->error.text);
 }
 
-static bool checkout(struct try *t, const weir_request *request)
+static bool checkout(struct try *t, weir_request *request)
 {
 	struct op *op = t->op;
 	uint8_t router = (uint8_t)(t->client->number % ROUTERS);
@@ -67,6 +67,7 @@ static bool checkout(struct try *t, const weir_request *request)
 	if (st != WEIR_OK || weir_conn_info_get(t->conn, &info) != WEIR_OK)
 		return false;
 	op->phase = PHASE_WORK;
+	op->had_ns = wi_now_ns();
 	op->host = stage_server(t->client->stage, info.host);
 	op->role = (uint8_t)info.role;
 	op->reason = (uint8_t)info.reason;
@@ -74,10 +75,20 @@ static bool checkout(struct try *t, const weir_request *request)
 	return true;
 }
 
+static void join_session(struct try *t, weir_request *request)
+{
+	t->op->session = t->client->session;
+	if (t->client->session)
+		request->session = &t->client->shown;
+}
+
 static bool checkout_to_write(struct try *t)
 {
-	return checkout(t, &WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = TIMEOUT_MS,
-	                                 .tag = "a checker's write"));
+	weir_request request = WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = TIMEOUT_MS,
+	                                    .tag = "a checker's write");
+
+	join_session(t, &request);
+	return checkout(t, &request);
 }
 
 static void give_back(struct try *t)
@@ -124,17 +135,30 @@ static weir_status exec(struct try *t, const char *sql)
 	return st;
 }
 
+static enum op_outcome outcome_of(weir_status st)
+{
+	if (st == WEIR_OUTCOME_UNKNOWN)
+		return OUTCOME_UNKNOWN;
+	return st == WEIR_OK ? OUTCOME_OK : OUTCOME_FAILED;
+}
+
 static enum op_outcome commit(struct try *t)
 {
 	t->op->phase = PHASE_COMMIT;
-	switch (exec(t, "COMMIT")) {
-	case WEIR_OK:
-		return OUTCOME_OK;
-	case WEIR_OUTCOME_UNKNOWN:
-		return OUTCOME_UNKNOWN;
-	default:
-		return OUTCOME_FAILED;
-	}
+	return outcome_of(exec(t, "COMMIT"));
+}
+
+/* With the position, in one round trip. */
+static enum op_outcome commit_with_token(struct try *t, weir_token *token)
+{
+	weir_status st;
+
+	t->op->phase = PHASE_COMMIT;
+	st = weir_token_commit(t->conn, TIMEOUT_MS, token, &t->error);
+	t->op->status = (uint8_t)st;
+	if (st != WEIR_OK)
+		note_sqlstate(t->op, t->error.sqlstate);
+	return outcome_of(st);
 }
 
 /* ---- writes ---- */
@@ -192,15 +216,14 @@ static bool raise_version(struct try *t, bool compare)
 }
 
 /* What others are to know of a write that was acknowledged. */
-static void spread(struct try *t)
+static void spread(struct try *t, weir_token *token)
 {
 	struct stage *s = t->client->stage;
-	weir_token token;
 
 	atomic_fetch_add(&s->acknowledged, 1);
 	learn_version(s, t->op->reg, t->op->version);
-	if (weir_token_take(t->conn, TIMEOUT_MS, &token, NULL) == WEIR_OK)
-		post(s, t->op, &token);
+	if (token->lsn || weir_token_take(t->conn, TIMEOUT_MS, token, NULL) == WEIR_OK)
+		post(s, t->op, token);
 }
 
 static void catch_up(struct try *t)
@@ -219,19 +242,20 @@ static void write_register(struct client *c, uint8_t reg)
 {
 	struct try t = {.client = c, .op = check_op_begin(lane_of(c), OP_WRITE)};
 	enum op_outcome outcome = OUTCOME_FAILED;
+	weir_token token = {0};
 
 	t.op->reg = reg;
 	t.op->value = (uint64_t)(c->number + 1) << 32 | ++c->writes;
-	t.op->session = c->session;
 	if (checkout_to_write(&t) && exec(&t, "BEGIN") == WEIR_OK) {
-		if (raise_version(&t, !c->ticks && wi_rng_below(&c->rng, 2)))
-			outcome = commit(&t);
-		else
+		if (!raise_version(&t, !c->ticks && wi_rng_below(&c->rng, 2)))
 			catch_up(&t);
+		else
+			outcome = wi_rng_below(&c->rng, 2) ? commit(&t)
+			                                   : commit_with_token(&t, &token);
 	}
 	check_op_end(t.op, outcome);
 	if (outcome == OUTCOME_OK)
-		spread(&t);
+		spread(&t, &token);
 	give_back(&t);
 }
 
@@ -310,7 +334,7 @@ static bool choose_level(struct client *c, struct op *op, weir_request *request)
 	op->target = (uint8_t)request->target;
 	switch (wi_rng_below(&c->rng, 5)) {
 	case 0:
-		op->level = LEVEL_ANY;
+		op->level = c->session ? LEVEL_SESSION : LEVEL_ANY;
 		return true;
 	case 1:
 	case 2:
@@ -328,6 +352,15 @@ static bool choose_level(struct client *c, struct op *op, weir_request *request)
 	return posted.value != 0;
 }
 
+/* What this read has seen, others are to see, too: by a token taken from whoever served it. */
+static void spread_seen(struct try *t)
+{
+	weir_session seen = WEIR_SESSION();
+
+	if (weir_session_take(&seen, t->conn, TIMEOUT_MS, NULL) == WEIR_OK)
+		post(t->client->stage, t->op, &seen.at_least);
+}
+
 static void read_something(struct client *c, enum op_kind kind, uint8_t reg)
 {
 	struct try t = {.client = c, .op = check_op_begin(lane_of(c), kind)};
@@ -339,13 +372,18 @@ static void read_something(struct client *c, enum op_kind kind, uint8_t reg)
 	if (kind == OP_READ)
 		snprintf(sql, sizeof(sql), "SELECT version, value FROM registers WHERE id = %u",
 		         reg);
-	if (choose_level(c, t.op, &request) && checkout(&t, &request))
+	if (!choose_level(c, t.op, &request))
+		request.at_least = (weir_token){0};
+	join_session(&t, &request);
+	if (checkout(&t, &request))
 		result = ask(&t, PGRES_TUPLES_OK, sql);
 	if (result && kind == OP_READ)
 		see(&t, result);
 	else if (result)
 		t.op->total = number(result, 0);
 	check_op_end(t.op, result ? OUTCOME_OK : OUTCOME_FAILED);
+	if (t.op->version && wi_rng_below(&c->rng, 8) == 0)
+		spread_seen(&t);
 	PQclear(result);
 	give_back(&t);
 }
@@ -379,11 +417,22 @@ static void rest(struct client *c)
 	nanosleep(&(struct timespec){.tv_nsec = us * 1000L}, NULL);
 }
 
+/* Sessions begin and end, with times without one in between. */
+static void go_on(struct client *c)
+{
+	if (c->left--)
+		return;
+	c->left = wi_rng_below(&c->rng, 60);
+	c->session = c->session ? 0 : ++c->sessions;
+	c->shown = WEIR_SESSION();
+}
+
 static void *live(void *arg)
 {
 	struct client *c = arg;
 
 	while (!atomic_load(&c->stage->stop)) {
+		go_on(c);
 		act(c);
 		rest(c);
 	}

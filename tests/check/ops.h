@@ -44,7 +44,8 @@ enum op_phase { PHASE_CHECKOUT, PHASE_WORK, PHASE_COMMIT, PHASE_DONE };
 
 struct op {
 	int64_t begun_ns, ended_ns;
-	int64_t back_ns;    /* when the connection had been given back; 0: there was none */
+	int64_t had_ns;     /* when it had its connection; 0: never */
+	int64_t back_ns;    /* when that had been given back */
 	uint64_t value;     /* of a write: its own; of a read: what it saw */
 	uint64_t wants;     /* with LEVEL_TOKEN: the value of the write that the token is of */
 	int64_t version;    /* as the server said; 0: it did not */

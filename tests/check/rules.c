@@ -257,12 +257,15 @@ static void judge_bank(const struct book *b, const struct op *op, struct finding
 		            since(b, op->begun_ns));
 }
 
+/* Who waited for it to be there again has come in time. */
 static void judge_away(const struct book *b, const struct op *op, struct findings *f)
 {
+	const struct fact *away = fact_at(b->history, FACT_AWAY, op->host, op->begun_ns);
+
 	if (op->phase == PHASE_CHECKOUT)
 		return;
 	f->judged[RULE_AWAY]++;
-	if (fact_at(b->history, FACT_AWAY, op->host, op->begun_ns))
+	if (away && op->had_ns < away->to_ns)
 		check_found(
 			f, RULE_AWAY,
 			"server %u was given by router %u (%s) to one who came at %.3f s: it was "

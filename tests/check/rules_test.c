@@ -46,6 +46,7 @@ static struct op *add(int lane, enum op_kind kind, int64_t from, int64_t to)
 	                  .reg = REG,
 	                  .begun_ns = from * WI_MS,
 	                  .ended_ns = to * WI_MS,
+	                  .had_ns = from * WI_MS,
 	                  .back_ns = to * WI_MS,
 	                  .outcome = OUTCOME_OK,
 	                  .phase = PHASE_DONE,
@@ -310,8 +311,9 @@ static void a_host_that_was_removed_and_serves_is_found(void **state)
 {
 	(void)state;
 	add_three();
-	/* Who came before may have it. */
+	/* Who came before may have it, and who waited until it was there again. */
 	add_fact(FACT_AWAY, 0, 1, 21);
+	add_read(1, LEVEL_ANY, 3, 15, 40)->had_ns = 30 * WI_MS;
 	expect(RULE_AWAY, 1);
 }
 

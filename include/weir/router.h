@@ -145,9 +145,9 @@ WEIR_API weir_status weir_router_advise(weir_router *router, const weir_advice *
 
 /*
  * Waits until something about the hosts or their roles is other than when *seen was set (0 at
- * first, which is never waited for), and sets it anew; or for timeout_ms (negative: for ever). For
- * who gives advice: it is the moment to ask again. Any thread but the keeper's. Statuses: OK,
- * TIMEOUT, INVALID, CLOSED, FORKED.
+ * first, which is never waited for), or an advice is taken back, and sets it anew; or for
+ * timeout_ms (negative: for ever). For who gives advice: it is the moment to ask again. Any thread
+ * but the keeper's. Statuses: OK, TIMEOUT, INVALID, CLOSED, FORKED.
  */
 WEIR_API WEIR_CHECKED weir_status weir_router_await(weir_router *router, uint32_t *seen,
                                                     int64_t timeout_ms);

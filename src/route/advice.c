@@ -111,6 +111,8 @@ weir_status weir_router_advise(weir_router *r, const weir_advice *advice, weir_e
 	st = read_advice(r, advice, &given, error);
 	/* What cannot be understood says at least that the last one holds no more. */
 	posted = post(r, &given, st == WEIR_OK ? error : NULL);
+	if (!given.until_ns)
+		wi_gate_change(&r->news, r->world);
 	wi_router_leave(r);
 	return st == WEIR_OK ? posted : st;
 }

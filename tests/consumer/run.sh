@@ -44,6 +44,9 @@ by_find_package() {
 		runs_with shared "$stage/project/${program}_weir"
 		runs_with static "$stage/project/${program}_weir_static"
 	done
+	if [[ -f $prefix/include/weir/patroni.h ]]; then
+		runs_with shared "$stage/project/patroni_weir"
+	fi
 }
 
 by_pkg_config() {
@@ -63,6 +66,13 @@ by_pkg_config() {
 	runs_with shared "$out/cc_shared"
 	runs_with static "$out/c_static"
 	runs_with static "$out/cc_static"
+	if [[ -f $prefix/include/weir/patroni.h ]]; then
+		read -ra flags <<<"$(pkg-config --cflags weir-patroni)"
+		read -ra libs <<<"$(pkg-config --libs weir-patroni)"
+		libs+=("-Wl,-rpath,$(pkg-config --variable=libdir weir-patroni)")
+		"$cc" -std=c11 "${flags[@]}" "$here/patroni.c" -o "$out/patroni" "${libs[@]}"
+		runs_with shared "$out/patroni"
+	fi
 }
 
 case $what in

@@ -8,14 +8,16 @@ import pathlib
 import re
 import sys
 
-FLOORS = ["base", "stat config sql", "core", "driver", "pool", "route", "exec", "cli"]
+FLOORS = ["base", "stat config sql", "core", "driver", "pool", "route", "exec", "cli patroni"]
 RANK = {room: i for i, floor in enumerate(FLOORS) for room in floor.split()}
+OUTSIDE = {"cli", "patroni"}  # users of the library: the program, and libweir-patroni
 BASE_IS_BLIND_TO = {"weir/weir.h", "weir/pool.h", "weir/router.h", "weir/stats.h"}
 FENCES = [
     (re.compile(r"libpq|pg_config|postgres_ext"), ("driver/libpq", "cli/")),
     (re.compile(r"urcu"), ("base/rcu.h",)),
     (re.compile(r"jemalloc/"), ("base/alloc.c",)),
-    (re.compile(r"jansson"), ("cli/",)),
+    (re.compile(r"jansson"), ("cli/", "patroni/view.c")),
+    (re.compile(r"curl/"), ("patroni/ask.c", "patroni/patroni.c")),
 ]
 INCLUDE = re.compile(r'\s*#\s*include\s+(["<])([^">]+)[">]')
 
@@ -44,7 +46,7 @@ def judge(me, quoted, what, src):
         return f'"{what}" does not name a room: write "room/file.h"'
     if not (src / what).is_file():
         return f'"{what}" does not exist'
-    if there != room and (room == "cli" or there == "cli"):
+    if there != room and {room, there} & OUTSIDE:
         return f"{room} may not include {what}: the program sees only <weir/...>, and nobody sees the program"
     if RANK[there] > RANK[room]:
         return f"{room} may not include {what}: it is a floor above"

@@ -16,6 +16,8 @@ TREES = [
     ("floors", "up", {"src/base/a.c": '#include "core/b.h"\n', "src/core/b.h": ""}, "a floor above"),
     ("floors", "sideways", {"src/stat/a.c": '#include "config/b.h"\n', "src/config/b.h": ""}, "same floor"),
     ("floors", "the program looks inside", {"src/cli/a.c": '#include "pool/b.h"\n', "src/pool/b.h": ""}, "sees only"),
+    ("floors", "libweir-patroni looks inside", {"src/patroni/a.c": '#include "pool/b.h"\n', "src/pool/b.h": ""}, "sees only"),
+    ("floors", "curl outside its library", {"src/pool/a.c": "#include <curl/curl.h>\n"}, "belongs in"),
     ("floors", "a circle", {"src/core/a.h": '#include "core/b.h"\n', "src/core/b.h": '#include "core/c.h"\n',
                             "src/core/c.h": '#include "core/a.h"\n'},
      "circle: core/a.h -> core/b.h -> core/c.h -> core/a.h"),

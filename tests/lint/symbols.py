@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the library shows is what its headers declare; and it calls nothing that a library must not.
 
-symbols.py <libweir.so> <libweir.a> <weir.map> <include dir>
+symbols.py <libweir.so> <libweir.a> <weir.map> <include dir> [<header>]
+
+A header is named for a library apart, which shows what that one declares.
 """
 import pathlib
 import subprocess
@@ -41,8 +43,8 @@ def wanted(archive):
         yield line.split(":")[1], line.split()[-1].partition("@")[0]
 
 
-def main(library, archive, version_map, include):
-    headers, shown, mapped = declared(pathlib.Path(include)), exported(library), listed(pathlib.Path(version_map))
+def main(library, archive, version_map, include, only=None):
+    headers, shown, mapped = declared(pathlib.Path(include), only), exported(library), listed(pathlib.Path(version_map))
     names = [name for name, _ in mapped]
     bad = [f"{n} is declared twice" for n in sorted(set(headers)) if headers.count(n) > 1]
     bad += [f"{n} is listed twice in the map" for n in sorted(set(names)) if names.count(n) > 1]
@@ -60,4 +62,4 @@ def main(library, archive, version_map, include):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:5]))
+    sys.exit(main(*sys.argv[1:6]))

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libweir-patroni in front of HTTP servers that answer as they are told: well, late, not at all,
+ * elsewhere, too much, or something that cannot be. Whatever they do, the router goes by it only
+ * where it is an answer, and by the servers' own words otherwise.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <weir/patroni.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "route/router.h"
+#include "support/coprocess.h"
+#include "support/fake_cluster.h"
+#include "support/json_read.h"
+#include "support/watchdog.h"
+
+#define SERVERS 3
+#define LONG_MS 60000
+
+static struct fake_cluster cluster;
+static weir_options options;
+static weir_router *router;
+static weir_patroni *patroni;
+static weir_patroni_options p;
+static weir_error error;
+static struct test_coprocess api;
+static int port[SERVERS];
+static char urls[256], directory[] = "/tmp/weir-patroni-XXXXXX", ca[64];
+
+/* ---- the servers ---- */
+
+static void tell(const char *format, ...) WEIR_PRINTF(1, 2);
+
+static void tell(const char *format, ...)
+{
+	char line[4096];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line) - 1, format, args);
+	va_end(args);
+	strcat(line, "\n");
+	if (!test_coprocess_tell(&api, line) || !test_coprocess_hear(&api))
+		fail_msg("%s", api.error);
+}
+
+static int hits(int server)
+{
+	tell("hits %d", server);
+	return (int)test_json_number(test_json_member(api.answer, "hits"));
+}
+
+/* Three members as the fake cluster's hosts; leader -1: none. */
+static const char *members(int leader, const char *more)
+{
+	static char body[2048];
+	int n = snprintf(body, sizeof(body), "{\"members\": [");
+
+	for (int i = 0; i < 3; i++)
+		n += snprintf(body + n, sizeof(body) - (size_t)n,
+		              "%s{\"name\": \"m%d\", \"role\": \"%s\", \"host\": \"127.0.0.1\", "
+		              "\"port\": %d}",
+		              i ? ", " : "", i, i == leader ? "leader" : "replica", 6000 + i);
+	snprintf(body + n, sizeof(body) - (size_t)n, "%s]}", more);
+	return body;
+}
+
+static void start_servers(bool tls)
+{
+	char path[1024], *words[] = {"patroni_api", tls ? "--tls" : NULL, directory, NULL};
+
+	snprintf(path, sizeof(path), "%s/tests/support/patroni_api", getenv("TEST_SOURCE_DIR"));
+	if (!test_coprocess_init(&api, path, words, 60000) || !test_coprocess_hear(&api))
+		fail_msg("%s", api.error);
+	for (int i = 0; i < SERVERS; i++)
+		port[i] = (int)test_json_number(
+			test_json_item(test_json_member(api.answer, "ports"), (size_t)i));
+}
+
+static void stop_servers(void)
+{
+	assert_true(test_coprocess_tell(&api, "quit\n"));
+	assert_true(test_coprocess_fini(&api));
+}
+
+static int start_all(void **state)
+{
+	(void)state;
+	start_servers(false);
+	return 0;
+}
+
+static int stop_all(void **state)
+{
+	(void)state;
+	stop_servers();
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	tell("reset");
+	for (int i = 0, n = 0; i < SERVERS; i++)
+		n += snprintf(urls + n, sizeof(urls) - (size_t)n, "%shttp://127.0.0.1:%d",
+		              i ? "," : "", port[i]);
+	fake_cluster_init(&cluster, 4);
+	weir_options_init(&options);
+	options.probe_interval_ms = 20;
+	options.connect_timeout_ms = 2000;
+	options.checkout_timeout_ms = 20000;
+	p = (weir_patroni_options){.size = sizeof(p),
+	                           .urls = urls,
+	                           .period_ms = 50,
+	                           .timeout_ms = 20000,
+	                           .good_for_ms = LONG_MS};
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	weir_patroni_stop(&patroni);
+	assert_null(patroni);
+	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
+	fake_cluster_fini(&cluster);
+	return 0;
+}
+
+/* ---- the router ---- */
+
+static void start(void)
+{
+	if (!router) {
+		assert_int_equal(fake_cluster_open_first(&cluster, 3, &options, &router, &error),
+		                 WEIR_OK);
+		assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
+	}
+	if (weir_patroni_start(router, &p, &patroni, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+}
+
+static weir_patroni_info info(void)
+{
+	weir_patroni_info now = {.size = sizeof(now)};
+
+	weir_patroni_info_get(patroni, &now);
+	return now;
+}
+
+/* Until so many more questions have ended. */
+static weir_patroni_info await(uint64_t answers, uint64_t failures)
+{
+	weir_patroni_info first = info(), now = first;
+	int64_t until_ns = wi_now_ns() + 60 * WI_SEC;
+
+	while ((now.answers < first.answers + answers ||
+	        now.failures < first.failures + failures) &&
+	       wi_now_ns() < until_ns) {
+		usleep(1000);
+		now = info();
+	}
+	assert_true(now.answers >= first.answers + answers);
+	assert_true(now.failures >= first.failures + failures);
+	return now;
+}
+
+static int write_to(int64_t timeout_ms)
+{
+	weir_request q = WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = timeout_ms);
+	weir_conn *c = NULL;
+	int host = -1;
+
+	if (weir_checkout_with(router, &q, &c, &error) == WEIR_OK)
+		host = fake_host_of(c);
+	weir_checkin(&c);
+	return host;
+}
+
+static void wait_for_write_to(int host)
+{
+	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
+
+	while (write_to(WEIR_NO_WAIT) != host && wi_now_ns() < until_ns)
+		assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
+	assert_int_equal(write_to(WEIR_NO_WAIT), host);
+}
+
+/* Hosts 0 and 1 both think they are the primary: only an advice brings a write through. */
+static void make_tie(void)
+{
+	wi_store_rlx(&cluster.host[1].server.timeline,
+	             wi_load_rlx(&cluster.host[0].server.timeline));
+	wi_store_rlx(&cluster.host[1].server.in_recovery, false);
+}
+
+/* ---- good answers ---- */
+
+static void what_patroni_says_is_an_advice(void **state)
+{
+	(void)state;
+	make_tie();
+	tell("0 ok %s", members(1, ""));
+	start();
+	assert_int_equal(write_to(20000), 1);
+	await(1, 0);
+	assert_string_equal(info().leader, fake_host_name(1));
+	assert_int_equal(info().members, 3);
+	assert_int_equal(hits(1) + hits(2), 0); /* one healthy API is enough */
+	tell("0 ok %s", members(0, ""));
+	wait_for_write_to(0);
+	tell("0 ok %s", members(-1, ""));
+	wait_for_write_to(-1);
+	tell("0 ok %s", members(0, ""));
+	wait_for_write_to(0);
+	/* Stopped: the router is alone with two primaries again. */
+	weir_patroni_stop(&patroni);
+	wait_for_write_to(-1);
+}
+
+static void in_maintenance_nobody_is_no_word(void **state)
+{
+	(void)state;
+	tell("0 ok %s", "{\"members\": [{\"host\": \"127.0.0.1\", \"port\": 6000, \"role\": "
+	                "\"replica\"}], \"pause\": true}");
+	start();
+	await(2, 0);
+	assert_int_equal(write_to(20000), 0);
+}
+
+static void a_dead_a_silent_and_a_good_server(void **state)
+{
+	(void)state;
+	make_tie();
+	tell("0 drop");
+	tell("1 hang");
+	tell("2 ok %s", members(1, ""));
+	start();
+	assert_int_equal(write_to(20000), 1);
+	/* Who has answered is asked first from then on. */
+	await(1, 0);
+	int before = hits(0) + hits(1);
+	await(5, 0);
+	assert_true(hits(0) + hits(1) <= before + 2);
+	tell("2 status 500");
+	tell("1 ok %s", members(0, ""));
+	wait_for_write_to(0);
+}
+
+static void the_password_is_sent_and_never_told(void **state)
+{
+	char url[64];
+
+	(void)state;
+	p.user_name = "weir";
+	p.password = "s3cret-word";
+	tell("0 ok %s", members(0, ""));
+	start();
+	await(1, 0);
+	tell("hits 0");
+	assert_non_null(strstr(api.answer, "Basic d2VpcjpzM2NyZXQtd29yZA=="));
+	assert_non_null(strstr(api.answer, "\"/cluster\""));
+	for (int i = 0; i < SERVERS; i++)
+		tell("%d status 401", i);
+	await(0, 2);
+	assert_non_null(strstr(info().trouble, "401"));
+	assert_null(strstr(info().trouble, "s3cret-word"));
+	weir_patroni_stop(&patroni);
+	snprintf(url, sizeof(url), "http://weir:s3cret-word@127.0.0.1:%d", port[0]);
+	p.urls = url;
+	assert_int_equal(weir_patroni_start(router, &p, &patroni, &error), WEIR_INVALID);
+	assert_null(strstr(error.text, "s3cret-word"));
+}
+
+/* ---- bad ones ---- */
+
+static void a_redirect_is_not_followed(void **state)
+{
+	(void)state;
+	snprintf(urls, sizeof(urls), "http://127.0.0.1:%d", port[0]);
+	tell("0 redirect http://127.0.0.1:%d/cluster", port[1]);
+	tell("1 ok %s", members(1, ""));
+	start();
+	await(0, 3);
+	assert_non_null(strstr(info().trouble, "redirect"));
+	assert_int_equal(hits(1), 0);
+	assert_int_equal(info().answers, 0);
+}
+
+static void what_cannot_be_is_no_answer(void **state)
+{
+	static const struct {
+		const char *told, *why;
+	} bad[] = {
+		{"ok ", "no JSON"},
+		{"ok {\"members\": [", "no JSON"},
+		{"ok []", "no members"},
+		{"ok {\"members\": []}", "no members"},
+		{"ok {\"members\": 3}", "no members"},
+		{"ok {\"members\": [{\"role\": \"leader\"}]}", "the leader has no address"},
+		{"ok {\"members\": [{\"role\": \"leader\", \"host\": \"a,b\", \"port\": 1}]}",
+	         "the leader has no address"},
+		{"ok {\"members\": [{\"role\": \"leader\", \"host\": \"/tmp\", \"port\": 1}]}",
+	         "the leader has no address"},
+		{"ok {\"members\": [{\"role\": \"leader\", \"host\": \"a\", \"port\": 65536}]}",
+	         "the leader has no address"},
+		{"ok {\"members\": [{\"role\": \"leader\", \"host\": \"a\", \"port\": 1}, {\"role\": "
+	         "\"leader\", \"host\": \"b\", \"port\": 1}]}",
+	         "two members lead"},
+		{"ok {\"members\": [{\"host\": \"a\", \"port\": 1}, {\"host\": \"a\", \"port\": 1}]}",
+	         "two members have one address"},
+		{"repeat 100000 [", "no JSON"},
+		{"repeat 3000 0123456789abcdef0123456789abcdef0123456789abcdef", "more than"},
+		{"repeat 0 x", "more than"},
+		{"drop", "http://"},
+		{"status 200", "no members"},
+		{"status 404", "404"},
+	};
+
+	(void)state;
+	snprintf(urls, sizeof(urls), "http://127.0.0.1:%d", port[0]);
+	p.body_max = 120000;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (strcmp(bad[i].told, "repeat 0 x") == 0)
+			p.body_max = 5;
+		tell("0 %s", bad[i].told);
+		start();
+		await(0, 1);
+		if (info().answers || !strstr(info().trouble, bad[i].why))
+			fail_msg("%s: %s", bad[i].told, info().trouble);
+		weir_patroni_stop(&patroni);
+		p.body_max = 120000;
+	}
+	assert_int_equal(write_to(20000), 0);
+}
+
+/* It drips for ever: the time of one answer ends it. And a stop does not wait so long. */
+static void a_server_that_does_not_end_is_left(void **state)
+{
+	int64_t began_ns;
+
+	(void)state;
+	p.timeout_ms = 300;
+	for (int i = 0; i < SERVERS; i++)
+		tell("%d %s", i, i ? "hang" : "repeat 0 x");
+	start();
+	await(0, 1);
+	weir_patroni_stop(&patroni);
+	p.timeout_ms = LONG_MS;
+	start();
+	while (!hits(0))
+		usleep(1000);
+	began_ns = wi_now_ns();
+	weir_patroni_stop(&patroni);
+	assert_true(wi_now_ns() - began_ns < 20 * WI_SEC);
+}
+
+/* The API goes on naming a host that is in recovery, and then it is silent. */
+static void stale_words_make_no_primary_and_run_out(void **state)
+{
+	(void)state;
+	p.good_for_ms = 1000;
+	tell("0 ok %s", members(2, ""));
+	start();
+	wait_for_write_to(-1);
+	for (int i = 0; i < 10; i++) {
+		await(1, 0);
+		assert_int_equal(write_to(WEIR_NO_WAIT), -1);
+	}
+	for (int i = 0; i < SERVERS; i++)
+		tell("%d hang", i);
+	assert_int_equal(write_to(LONG_MS), 0);
+}
+
+static void a_leader_that_is_no_host_is_told(void **state)
+{
+	(void)state;
+	tell("0 ok %s", "{\"members\": [{\"role\": \"leader\", \"host\": \"db9\", \"port\": 1}]}");
+	start();
+	await(2, 0);
+	assert_non_null(strstr(info().trouble, "db9:1"));
+	assert_int_equal(write_to(20000), 0);
+}
+
+/* ---- members ---- */
+
+static bool find(const char *host, weir_host_stats *found)
+{
+	weir_host_stats stats[FAKE_HOSTS];
+	size_t n = weir_router_stats_get(router, stats, FAKE_HOSTS);
+
+	for (size_t i = 0; i < n && i < FAKE_HOSTS; i++) {
+		if (strcmp(stats[i].host, host) != 0 || stats[i].leaving)
+			continue;
+		*found = stats[i];
+		return true;
+	}
+	return false;
+}
+
+static void wait_for_host(int i, bool there)
+{
+	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
+	weir_host_stats s;
+
+	while (find(fake_host_name(i), &s) != there && wi_now_ns() < until_ns)
+		usleep(1000);
+	assert_int_equal(find(fake_host_name(i), &s), there);
+}
+
+static void members_are_followed(void **state)
+{
+	weir_host_stats s;
+	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
+
+	(void)state;
+	p.follow_members = true;
+	p.forget_ms = 300;
+	tell("0 ok %s",
+	     members(0,
+	             ", {\"host\": \"127.0.0.1\", \"port\": 6003, \"role\": \"replica\", \"tags\": "
+	             "{\"noloadbalance\": true, \"zone\": \"east\"}}"));
+	start();
+	wait_for_host(3, true);
+	assert_true(find(fake_host_name(3), &s));
+	assert_int_equal(s.weight, 0);
+	assert_string_equal(s.zone, "east");
+	tell("0 ok %s",
+	     members(0, ", {\"host\": \"127.0.0.1\", \"port\": 6003, \"role\": \"replica\"}"));
+	while (find(fake_host_name(3), &s) && s.weight == 0 && wi_now_ns() < until_ns)
+		usleep(1000);
+	assert_int_equal(s.weight, 100);
+	tell("0 ok %s", members(0, ""));
+	wait_for_host(3, false);
+	/* Another cluster's members are not ours, and no leader of it, either. */
+	tell("0 ok %s", "{\"members\": [{\"role\": \"leader\", \"host\": \"db9\", \"port\": 1}]}");
+	await(8, 0);
+	assert_non_null(info().trouble[0] ? info().trouble : NULL);
+	for (int i = 0; i < 3; i++)
+		wait_for_host(i, true);
+	assert_int_equal(write_to(20000), 0);
+}
+
+/* ---- TLS, options ---- */
+
+static void a_certificate_is_asked_for(void **state)
+{
+	(void)state;
+	stop_servers();
+	assert_non_null(mkdtemp(directory));
+	start_servers(true);
+	snprintf(urls, sizeof(urls), "https://127.0.0.1:%d,https://127.0.0.1:%d", port[0], port[1]);
+	for (int i = 0; i < SERVERS; i++)
+		tell("%d ok %s", i, members(0, ""));
+	start();
+	await(0, 1);
+	assert_int_equal(info().answers, 0);
+	weir_patroni_stop(&patroni);
+	snprintf(ca, sizeof(ca), "%s/cert.pem", directory);
+	p.ca_file = ca;
+	start();
+	await(1, 0);
+	weir_patroni_stop(&patroni);
+	unlink(ca);
+	snprintf(ca, sizeof(ca), "%s/key.pem", directory);
+	unlink(ca);
+	assert_int_equal(rmdir(directory), 0);
+	stop_servers();
+	start_servers(false);
+}
+
+static void wrong_options_are_told(void **state)
+{
+	static const char *const wrong[] = {NULL,      "",           "db1:8008",  "ftp://db1",
+	                                    "http://", "http://a b", "http://h?x"};
+
+	(void)state;
+	start();
+	weir_patroni_stop(&patroni);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		p.urls = wrong[i];
+		assert_int_equal(weir_patroni_start(router, &p, &patroni, &error), WEIR_INVALID);
+		assert_null(patroni);
+	}
+	p.urls = urls;
+	p.period_ms = -1;
+	assert_int_equal(weir_patroni_start(router, &p, &patroni, &error), WEIR_INVALID);
+	assert_int_equal(weir_patroni_start(NULL, &p, &patroni, &error), WEIR_INVALID);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(what_patroni_says_is_an_advice),
+		TEST(in_maintenance_nobody_is_no_word),
+		TEST(a_dead_a_silent_and_a_good_server),
+		TEST(the_password_is_sent_and_never_told),
+		TEST(a_redirect_is_not_followed),
+		TEST(what_cannot_be_is_no_answer),
+		TEST(a_server_that_does_not_end_is_left),
+		TEST(stale_words_make_no_primary_and_run_out),
+		TEST(a_leader_that_is_no_host_is_told),
+		TEST(members_are_followed),
+		TEST(a_certificate_is_asked_for),
+		TEST(wrong_options_are_told),
+	};
+
+	test_watchdog(110, "libweir-patroni");
+	return cmocka_run_group_tests(tests, start_all, stop_all);
+}

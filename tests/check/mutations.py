@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 What is broken in the library, one thing at a time, to see that the checker notices. A row: what is broken; the file;
-its text there, which has to occur exactly once; what stands there instead; the deeds that bring it out; the rules of
-which one has to find it.
+its text there, which has to occur exactly once; what stands there instead; the words for the checker that bring it out
+(deeds, and how often to probe); the rules of which one has to find it.
 """
 
 TABLE = [
     # ---- the token check ----
     ("token: a replica has reached every token", "route/fresh.c", """\
-	return wi_load_rlx(&h->timeline) == token->timeline && wi_load_rlx(&h->lsn) >= token->lsn;
+	return reached && lsn >= token->lsn ? WI_FRESH : WI_BEHIND;
 """, """\
-	return true;
+	return reached ? WI_FRESH : WI_BEHIND;
 """, ["HOLD_REPLAY"], ["OWN_WRITES"]),
+    ("session: any replica may show what comes next", "route/fresh.c", """\
+		by_session = wi_session_allows(r, h, wish->session);
+""", """\
+		by_session = WI_FRESH;
+""", ["HOLD_REPLAY"], ["SESSION"]),
     # ---- the lag limit ----
     ("lag: a replica is always young enough", "route/fresh.c", """\
 	return as_of != WI_LAG_UNKNOWN && now_ns - as_of <= max_lag_ms * WI_MS;
@@ -42,4 +47,11 @@ TABLE = [
 		return winner;
 	}
 """, ["TWO_PROMOTED"], ["FENCED", "LOST_WRITE", "TRUE_READ"]),
+    # ---- the role of a connection, before its next write ----
+    ("role: a refusal by a server that takes no writes goes unheard", "pool/health.c", """\
+		if (c->role == WEIR_ROLE_REPLICA)
+			return false; /* as it was lent */
+""", """\
+		return false;
+""", ["--probe", "3000", "--pace", "1000", "READ_ONLY"], ["REFUSED", "REFUSED_ONCE"]),
 ]

@@ -84,8 +84,8 @@ static void answer_probe(struct fake_host *h, struct wi_answer *a, bool full, bo
 		answer_receiver(h, a);
 }
 
-/* The columns of the token's question, in its order (src/route/token.c). */
-static void answer_token(struct fake_host *h, struct wi_answer *a)
+/* The columns of the token's question, in its order (src/route/position.c). */
+static void answer_token(struct fake_host *h, struct wi_answer *a, bool of_standbys)
 {
 	struct wi_fake_server *s = &h->server;
 
@@ -94,6 +94,9 @@ static void answer_token(struct fake_host *h, struct wi_answer *a)
 	if (!wi_load_rlx(&s->in_recovery)) {
 		put_lsn(a, 1, wi_load_rlx(&s->lsn));
 		put(a, 2, "%08llX", wi_load_rlx(&s->timeline), 0);
+	} else if (of_standbys) {
+		put_lsn(a, 1, wi_load_rlx(&s->lsn));
+		put(a, 2, "%llx", wi_load_rlx(&s->timeline), 0);
 	}
 	put(a, 3, "%llu", wi_load_rlx(&s->system), 0);
 	put_text(a, 4, "8192");
@@ -110,6 +113,24 @@ static void answer_settings(struct wi_answer *a)
 	put_text(a, 3, "0");
 }
 
+/* What the test has said of the end of transactions; true: it fails. */
+static bool fails_at_commit(struct fake_host *h, const char *sql, struct wi_failure *failure)
+{
+	const char *sqlstate = wi_load_rlx(&h->commit_fails);
+	bool commits = strcmp(sql, "COMMIT") == 0;
+	bool asks = !commits && strstr(sql, "recovering") && !strstr(sql, "server_version_num");
+
+	if (commits && sqlstate && sqlstate[0]) {
+		wi_failure_set(failure, WI_FAULT_SQL, sqlstate, "not committed", NULL);
+		return true;
+	}
+	if ((commits && sqlstate) || (asks && wi_load_rlx(&h->lose_position))) {
+		wi_failure_set(failure, WI_FAULT_LOST, "", "the connection is lost", NULL);
+		return true;
+	}
+	return false;
+}
+
 static bool answer(struct wi_fake_server *server, const char *sql, struct wi_answer *a,
                    struct wi_failure *failure)
 {
@@ -117,6 +138,8 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 	bool full = strstr(sql, "pg_control_system") != NULL;
 	bool whole = strstr(sql, "pg_get_wal_replay_pause_state") != NULL;
 
+	if (fails_at_commit(h, sql, failure))
+		return false;
 	if (full && wi_load_rlx(&h->basic_only)) {
 		wi_failure_set(failure, WI_FAULT_SQL, "42501",
 		               "permission denied for function pg_control_system", NULL);
@@ -133,7 +156,7 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 	if (strstr(sql, "server_version_num"))
 		answer_probe(h, a, full, whole);
 	else if (strstr(sql, "recovering"))
-		answer_token(h, a);
+		answer_token(h, a, strstr(sql, "pg_last_wal_replay_lsn") != NULL);
 	else if (strstr(sql, "statement_timeout"))
 		answer_settings(a);
 	return true;

@@ -29,7 +29,12 @@ struct fake_host {
 	_Atomic uint32_t streams_on; /* which timeline; 0: its own */
 	_Atomic bool paused;         /* its replay */
 	_Atomic int delay_s;         /* recovery_min_apply_delay */
-	_Atomic uint64_t probes;     /* questions of the probe answered */
+	/*
+	 * COMMIT is refused with this SQLSTATE; "": the connection is lost in it; NULL: it succeeds
+	 */
+	_Atomic(const char *) commit_fails;
+	_Atomic bool lose_position; /* the connection is lost where a token is asked for */
+	_Atomic uint64_t probes;    /* questions of the probe answered */
 };
 
 struct fake_cluster {

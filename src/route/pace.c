@@ -93,8 +93,10 @@ static int64_t pause_ms(const struct wi_host *h)
 	int64_t first = alarmed_ms(h->router);
 	uint32_t doublings = h->failures < 10 ? h->failures - 1 : 9;
 
-	if (is_lasting(h->probe.found.failure.fault))
+	if (is_lasting(h->probe.found.failure.fault)) {
 		longest = most(longest, LASTING_MS);
+		first = FAST_MS;
+	}
 	return most(least(longest, first << doublings), FLOOR_MS);
 }
 

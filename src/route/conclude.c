@@ -58,7 +58,6 @@ static bool make_brief(weir_router *r, struct brief *b, int64_t now_ns)
 	bool looked_at = true;
 	struct wi_host *h;
 
-	b->n = 0;
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i)); b->n++) {
 		b->host[b->n] = h;
 		b->sight[b->n] = sight_of(r, h, now_ns);
@@ -75,7 +74,7 @@ static struct wi_judgement judge(weir_router *r, int64_t now_ns)
 {
 	struct wi_judgement j = {.primary = -1, .so_far = r->so_far};
 	struct wi_advice advice;
-	struct brief b;
+	struct brief b = {0};
 	bool advised = wi_advice_in_force(r, &advice);
 
 	r->settled = make_brief(r, &b, now_ns) || r->settled;

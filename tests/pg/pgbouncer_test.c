@@ -30,6 +30,7 @@
 
 #include <weir/weir.h>
 
+#include "base/clock.h"
 #include "support/cluster.h"
 #include "support/watchdog.h"
 
@@ -387,6 +388,42 @@ static void the_program_says_so(void **state)
 	assert_non_null(strstr(said, "the startup options were not taken"));
 }
 
+/* In transaction mode, with one server session for the probe and for all others. */
+static void a_router_finds_the_role_through_it(void **state)
+{
+	weir_router *router = NULL;
+	weir_host_stats s;
+	weir_conn *conn = NULL;
+	PGresult *result;
+
+	(void)state;
+	start_bouncer("pool_mode = transaction\ndefault_pool_size = 1\n");
+	o.search_path[0] = '\0';
+	if (weir_router_open(url, &o, &router, &error) != WEIR_OK ||
+	    weir_checkout(router, WEIR_WRITE, &conn, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+	result = PQexec(weir_pg(conn), "SELECT pg_is_in_recovery()");
+	assert_string_equal(PQgetvalue(result, 0, 0), "f");
+	PQclear(result);
+	weir_checkin(&conn);
+	assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
+	assert_int_equal(weir_router_stats_get(router, &s, 1), 1);
+	assert_int_equal(s.role, WEIR_ROLE_PRIMARY);
+	assert_true(s.lsn && s.system && s.timeline == 1 && s.server_version >= 100000);
+	/*
+	 * Its server restarts behind it, while the probe's connection stays: that is no other one.
+	 */
+	if (!test_cluster_restart(cluster, 0))
+		fail_msg("%s", test_cluster_error(cluster));
+	for (int64_t until_ns = wi_now_ns() + PATIENCE_MS * WI_MS;
+	     weir_checkout(router, WEIR_WRITE, &conn, &error) != WEIR_OK;)
+		assert_true(wi_now_ns() < until_ns);
+	weir_checkin(&conn);
+	assert_int_equal(weir_router_stats_get(router, &s, 1), 1);
+	assert_false(s.several);
+	assert_int_equal(weir_router_close(&router, PATIENCE_MS), WEIR_OK);
+}
+
 static int start(void **state)
 {
 	struct test_cluster_options options = {.standbys = -1};
@@ -418,6 +455,7 @@ int main(void)
 		TEST(what_is_shared_between_transactions_is_told_and_left_alone),
 		TEST(a_server_without_a_pooler_is_seen_as_one),
 		TEST(the_program_says_so),
+		TEST(a_router_finds_the_role_through_it),
 	};
 
 	test_watchdog(200, "pg.pgbouncer");

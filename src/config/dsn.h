@@ -20,6 +20,7 @@ struct wi_endpoint {
 	char hostaddr[64]; /* address given beside the name, or "" */
 	char port[8];      /* "" is libpq's default */
 	char name[WEIR_ERROR_HOST]; /* "host:port" for people and statistics */
+	bool looked_up;             /* hostaddr is what the name came to, which proves nothing */
 	bool unnamed;               /* a service file may name it: only libpq learns where it is */
 };
 

@@ -27,7 +27,7 @@ static bool is_loopback(const char *address)
 
 bool wi_trust_is_local(const struct wi_endpoint *e)
 {
-	if (e->hostaddr[0])
+	if (e->hostaddr[0] && !e->looked_up)
 		return is_loopback(e->hostaddr);
 	if (e->unnamed)
 		return false;

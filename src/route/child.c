@@ -17,7 +17,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "route/orders.h"
+#include "route/names.h"
 #include "route/router.h"
 
 static weir_status forked(weir_error *error)
@@ -103,6 +103,7 @@ static weir_status reopen(weir_router *r, weir_error *error)
 	wi_keeper_free(r->keeper);
 	r->keeper = keeper;
 	wi_orders_forget(r);
+	wi_names_forget(r);
 	leave_alone(r);
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
 		if (!renew_host(h, keeper))

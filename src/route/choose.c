@@ -360,6 +360,7 @@ struct weir_conn *wi_choose(weir_router *r, const struct wi_wish *wish, struct w
 {
 	const struct wi_topology *t = wi_topology_of(r);
 
+	WI_YIELD("choose.pinned");
 	*choice = (struct wi_choice){.pending = !t->settled};
 	if (wish->intent == WEIR_WRITE)
 		return from_primary(r, t, wish, WEIR_REASON_WRITE, choice);

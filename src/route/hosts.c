@@ -26,7 +26,7 @@
  * Orderings. [hosts:R1] lists a host, [hosts:A1] finds it. [hosts:R2] publishes its terms,
  * [hosts:A2] reads them.
  */
-#include "route/orders.h"
+#include "route/names.h"
 
 #include <string.h>
 #include <strings.h>
@@ -143,6 +143,9 @@ weir_status wi_host_make(weir_router *r, const struct wi_host_plan *plan, struct
 	h->own = plan->endpoint;
 	h->endpoint = &h->own;
 	h->named = plan->named;
+	h->name = plan->name;
+	if (plan->name)
+		wi_names_copy(plan->name, h->group);
 	h->terms_of[0] = plan->terms;
 	atomic_init(&h->terms, &h->terms_of[0]);
 	st = fill(h, plan->script, error);
@@ -202,7 +205,10 @@ bool wi_host_set_terms(struct wi_host *h, const struct wi_terms *terms)
 
 bool wi_host_is_named(const struct wi_host *h, const char *name)
 {
-	return strcmp(h->endpoint->name, name) == 0 || strcmp(h->endpoint->host, name) == 0;
+	const struct wi_endpoint *e = h->endpoint;
+
+	return strcmp(e->name, name) == 0 || strcmp(e->host, name) == 0 ||
+	       (h->group[0] && (strcmp(h->group, name) == 0 || strcmp(e->hostaddr, name) == 0));
 }
 
 static void say_hosts(const weir_router *r, struct wi_text *t)
@@ -328,6 +334,8 @@ weir_status wi_hosts_add(weir_router *r, const struct wi_host_plan *plan, weir_e
 		wi_host_free(h, false);
 		return wi_fail(error, WEIR_CLOSED, "the router is closed");
 	}
+	if (!h->name && wi_names_is_one(r, h->endpoint))
+		(void)wi_names_follow(h, NULL); /* else it stays one host */
 	follow_suit(h);
 	/* The monitor comes after all pools, so that it sees in the same round when one is over. */
 	wi_keeper_drop(r->keeper, &r->job);
@@ -354,6 +362,7 @@ void wi_hosts_remove(struct wi_host *h, const char *why)
 	weir_router *r = h->router;
 
 	wi_store_rlx(&h->leaving, true); /* the topology without it is the ordering */
+	h->name = NULL;
 	wi_probe_stop(&h->probe);
 	if (r->history_of == h)
 		r->history_of = NULL;
@@ -366,6 +375,10 @@ static weir_status remove_one(struct wi_host *h, weir_error *error)
 	if (wi_hosts_count(h->router) == 1)
 		return wi_fail(error, WEIR_INVALID, "%s is the last host of the router",
 		               h->endpoint->name);
+	if (h->name)
+		return wi_fail(error, WEIR_INVALID,
+		               "%s is an address of a name: remove %s, or drain this one",
+		               h->endpoint->name, h->group);
 	if (h->named == WI_NAMED_WRITER)
 		return wi_fail(error, WEIR_INVALID,
 		               "%s is the writer endpoint that option primary names",
@@ -374,13 +387,24 @@ static weir_status remove_one(struct wi_host *h, weir_error *error)
 	return WEIR_OK;
 }
 
-static void change(struct wi_host *h, const struct wi_terms *terms)
+bool wi_hosts_change(struct wi_host *h, const struct wi_terms *terms)
 {
 	if (!wi_host_set_terms(h, terms))
-		return;
+		return false;
 	wi_event_tell(&h->router->options, h->router->world->now(), WEIR_EVENT_HOST_CHANGED,
 	              h->endpoint->name, "weight %u, zone \"%s\"%s", terms->weight, terms->zone,
 	              terms->drained ? ", drained" : "");
+	return true;
+}
+
+void wi_order_apply(const struct wi_order *o, struct wi_terms *terms)
+{
+	if (o->kind == WI_ORDER_SET) {
+		terms->weight = o->terms.weight;
+		memcpy(terms->zone, o->terms.zone, sizeof(terms->zone));
+	} else {
+		terms->drained = o->kind == WI_ORDER_DRAIN;
+	}
 }
 
 weir_status wi_hosts_do(weir_router *r, struct wi_order *o)
@@ -391,19 +415,16 @@ weir_status wi_hosts_do(weir_router *r, struct wi_order *o)
 
 	if (o->kind == WI_ORDER_ADD)
 		return add(r, o);
+	if (wi_names_do(r, o))
+		return o->status;
 	st = find(r, o->host, &h, &o->error);
 	if (st != WEIR_OK)
 		return st;
 	if (o->kind == WI_ORDER_REMOVE)
 		return remove_one(h, &o->error);
 	terms = *wi_host_terms(h);
-	if (o->kind == WI_ORDER_SET) {
-		terms.weight = o->terms.weight;
-		memcpy(terms.zone, o->terms.zone, sizeof(terms.zone));
-	} else {
-		terms.drained = o->kind == WI_ORDER_DRAIN;
-	}
-	change(h, &terms);
+	wi_order_apply(o, &terms);
+	wi_hosts_change(h, &terms);
 	return WEIR_OK;
 }
 
@@ -470,7 +491,8 @@ void wi_hosts_quieten(weir_router *r)
 	struct wi_host *h;
 
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
-		wi_pool_quieten(h->pool, wi_host_terms(h)->drained && t->primary != h);
+		wi_pool_quieten(h->pool,
+		                (wi_host_terms(h)->drained && t->primary != h) || h->stands_in);
 }
 
 /* ---- closing ---- */

@@ -53,8 +53,9 @@ static bool is_host(const struct wi_host *h, const char *name, const char *port)
 	const struct wi_endpoint *e = h->endpoint;
 
 	return strcmp(port, e->port[0] ? e->port : "5432") == 0 &&
-	       (strcasecmp(name, e->host) == 0 || strcmp(name, e->hostaddr) == 0 ||
-	        strcmp(name, h->probe.peer) == 0);
+	       /* the name of several addresses says of none that it is the one */
+	       ((!h->group[0] && strcasecmp(name, e->host) == 0) ||
+	        strcmp(name, e->hostaddr) == 0 || strcmp(name, h->probe.peer) == 0);
 }
 
 uint32_t wi_identity_followed(const weir_router *r, const struct wi_host *standby)

@@ -6,7 +6,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/line.h"
-#include "route/orders.h"
+#include "route/names.h"
 #include "route/router.h"
 
 #define RESTLESS_MS 30000
@@ -155,6 +155,7 @@ static void stop_probes(weir_router *r)
 
 	for (uint32_t i = 0; (h = wi_places_next(r, &i));)
 		wi_probe_stop(&h->probe);
+	wi_names_stop(r);
 	wi_hosts_shut(r); /* one may have been added while the closer shut the others */
 	r->stopped = true;
 }
@@ -174,6 +175,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 		return WI_FOREVER;
 	}
 	wi_orders_turn(r, now_ns);
+	wi_names_turn(r, now_ns, &due);
 	wi_hosts_reap(r);
 	wi_pace_relax(r, now_ns);
 	news = wi_advice_tend(r, now_ns);

@@ -50,6 +50,9 @@ bool wi_host_is_named(const struct wi_host *host, const char *name);
 
 weir_status wi_hosts_do(weir_router *router, struct wi_order *order);
 
+/* What SET, DRAIN and UNDRAIN make of what is said of a host. */
+void wi_order_apply(const struct wi_order *order, struct wi_terms *terms);
+
 /* What has been taken out of the published topology is shut. */
 void wi_hosts_see_off(weir_router *router);
 

@@ -24,7 +24,7 @@
 #include "base/text.h"
 #include "config/options.h"
 #include "pool/target.h"
-#include "route/router.h"
+#include "route/names.h"
 
 /* ---- coming and going ---- */
 
@@ -129,6 +129,8 @@ static weir_status make_hosts(weir_router *r, const struct wi_router_config *con
 			st = wi_host_make(r, &plan, &h, error);
 		if (st == WEIR_OK)
 			wi_host_list(h, i);
+		if (st == WEIR_OK && wi_names_is_one(r, h->endpoint))
+			st = wi_names_follow(h, error);
 	}
 	return st;
 }
@@ -184,6 +186,9 @@ static void destroy(weir_router *r, bool in_child)
 	wi_rcu_wait(); /* read sections that began before may still look, or ring the keeper */
 	for (uint32_t i = 0; i < WI_HOSTS_MAX; i++)
 		wi_host_free(r->mine[i], in_child);
+	if (in_child)
+		wi_names_forget(r);
+	wi_names_free(r);
 	wi_keeper_free(r->keeper);
 	wi_free(r->named, r->n_named * sizeof(*r->named));
 	wi_dsn_fini(&r->dsn);

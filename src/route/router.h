@@ -78,6 +78,7 @@ struct wi_host {
 	uint32_t number;                    /* (c) its place: no other host has it meanwhile */
 	enum wi_named named;                /* (c) */
 	struct wi_endpoint own;             /* (c) */
+	char group[WEIR_ERROR_HOST];        /* (c) "name:port" that it is an address of, or "" */
 	_Atomic(struct wi_terms *) terms;   /* (r) */
 	_Atomic bool leaving; /* (m) removed: no part of the set, but connections may be out */
 	uint64_t serial;      /* (c) no other host of this process has it */
@@ -140,6 +141,9 @@ struct wi_host {
 	bool inherited;     /* (k) a parent's that was leaving: left alone until the close */
 	struct wi_standing standing; /* (k) what `lagging` comes from */
 	int64_t weighed_ns;          /* (k) the answer that was weighed for it last */
+	struct wi_name *name;        /* (k) that it is an address of, or NULL: names.h */
+	bool stands_in; /* (k) for the addresses of its name, which are not known yet */
+	bool missing;   /* (k) its name's last answer did not have it */
 };
 WI_ASSERT_NEW_LINE(struct wi_host, load); /* what waiters write is off what checkouts read */
 
@@ -263,9 +267,10 @@ struct weir_router {
 	int64_t counted_ns;               /* (k) when they were last counted */
 	int64_t moved_ns;                 /* (k) when something had moved */
 	int64_t long_ns;                  /* (k) what is out for long is looked for from then on */
-	double usual_ns; /* (k) how long a read takes at a host that is well; 0: unknown */
-	bool grace_owed; /* (k) something was replaced since the last grace period */
-	bool settled;    /* (k) every host that was there at first has been looked at */
+	double usual_ns;       /* (k) how long a read takes at a host that is well; 0: unknown */
+	bool grace_owed;       /* (k) something was replaced since the last grace period */
+	bool settled;          /* (k) every host that was there at first has been looked at */
+	struct wi_name *names; /* (k) that are looked up again and again */
 	struct wi_host *mine[WI_HOSTS_MAX]; /* (k) by place, those that are unlisted, too */
 	int split_told;         /* (k) the primary as told, and 2; 0: nothing was told */
 	int64_t split_since_ns; /* (k) 0: hosts do not contradict each other */
@@ -316,7 +321,8 @@ struct wi_host_plan {
 	struct wi_endpoint endpoint;
 	enum wi_named named;
 	struct wi_terms terms;
-	void *script; /* for the fake driver */
+	struct wi_name *name; /* that it is an address of, or NULL */
+	void *script;         /* for the fake driver */
 };
 
 /*
@@ -346,6 +352,12 @@ weir_status wi_hosts_add(weir_router *router, const struct wi_host_plan *plan, w
 
 /* Takes a host out of the set. wi_conclude follows, and wi_hosts_see_off. Keeper's thread. */
 void wi_hosts_remove(struct wi_host *host, const char *why);
+
+/*
+ * Publishes other terms and tells of it; false: they are as before. wi_conclude follows. The
+ * keeper's thread.
+ */
+bool wi_hosts_change(struct wi_host *host, const struct wi_terms *terms);
 
 /* Shuts every pool, to be closed by end_ns. Any thread. */
 void wi_hosts_shut(weir_router *router);

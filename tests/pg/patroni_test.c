@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include <weir/patroni.h>
 #include <weir/weir.h>
 
 #include "base/clock.h"
@@ -26,6 +28,7 @@
 
 static struct test_cluster *cluster;
 static weir_router *router;
+static weir_patroni *patroni;
 static weir_error error;
 static char url[MEMBERS][512];
 static const char *urls[MEMBERS + 1];
@@ -63,9 +66,49 @@ static int open_router(void **state)
 	return 0;
 }
 
+static int64_t later(int64_t ms)
+{
+	return wi_now_ns() + ms * WI_MS;
+}
+
+/* Until the router has so many hosts, all of which have been looked at. */
+static void await_hosts(size_t n)
+{
+	int64_t until_ns = later(30000);
+
+	while (weir_router_stats_get(router, NULL, 0) != n && wi_now_ns() < until_ns)
+		usleep(1000);
+	assert_int_equal(weir_router_stats_get(router, NULL, 0), n);
+	assert_int_equal(weir_router_probe(router, 30000), WEIR_OK);
+}
+
+/* The same, told by one of the members' APIs; the router begins with that member's server only. */
+static int open_advised(void **state)
+{
+	weir_patroni_options p = {.size = sizeof(p), .follow_members = true, .forget_ms = 1000};
+	int leader = test_cluster_leader(cluster), asked;
+	weir_options options;
+	char api[64];
+
+	(void)state;
+	weir_options_init(&options);
+	options.probe_interval_ms = 100;
+	must(test_cluster_tell(cluster, "whole"));
+	asked = (leader + 1) % MEMBERS;
+	assert_non_null(test_cluster_api(cluster, asked));
+	snprintf(api, sizeof(api), "%s", test_cluster_api(cluster, asked));
+	p.urls = api;
+	if (weir_router_open(url[asked], &options, &router, &error) != WEIR_OK ||
+	    weir_patroni_start(router, &p, &patroni, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+	await_hosts(MEMBERS);
+	return 0;
+}
+
 static int close_router(void **state)
 {
 	(void)state;
+	weir_patroni_stop(&patroni);
 	assert_int_equal(weir_router_close(&router, 20000), WEIR_OK);
 	return 0;
 }
@@ -143,6 +186,57 @@ static void follow(const char *what, const char *order, bool killed)
 	must(test_cluster_tell(cluster, "whole"));
 }
 
+/* It is killed for good: no host any more; then it is back. */
+static void members_come_and_go(void **state)
+{
+	int away = test_cluster_leader(cluster);
+	char words[32];
+
+	(void)state;
+	away = (away + 2) % MEMBERS; /* neither the leader nor who is asked */
+	snprintf(words, sizeof(words), "kill %d", away);
+	must(test_cluster_tell(cluster, words));
+	await_hosts(MEMBERS - 1);
+	snprintf(words, sizeof(words), "start %d", away);
+	must(test_cluster_tell(cluster, words));
+	await_hosts(MEMBERS);
+	must(test_cluster_tell(cluster, "whole"));
+}
+
+/*
+ * Patroni of the leader stands still: its server goes on as a primary that nobody wants any more.
+ */
+static void a_leader_without_its_patroni_is_left(void **state)
+{
+	int64_t until_ns = later(FOLLOW_MS);
+	int leader = test_cluster_leader(cluster), next;
+	struct test_gap gap;
+	char words[32], *before, *after;
+
+	(void)state;
+	if (!test_gap_prepare(&gap, router) || !test_gap_begin(&gap, urls))
+		fail_msg("%s", gap.words);
+	snprintf(words, sizeof(words), "freeze %d", leader);
+	must(test_cluster_tell(cluster, words));
+	while (((next = test_cluster_leader(cluster)) == leader || next < 0) &&
+	       wi_now_ns() < until_ns)
+		usleep(1000);
+	while (!gap.first_new_ns && wi_now_ns() < until_ns)
+		usleep(1000);
+	/* The old one runs, and would take writes. */
+	before = test_cluster_sql(cluster, leader, "SELECT pg_is_in_recovery(), max(n) FROM gap");
+	assert_true(test_gap_await_writes(&gap, later(500), FOLLOW_MS));
+	after = test_cluster_sql(cluster, leader, "SELECT pg_is_in_recovery(), max(n) FROM gap");
+	test_gap_end(&gap);
+	assert_true(before && after && before[0] == 'f');
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	snprintf(words, sizeof(words), "thaw %d", leader);
+	must(test_cluster_tell(cluster, words));
+	must(test_cluster_tell(cluster, "whole"));
+}
+
 static int rounds(void)
 {
 	const char *n = getenv("TEST_ROUNDS");
@@ -164,6 +258,22 @@ static void a_killed_leader_is_followed(void **state)
 		follow("kill -9", "kill", true);
 }
 
+static void an_advised_switchover_is_followed(void **state)
+{
+	(void)state;
+	for (int i = 0; i < rounds(); i++)
+		follow("switchover, advised", "switchover", false);
+}
+
+static void an_advised_death_is_followed(void **state)
+{
+	(void)state;
+	if (!getenv("TEST_ROUNDS"))
+		skip(); /* only in the long form: it takes Patroni's ttl, as the one before */
+	for (int i = 0; i < rounds(); i++)
+		follow("kill -9, advised", "kill", true);
+}
+
 int main(void)
 {
 	const struct test_cluster_options options = {.patroni = true, .max_seconds = 900};
@@ -171,6 +281,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_switchover_is_followed, open_router,
 	                                        close_router),
 		cmocka_unit_test_setup_teardown(a_killed_leader_is_followed, open_router,
+	                                        close_router),
+		cmocka_unit_test_setup_teardown(an_advised_switchover_is_followed, open_advised,
+	                                        close_router),
+		cmocka_unit_test_setup_teardown(an_advised_death_is_followed, open_advised,
+	                                        close_router),
+		cmocka_unit_test_setup_teardown(members_come_and_go, open_advised, close_router),
+		cmocka_unit_test_setup_teardown(a_leader_without_its_patroni_is_left, open_advised,
 	                                        close_router),
 	};
 	int failed;

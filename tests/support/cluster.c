@@ -226,9 +226,9 @@ int test_cluster_pid(struct test_cluster *cluster, int i)
 	return (int)test_json_number(test_json_member(host(cluster->co.answer, i), "pid"));
 }
 
-const char *test_cluster_fact(struct test_cluster *cluster, const char *name)
+/* Gives it out for as long as the cluster lives. */
+static const char *keep(struct test_cluster *cluster, char *text)
 {
-	char *text = test_json_text(test_json_member(cluster->facts, name));
 	char **texts =
 		text ? realloc(cluster->texts, (cluster->n_texts + 1) * sizeof(*texts)) : NULL;
 
@@ -238,6 +238,11 @@ const char *test_cluster_fact(struct test_cluster *cluster, const char *name)
 	}
 	cluster->texts = texts;
 	return texts[cluster->n_texts++] = text;
+}
+
+const char *test_cluster_fact(struct test_cluster *cluster, const char *name)
+{
+	return keep(cluster, test_json_text(test_json_member(cluster->facts, name)));
 }
 
 const char *test_cluster_error(const struct test_cluster *cluster)
@@ -305,6 +310,13 @@ bool test_cluster_resume_replay(struct test_cluster *cluster, int i)
 bool test_cluster_tell(struct test_cluster *cluster, const char *words)
 {
 	return order(cluster, "%s\n", words);
+}
+
+const char *test_cluster_api(struct test_cluster *cluster, int i)
+{
+	char *text = test_json_text(test_json_member(host(cluster->facts, i), "api"));
+
+	return keep(cluster, text);
 }
 
 int test_cluster_leader(struct test_cluster *cluster)

@@ -102,6 +102,7 @@ bool test_cluster_resume_replay(struct test_cluster *cluster, int i);
  * the number of the member that leads, -1 if none does. test_cluster_kill, _sql and _admin, too.
  */
 bool test_cluster_tell(struct test_cluster *cluster, const char *words);
+const char *test_cluster_api(struct test_cluster *cluster, int i); /* its URL */
 int test_cluster_leader(struct test_cluster *cluster);
 
 /* Waits until all running standbys have replayed what the primary has written. */

@@ -26,6 +26,7 @@ typedef enum weir_read_fallback {
 	WEIR_READ_FALLBACK_PRIMARY,
 	WEIR_READ_FALLBACK_WAIT,
 	WEIR_READ_FALLBACK_FAIL,
+	WEIR_READ_FALLBACK_PRIMARY_OR_FAIL,
 } weir_read_fallback;
 typedef enum weir_read_your_writes {
 	WEIR_READ_YOUR_WRITES_OFF,

@@ -29,6 +29,11 @@ typedef enum weir_fallback {
 	WEIR_FALLBACK_PRIMARY = 1, /* reads from the primary */
 	WEIR_FALLBACK_WAIT = 2,    /* waits for an eligible replica, up to the deadline */
 	WEIR_FALLBACK_FAIL = 3,    /* fails with UNAVAILABLE at once */
+	/*
+	 * As PRIMARY; but where that would be more than options.read_fallback_max_pct, it fails
+	 * with EXHAUSTED at once instead of waiting.
+	 */
+	WEIR_FALLBACK_PRIMARY_OR_FAIL = 4,
 } weir_fallback;
 
 /*

@@ -239,6 +239,17 @@ typedef struct weir_host_stats {
 	bool leaving;
 	/* checkouts it served, by the reason why it was chosen; the sum of reads and writes */
 	uint64_t chosen[WEIR_REASONS];
+	/* reads that it serves as primary in place of replicas, just now */
+	uint32_t fallback_held;
+	/* reads for which that would have been too many: options.read_fallback_max_pct */
+	uint64_t fallback_capped;
+	/*
+	 * how long a connection is out here on average, by what is out and what comes back, with
+	 * balance=p2c; 0: too little is known
+	 */
+	int64_t held_mean_ns;
+	/* how strongly it draws reads: in percent of what an idle one of weight 100 does */
+	uint32_t draws_pct;
 } weir_host_stats;
 
 /*

@@ -48,13 +48,24 @@ WI_INLINE void wi_warm_set_mark(struct weir_conn *c, const struct wi_mark *mark)
 	wi_or_rlx(&c->notes, (mark->load ? WI_NOTE_LOAD : 0) | (mark->stamp ? WI_NOTE_STAMP : 0));
 }
 
+/* A bit of a load: somebody sleeps on the word until it falls. */
+#define WI_LOAD_AWAITED (UINT32_C(1) << 31)
+
+static inline void wi_load_lower(_Atomic uint32_t *load, const struct wi_world *world)
+{
+	if (wi_likely(!(wi_sub_rlx(load, 1) & WI_LOAD_AWAITED)))
+		return;
+	wi_and_rlx(load, ~WI_LOAD_AWAITED);
+	world->wake(load);
+}
+
 /* The load that was raised for it is lowered: it is back. */
 static inline void wi_conn_unload(struct weir_conn *c)
 {
 	if (!(wi_load_rlx(&c->notes) & WI_NOTE_LOAD))
 		return;
 	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_LOAD);
-	wi_sub_rlx(c->load, 1);
+	wi_load_lower(c->load, c->pool->core.world);
 }
 
 /* A taken slot becomes its user's: from here on it is in this thread's hands, as all can see. */

@@ -43,7 +43,8 @@ static weir_status check_target(const weir_request *q, weir_error *error)
 	if (q->intent == WEIR_WRITE && !(for_primary >> q->target & 1))
 		return wi_fail(error, WEIR_INVALID,
 		               "a write is for the primary: the target contradicts that");
-	if (q->target == WEIR_TARGET_REPLICA && q->fallback == WEIR_FALLBACK_PRIMARY)
+	if (q->target == WEIR_TARGET_REPLICA &&
+	    (q->fallback == WEIR_FALLBACK_PRIMARY || q->fallback == WEIR_FALLBACK_PRIMARY_OR_FAIL))
 		return wi_fail(error, WEIR_INVALID,
 		               "the target is a replica: the fallback contradicts that");
 	return WEIR_OK;
@@ -63,7 +64,7 @@ static weir_status load_request(weir_request *to, const weir_request *from, weir
 	memcpy(to, from, size < sizeof(*to) ? size : sizeof(*to));
 	if ((unsigned)to->intent > WEIR_READ)
 		return wi_fail(error, WEIR_INVALID, "unknown intent %d", (int)to->intent);
-	if ((unsigned)to->fallback > WEIR_FALLBACK_FAIL)
+	if ((unsigned)to->fallback > WEIR_FALLBACK_PRIMARY_OR_FAIL)
 		return wi_fail(error, WEIR_INVALID, "unknown fallback %d", (int)to->fallback);
 	if (to->max_lag_ms < 0 || to->max_lag_bytes < 0)
 		return wi_fail(error, WEIR_INVALID, "max_lag_%s is negative",
@@ -99,7 +100,7 @@ static void make_wish(weir_router *r, const weir_request *q, struct wi_wish *wis
 		wish->fallback = q->fallback;
 	wish->target = q->target;
 	/* Who says a role has said where to go: what is left is whether to wait. */
-	if (q->target && q->fallback != WEIR_FALLBACK_FAIL)
+	if (q->target && q->fallback < WEIR_FALLBACK_FAIL)
 		wish->fallback = WEIR_FALLBACK_WAIT;
 	wish->max_lag_ms = smaller_limit(clamped(q->max_lag_ms), wish->max_lag_ms);
 	wish->zone = q->zone;
@@ -163,8 +164,10 @@ static weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t 
 	bool open = seat && wi_pin(&r->desk.bias, seat);
 
 	*conn = open ? wi_choose(r, wish, seat, &choice) : NULL;
-	if (open && !*conn)
+	if (open && !*conn) {
 		wi_add_seq(&r->inside, 1);
+		wi_instead_drop(r, &choice.raised); /* it chooses again */
+	}
 	if (seat)
 		wi_unpin(seat);
 	if (*conn)

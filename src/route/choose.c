@@ -144,8 +144,15 @@ static struct wi_mark mark_of(const weir_router *r, const struct wi_wish *wish,
 	return (struct wi_mark){.role = choice->role,
 	                        .reason = choice->reason,
 	                        .tag = wish->tag,
-	                        .load = load_of(r, choice),
+	                        .load = choice->raised ? choice->raised : load_of(r, choice),
 	                        .stamp = wish->session || choice->reason == r->stamped};
+}
+
+/* The load is raised, as its mark says: unless that is done already, or there is none. */
+static void raise_load(const struct wi_mark *mark, const struct wi_choice *choice)
+{
+	if (mark->load && mark->load != choice->raised)
+		wi_add_rlx(mark->load, 1);
 }
 
 /*
@@ -171,8 +178,7 @@ void wi_choice_made(weir_router *r, const struct wi_wish *wish, const struct wi_
 {
 	const struct wi_mark mark = mark_of(r, wish, choice);
 
-	if (mark.load)
-		wi_add_rlx(mark.load, 1);
+	raise_load(&mark, choice);
 	if (choice->reason == r->stamped)
 		wi_window_begin(r);
 	wi_conn_mark(handle, &mark);
@@ -188,8 +194,7 @@ static struct weir_conn *take(weir_router *r, const struct wi_wish *wish,
 
 	if (wi_unlikely(!c))
 		return NULL;
-	if (mark.load)
-		wi_add_rlx(mark.load, 1);
+	raise_load(&mark, choice);
 	if (wi_unlikely(choice->reason == r->stamped))
 		wi_window_begin(r);
 	count(wish, choice);
@@ -329,6 +334,20 @@ static bool keeps_away(const weir_router *r, const struct wi_wish *wish)
 	return wi_unlikely(wi_window_is_open(r)) && wish->target != WEIR_TARGET_REPLICA;
 }
 
+/* The primary in place of replicas, as one of those that it may serve so. */
+static struct weir_conn *from_primary_instead(weir_router *r, const struct wi_topology *t,
+                                              const struct wi_wish *wish, bool stale,
+                                              struct wi_choice *choice)
+{
+	if (!primary_is_able(r, t, wish))
+		return NULL;
+	choice->capped = !wi_instead_take(r, t->primary, &choice->raised);
+	if (choice->capped)
+		return NULL;
+	return from_primary(r, t, wish, stale ? WEIR_REASON_TOO_STALE : WEIR_REASON_NO_REPLICA,
+	                    choice);
+}
+
 static struct weir_conn *choose_reader(weir_router *r, const struct wi_topology *t,
                                        const struct wi_wish *wish, struct wi_seat *seat,
                                        struct wi_choice *choice)
@@ -351,8 +370,7 @@ static struct weir_conn *choose_reader(weir_router *r, const struct wi_topology 
 	choice->behind = f.behind && wish->asks;
 	if (choice->behind || !may_fall_back(wish))
 		return NULL;
-	return from_primary(r, t, wish, f.stale ? WEIR_REASON_TOO_STALE : WEIR_REASON_NO_REPLICA,
-	                    choice);
+	return from_primary_instead(r, t, wish, f.stale, choice);
 }
 
 struct weir_conn *wi_choose(weir_router *r, const struct wi_wish *wish, struct wi_seat *seat,

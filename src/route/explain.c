@@ -80,7 +80,8 @@ static bool may_read_primary(const struct wi_wish *wish)
 {
 	switch (wish->target) {
 	case WEIR_TARGET_DEFAULT:
-		return wish->fallback == WEIR_FALLBACK_PRIMARY;
+		return wish->fallback == WEIR_FALLBACK_PRIMARY ||
+		       wish->fallback == WEIR_FALLBACK_PRIMARY_OR_FAIL;
 	case WEIR_TARGET_PRIMARY:
 	case WEIR_TARGET_REPLICA:
 		return false;
@@ -105,7 +106,10 @@ static void say_what(struct wi_text *t, const struct wi_wish *wish, const struct
 		wi_text_add(t, "no host can serve this read: no primary is known");
 	else
 		wi_text_add(t, "no host can serve this read: no replica is known");
-	if (wish->intent == WEIR_READ && may_read_primary(wish) && !choice->pending)
+	if (choice->capped)
+		wi_text_add(t, ", and the primary serves as many reads in their place as it may "
+		               "(read_fallback_max_pct)");
+	else if (wish->intent == WEIR_READ && may_read_primary(wish) && !choice->pending)
 		wi_text_add(t, ", and no primary that could do it");
 }
 
@@ -250,10 +254,21 @@ static void say_hosts(struct wi_text *t, const struct roll *roll, const struct w
 		wi_text_add(t, "\nand %u more", roll->n - s.n);
 }
 
+/* There is somebody who could do it, later: that is no want of hosts. */
+static weir_status status_of(weir_router *r, const struct wi_wish *wish,
+                             const struct wi_choice *choice)
+{
+	if (choice->capped && wish->fallback != WEIR_FALLBACK_PRIMARY_OR_FAIL)
+		return wish->deadline_ns ? WEIR_TIMEOUT : WEIR_EXHAUSTED;
+	if (choice->capped)
+		return WEIR_EXHAUSTED;
+	return all_refused_credentials(r) ? WEIR_AUTH : WEIR_UNAVAILABLE;
+}
+
 weir_status wi_explain(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,
                        weir_error *error)
 {
-	weir_status st = all_refused_credentials(r) ? WEIR_AUTH : WEIR_UNAVAILABLE;
+	weir_status st = status_of(r, wish, choice);
 	struct roll roll;
 	struct wi_text t;
 

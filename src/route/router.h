@@ -103,6 +103,7 @@ struct wi_host {
 	_Atomic uint32_t share; /* (m) of reads, by weight and slow start: see gauge.h */
 	_Atomic uint32_t pull;  /* (m) the same by cost, too */
 	_Atomic uint64_t cost;  /* (m) of one read more */
+	_Atomic int64_t held_mean_ns; /* (m) how long a connection is out; 0: unknown */
 
 	/* (a) reads that wait here, if the policy weighs; and those out, if it counts each */
 	WI_ON_NEW_LINE _Atomic uint32_t load;
@@ -233,6 +234,8 @@ struct weir_router {
 	WI_ON_NEW_LINE struct wi_gate gate; /* (a) */
 	_Atomic uint32_t inside;     /* (a) callers on a slow path; the monitor's end waits for 0 */
 	_Atomic uint64_t tickets;    /* (a) probes asked for by weir_router_probe */
+	_Atomic uint32_t instead;    /* (a) reads of the primary in place of replicas: instead.c */
+	_Atomic uint64_t capped;     /* (a) reads that would have been too many */
 	_Atomic uint64_t sizes;      /* (a) as last asked for: wi_sizes; 0: never */
 	_Atomic int64_t tightest_ms; /* (a) the smallest limit of lag asked for of late; 0: none */
 	_Atomic int64_t tightest_ns; /* (a) when it was last asked for */
@@ -620,8 +623,11 @@ void wi_session_note(weir_router *router, weir_session *session, const weir_conn
 /* Whether a read may go to the primary where no replica can serve it. */
 static inline bool wi_wish_may_fall_back(const struct wi_wish *wish)
 {
+	bool by_default = wish->fallback == WEIR_FALLBACK_PRIMARY ||
+	                  wish->fallback == WEIR_FALLBACK_PRIMARY_OR_FAIL;
+
 	return wish->target == WEIR_TARGET_PREFER_REPLICA ||
-	       (wish->target == WEIR_TARGET_DEFAULT && wish->fallback == WEIR_FALLBACK_PRIMARY);
+	       (wish->target == WEIR_TARGET_DEFAULT && by_default);
 }
 
 /* ---- choose.c: see there ---- */
@@ -634,6 +640,8 @@ struct wi_choice {
 	bool stale;   /* replicas were there, none fresh enough */
 	bool others;  /* hosts besides this one are able, if busy just now */
 	bool behind;  /* some replicas lack nothing but a position: ask them first */
+	bool capped;  /* only the primary is, and serves as many in place of replicas as it may */
+	_Atomic uint32_t *raised; /* what has been raised for it already, or NULL */
 };
 
 /*
@@ -664,6 +672,18 @@ weir_status wi_visit(weir_router *router, const struct wi_wish *wish, weir_conn 
 
 /* Fails with CLOSED. */
 weir_status wi_visit_closed(weir_error *error);
+
+/* ---- instead.c ---- */
+
+/*
+ * Whether the primary may serve one read more in place of replicas. true: it counts, in *raised if
+ * that is not NULL: lowered when its connection comes back, or by wi_instead_drop.
+ */
+bool wi_instead_take(weir_router *router, const struct wi_host *primary, _Atomic uint32_t **raised);
+void wi_instead_drop(weir_router *router, _Atomic uint32_t **raised);
+
+/* Sleeps until one of them is over, or until_ns; or wakes without a reason. */
+void wi_instead_wait(weir_router *router, int64_t until_ns);
 
 /* ---- explain.c ---- */
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/rcu.h"
 #include "base/text.h"
+#include "pool/warm.h"
 #include "route/router.h"
 
 static void read_report(const struct wi_host *h, weir_host_stats *s)
@@ -95,6 +96,16 @@ static void read_checkouts(const struct wi_host *h, weir_host_stats *s)
 	s->chosen[WEIR_REASON_BALANCED] = s->reads > others ? s->reads - others : 0;
 }
 
+static void read_balance(const weir_router *r, const struct wi_host *h, weir_host_stats *s)
+{
+	if (s->role == WEIR_ROLE_PRIMARY) {
+		s->fallback_held = wi_load_rlx(&r->instead) & ~WI_LOAD_AWAITED;
+		s->fallback_capped = wi_load_rlx(&r->capped);
+	}
+	s->held_mean_ns = wi_load_rlx(&h->held_mean_ns);
+	s->draws_pct = (wi_load_rlx(&h->pull) & ~WI_PULL_UNEVEN) * 100 / WI_SHARE;
+}
+
 static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *s)
 {
 	memset(s, 0, sizeof(*s));
@@ -104,6 +115,7 @@ static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *
 	read_position(h, s, r->world->now());
 	read_in_force(h, s);
 	read_checkouts(h, s);
+	read_balance(r, h, s);
 	wi_pool_read(h->pool, &s->pool);
 }
 

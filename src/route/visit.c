@@ -27,6 +27,7 @@ struct visit {
 	struct wi_choice choice;
 	weir_conn *conn;
 	int64_t slice_ns; /* of the next wait at one of several hosts */
+	bool was_capped;  /* it has been counted as one too many */
 	weir_error said;  /* by the last pool that had nothing */
 
 	/* asking replicas for their position */
@@ -86,6 +87,7 @@ static weir_status wait_there(struct visit *v)
 		wi_unpin(v->seat);
 		if (holds) {
 			wi_choice_made(v->router, &v->wish, &v->choice, v->conn);
+			v->choice.raised = NULL;
 			return WEIR_OK;
 		}
 		weir_checkin(&v->conn);
@@ -192,6 +194,23 @@ static weir_status wait_for_position(struct visit *v, uint32_t seen)
 	return WEIR_OK;
 }
 
+/*
+ * The primary serves as many reads in place of replicas as it may. A replica may be back before one
+ * of them is: so not for long at a time.
+ */
+static weir_status wait_for_room(struct visit *v, weir_error *error)
+{
+	int64_t now_ns = v->router->world->now(), until_ns = v->wish.deadline_ns;
+
+	if (!v->was_capped)
+		wi_add_rlx(&v->router->capped, 1);
+	v->was_capped = true;
+	if (v->wish.fallback == WEIR_FALLBACK_PRIMARY_OR_FAIL || now_ns >= until_ns)
+		return explain(v, error);
+	wi_instead_wait(v->router, until_ns - now_ns > SLICE_NS ? now_ns + SLICE_NS : until_ns);
+	return WEIR_OK;
+}
+
 /* Nobody is able. OK: something may have changed, choose again; else the end. */
 static weir_status wait_for_change(struct visit *v, uint32_t seen, weir_error *error)
 {
@@ -199,6 +218,8 @@ static weir_status wait_for_change(struct visit *v, uint32_t seen, weir_error *e
 	bool fails = v->wish.intent == WEIR_READ && v->wish.fallback == WEIR_FALLBACK_FAIL;
 	int64_t now_ns = r->world->now(), until_ns = v->wish.deadline_ns;
 
+	if (v->choice.capped)
+		return wait_for_room(v, error);
 	if (v->wish.busy || (v->wish.sick && v->said.status == WEIR_AUTH))
 		return wi_fail_with(error, &v->said);
 	if ((fails && !v->choice.pending) || now_ns >= until_ns || is_hopeless(v))
@@ -278,6 +299,7 @@ static weir_status try_there(struct visit *v, weir_error *error)
 	struct weir_pool *pool = v->choice.host->pool;
 	weir_status st = wait_there(v);
 
+	wi_instead_drop(v->router, &v->choice.raised);
 	if (st != WEIR_OK)
 		st = after_wait(v, st, error);
 	wi_pool_exit(pool);

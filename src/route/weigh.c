@@ -35,6 +35,7 @@ void wi_weigh_start(struct wi_host *h)
 	atomic_init(&h->share, WI_SHARE);
 	atomic_init(&h->pull, WI_SHARE);
 	atomic_init(&h->cost, 0);
+	atomic_init(&h->held_mean_ns, 0);
 }
 
 /* ---- counting ---- */
@@ -107,6 +108,10 @@ static void weigh(weir_router *r, int64_t dt_ns)
 	}
 	wi_loads_weigh(loads, n, r->usual_ns);
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
+		const struct wi_gauge *g = &h->weighed.gauge;
+
+		wi_store_rlx(&h->held_mean_ns,
+		             wi_gauge_is_sure(g) ? (int64_t)wi_gauge_ns(g, r->usual_ns) : 0);
 		wi_store_rlx(&h->cost, (uint64_t)h->weighed.cost);
 		wi_store_rlx(&h->share, h->weighed.share);
 		wi_store_rlx(&h->pull, h->weighed.pull);

@@ -249,7 +249,8 @@ static void hand_out(weir_router *r)
 /* Nobody can write, or nobody knows who is right: the end of that is to be seen soon. */
 static void stay_alert(weir_router *r, const struct wi_judgement *j, int64_t now_ns)
 {
-	if (j->primary >= 0 && !j->split) {
+	/* Before every host has been looked at, that there is no primary says nothing. */
+	if (!r->settled || (j->primary >= 0 && !j->split)) {
 		r->wrong_since_ns = 0;
 		return;
 	}

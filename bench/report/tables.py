@@ -290,6 +290,16 @@ class Tables:
 
     # ---- a real server ----
 
+    def patroni(self):
+        rows = []
+        for label, case in (("`patronictl switchover`", "switchover"), ("`kill -9` of the leader", "kill-9")):
+            for how, advised in (("the servers' own words", 0), ("with `libweir-patroni`", 1)):
+                one = f"patroni {case} advised={advised}"
+                rows.append([f"{label}, {how}"] + [self.value(f"{one} {metric}") for metric in
+                                                   ("stopped", "after", "reads", "failed", "read_only")])
+        return markdown(["change of the leader", "writes stopped", "of that, after the new primary took writes",
+                         "longest time between two reads", "writes that failed, of 4 writers", "of them with 25006"], rows)
+
     def server(self):
         rows = []
         for n in (1, 2, 8, 32):

@@ -243,6 +243,27 @@ static void a_session_that_goes_back_is_found(void **state)
 	expect(RULE_SESSION, 1);
 }
 
+static void a_primary_may_show_a_commit_later_than_its_standby(void **state)
+{
+	struct op *op;
+
+	(void)state;
+	add_three();
+	/* Version 3 is acknowledged at 30 ms. */
+	add_read(1, LEVEL_SESSION, 3, 22, 23)->session = 1;
+	op = add_read(1, LEVEL_SESSION, 2, 24, 25);
+	op->session = 1;
+	op->role = WEIR_ROLE_PRIMARY;
+	op = add_read(1, LEVEL_TOKEN, 2, 24, 25);
+	op->wants = 1003;
+	op->role = WEIR_ROLE_PRIMARY;
+	expect(RULE_SESSION, 0);
+	op = add_read(1, LEVEL_SESSION, 2, 31, 32);
+	op->session = 1;
+	op->role = WEIR_ROLE_PRIMARY;
+	expect(RULE_SESSION, 1);
+}
+
 static void a_session_that_forgets_its_write_is_found(void **state)
 {
 	(void)state;
@@ -373,6 +394,7 @@ int main(void)
 		cmocka_unit_test_setup(a_read_of_the_future_is_found, set_up),
 		cmocka_unit_test_setup(a_read_before_its_token_is_found, set_up),
 		cmocka_unit_test_setup(a_session_that_goes_back_is_found, set_up),
+		cmocka_unit_test_setup(a_primary_may_show_a_commit_later_than_its_standby, set_up),
 		cmocka_unit_test_setup(a_session_that_forgets_its_write_is_found, set_up),
 		cmocka_unit_test_setup(a_read_staler_than_asked_is_found, set_up),
 		cmocka_unit_test_setup(a_torn_transfer_is_found, set_up),

@@ -65,6 +65,11 @@ void wi_asker_wake(struct wi_asker *a)
 	curl_multi_wakeup(a->multi);
 }
 
+void wi_asker_next(struct wi_asker *a)
+{
+	a->first = (a->first + 1) % a->question->n_urls;
+}
+
 /* ---- one call ---- */
 
 static size_t take_body(char *data, size_t size, size_t n, void *arg)

@@ -82,6 +82,18 @@ static bool look(struct wi_follower *f, weir_router *router)
 	return n > 0;
 }
 
+bool wi_is_primary(weir_router *router, const char *host)
+{
+	weir_host_stats *hosts = calloc(WI_MEMBERS_MAX, sizeof(*hosts));
+	size_t n = hosts ? weir_router_stats_get(router, hosts, WI_MEMBERS_MAX) : 0;
+	bool is = false;
+
+	for (size_t i = 0; i < n && i < WI_MEMBERS_MAX; i++)
+		is = is || (hosts[i].role == WEIR_ROLE_PRIMARY && strcmp(hosts[i].host, host) == 0);
+	free(hosts);
+	return is;
+}
+
 static bool add(struct wi_follower *f, weir_router *router, const struct wi_member *m, char *why,
                 size_t room)
 {

@@ -106,6 +106,22 @@ static void note(weir_patroni *p, const struct wi_view *v, bool answered, bool w
 	pthread_mutex_unlock(&p->lock);
 }
 
+/*
+ * A member that has lost sight of Patroni's store goes on saying what it last saw. When the hosts
+ * have contradicted an answer twice, another API is asked first: the others may know better. While
+ * a leader is about to be the primary that costs nothing, as they all say the same.
+ */
+static void doubt(weir_patroni *p, const struct wi_view *v)
+{
+	bool agreed = v->leader && wi_is_primary(p->router, v->leader->host);
+
+	p->doubts = agreed ? 0 : p->doubts + 1;
+	if (p->doubts < 2)
+		return;
+	p->doubts = 0;
+	wi_asker_next(p->asker);
+}
+
 /* true: an answer came, and somebody leads. */
 static bool ask(weir_patroni *p, struct wi_view *v, uint32_t *seen)
 {
@@ -116,6 +132,8 @@ static bool ask(weir_patroni *p, struct wi_view *v, uint32_t *seen)
 
 	if (atomic_load(&p->ending))
 		return true;
+	if (answered)
+		doubt(p, v);
 	if (answered && p->follow_members)
 		well = wi_follow(&p->follower, p->router, v, now_ms(), p->forget_ms, why,
 		                 sizeof(why));

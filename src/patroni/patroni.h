@@ -58,6 +58,9 @@ void wi_asker_destroy(struct wi_asker *asker);
 bool wi_ask(struct wi_asker *asker, bool (*is_good)(void *arg, const char *body, size_t length),
             void *arg, char *why, size_t room);
 
+/* The last answer is doubted: somebody else is asked first the next time. */
+void wi_asker_next(struct wi_asker *asker);
+
 /* Ends the wi_ask that goes on, and all later ones. Any thread. */
 void wi_asker_wake(struct wi_asker *asker);
 
@@ -76,6 +79,9 @@ struct wi_follower {
 	struct wi_followed host[WI_MEMBERS_MAX];
 };
 
+/* Whether that host is the primary, by the router's own look. */
+bool wi_is_primary(weir_router *router, const char *host);
+
 /* Makes the router's hosts those of the view. false: something of that failed, as `why` says. */
 bool wi_follow(struct wi_follower *follower, weir_router *router, const struct wi_view *view,
                int64_t now_ms, int64_t forget_ms, char *why, size_t room);
@@ -90,6 +96,8 @@ struct weir_patroni {
 	bool follow_members;
 	struct wi_asker *asker;
 	struct wi_follower follower; /* the thread's */
+	/* the thread's: answers in a row that the hosts contradicted */
+	uint32_t doubts;
 	pthread_t thread;
 	long process; /* whose thread it is */
 	atomic_bool ending;

@@ -162,10 +162,13 @@ static void judge(const struct test_gap *g)
 	assert_int_equal(g->writes.no_checkout, 0);
 	assert_int_equal(g->reads.no_checkout, 0);
 	assert_int_equal(g->writes.other + g->reads.other, 0);
-	/* One statement a writer was on its way, and nothing else was lost. */
-	assert_true(g->writes.lost + g->writes.ended + g->writes.read_only <= GAP_THREADS);
+	/*
+	 * What was under way was lost, and nothing else: a writer at most twice, as a server that
+	 * shuts down ends its sessions one by one.
+	 */
+	assert_true(g->writes.lost + g->writes.ended + g->writes.read_only <= 2 * GAP_THREADS);
 	assert_true(g->writes.read_only <= GAP_THREADS);
-	assert_true(g->reads.lost + g->reads.ended <= GAP_THREADS);
+	assert_true(g->reads.lost + g->reads.ended <= 2 * GAP_THREADS);
 }
 
 /* order is about the leader, whose number follows the word; -1: it takes none. */

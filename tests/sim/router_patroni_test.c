@@ -365,6 +365,24 @@ static void a_server_that_does_not_end_is_left(void **state)
 	assert_true(wi_now_ns() - began_ns < 20 * WI_SEC);
 }
 
+/* One member is cut off and goes on saying what it saw last; the others know better. */
+static void a_stale_api_does_not_have_the_last_word(void **state)
+{
+	(void)state;
+	tell("0 ok %s", members(0, ""));
+	tell("1 ok %s", members(1, ""));
+	start();
+	assert_int_equal(write_to(20000), 0);
+	await(2, 0);
+	assert_int_equal(hits(1), 0);
+	fake_host_down(&cluster, 0, true);
+	fake_cluster_promote(&cluster, 1);
+	assert_int_equal(write_to(20000), 1);
+	await(4, 0);
+	assert_int_equal(write_to(20000), 1);
+	assert_string_equal(info().leader, fake_host_name(1));
+}
+
 /* The API goes on naming a host that is in recovery, and then it is silent. */
 static void stale_words_make_no_primary_and_run_out(void **state)
 {
@@ -510,6 +528,7 @@ int main(void)
 		TEST(a_redirect_is_not_followed),
 		TEST(what_cannot_be_is_no_answer),
 		TEST(a_server_that_does_not_end_is_left),
+		TEST(a_stale_api_does_not_have_the_last_word),
 		TEST(stale_words_make_no_primary_and_run_out),
 		TEST(a_leader_that_is_no_host_is_told),
 		TEST(members_are_followed),

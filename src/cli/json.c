@@ -116,10 +116,20 @@ json_t *cli_json_text(const char *text)
 	return value;
 }
 
-void cli_json_print(json_t *document)
+static void print(json_t *document, size_t how)
 {
-	if (json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15)))
+	if (json_dumpf(document, stdout, how | JSON_REAL_PRECISION(15)))
 		fputs("weir: cannot write the document\n", stderr);
 	putchar('\n');
 	json_decref(document);
+}
+
+void cli_json_print(json_t *document)
+{
+	print(document, JSON_INDENT(2));
+}
+
+void cli_json_print_line(json_t *document)
+{
+	print(document, JSON_COMPACT);
 }

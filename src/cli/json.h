@@ -36,4 +36,7 @@ json_t *cli_json_text(const char *text);
 /* Prints to standard output and gives the document back. */
 void cli_json_print(json_t *document);
 
+/* The same on one line. */
+void cli_json_print_line(json_t *document);
+
 #endif

@@ -13,6 +13,7 @@ static const struct cli_word *const words[] = {
 	&cli_word_check,
 	&cli_word_options,
 	&cli_word_bench,
+	&cli_word_watch,
 };
 
 #define WORDS (sizeof(words) / sizeof(words[0]))

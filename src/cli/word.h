@@ -29,5 +29,6 @@ struct cli_word {
 extern const struct cli_word cli_word_check;
 extern const struct cli_word cli_word_options;
 extern const struct cli_word cli_word_bench;
+extern const struct cli_word cli_word_watch;
 
 #endif

@@ -6,7 +6,7 @@
  * Statements of a table, made by a grammar, and damaged ones: each that weir_classify calls a read
  * runs on a standby, and on the primary in a transaction that may write. The standby may say no
  * only where the primary says the same. After it the transaction has no number, the session holds
- * no advisory lock, and no sequence has moved. TEST_ROUNDS (3000) and TEST_SEED set how many and
+ * no advisory lock, and no sequence has moved. TEST_ROUNDS (1500) and TEST_SEED set how many and
  * which. Both sessions are a superuser's, to whom nothing is forbidden.
  */
 #include <setjmp.h>
@@ -143,7 +143,7 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 
 static void no_read_is_refused_or_changes_anything(void **state)
 {
-	size_t rounds = number_of("TEST_ROUNDS", 3000), reads = 0, n_ran = 0;
+	size_t rounds = number_of("TEST_ROUNDS", 1500), reads = 0, n_ran = 0;
 	uint64_t seed = number_of("TEST_SEED", 1);
 	char wrong[512];
 

@@ -65,6 +65,9 @@ class Usage(unittest.TestCase):
         self.refused("bench", "--threads", "8x", says="whole number from 1 to 1024")
         self.refused("bench", "--duration", "0", says="from 0.1 to 86400")
         self.refused("bench", "--reads", "101", says="from 0 to 100")
+        self.refused("watch", "--interval", "0", says="from 0.01 to 86400")
+        self.refused("watch", "--seconds", "1h", says="from 0.01 to 86400")
+        self.refused("watch", "--count", "0", says="from 1 to")
         self.refused("bench", "--write-table", "t", "--write-schema", "s", says="exclude each other")
         self.refused("bench", "--write-schema", "", says="empty")
         self.refused("bench", "--write-schema", "s" * 64, says="63 bytes")
@@ -90,9 +93,9 @@ class Help(unittest.TestCase):
         for arguments in (["help"], ["--help"], ["-h"]):
             result = weir(*arguments)
             self.assertEqual((result.returncode, result.stderr), (0, ""))
-            for word in ("check", "options", "bench"):
+            for word in ("check", "options", "bench", "watch"):
                 self.assertIn(word, result.stdout)
-        for word in ("check", "options", "bench"):
+        for word in ("check", "options", "bench", "watch"):
             by_help, by_option = weir("help", word), weir(word, "--help")
             self.assertEqual((by_help.returncode, by_option.returncode), (0, 0))
             self.assertEqual(by_help.stdout, by_option.stdout)

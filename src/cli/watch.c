@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `weir watch`: arguments, the loop, and the end.
+ *
+ * It looks each interval, and at once when weir tells something or a checkout begins or ceases to
+ * be served. A signal ends it, and that is the usual end: the status is 0.
+ */
+#include "cli/watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/args.h"
+#include "cli/clock.h"
+#include "cli/text.h"
+
+enum { OPT_JSON = 256, OPT_INTERVAL, OPT_SECONDS, OPT_COUNT };
+
+static const struct option longs[] = {
+	CLI_ARG_ROWS,
+	CLI_ARG_SET_ROW,
+	{"json", no_argument, NULL, OPT_JSON},
+	{"interval", required_argument, NULL, OPT_INTERVAL},
+	{"seconds", required_argument, NULL, OPT_SECONDS},
+	{"count", required_argument, NULL, OPT_COUNT},
+	{NULL, 0, NULL, 0},
+};
+
+static const char help_text[] =
+	"weir watch [URL] [OPTION]...\n"
+	"\n"
+	"Shows the hosts of a cluster as a router sees them, live: roles, timelines, lag, breakers,\n"
+	"events, and whether reads and writes are served, by trying a checkout of each ten times a\n"
+	"second. It sends no SQL of its own but the router's probes. On a terminal it redraws; else\n"
+	"it prints a line for each change. Ctrl-C ends it.\n"
+	"\n"
+	"  --interval S       looks every S seconds (default 1), and whenever something happens\n"
+	"  --seconds S        ends after S seconds\n"
+	"  --count N          ends after N looks\n"
+	"  --set NAME=VALUE   any option of weir's, see: weir options\n"
+	"  --json             a document a look, each on one line\n"
+	"\n"
+	"Exit status: 0 when it ends as it was told to, also by a signal; 64 wrong usage or\n"
+	"configuration; 71 no thread or memory; 74 the output could not be written.\n";
+
+#define GOODBYE_MS 500
+#define AT_MOST_NS (50 * CLI_MS) /* a picture so often at most, whatever happens */
+
+/* ---- waking ---- */
+
+static int wakes[2] = {-1, -1};
+static volatile sig_atomic_t ended;
+
+void cli_watch_wake(void)
+{
+	int saved = errno;
+
+	/* Full: it will wake anyway. */
+	if (write(wakes[1], "", 1) < 0)
+		errno = saved;
+	errno = saved;
+}
+
+static void on_signal(int number)
+{
+	if (number != SIGWINCH)
+		ended = 1;
+	cli_watch_wake();
+}
+
+/* A signal that our parent has us ignore stays ignored. */
+static void hear_signals(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct sigaction old, action = {.sa_handler = on_signal};
+
+		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
+	}
+}
+
+/* Until something wakes us, or until_ns. */
+static void sleep_until(int64_t until_ns)
+{
+	struct pollfd p = {.fd = wakes[0], .events = POLLIN};
+	int64_t left = until_ns - cli_now();
+	char sink[256];
+
+	if (left > 0)
+		(void)poll(&p, 1, (int)(left / CLI_MS) + 1);
+	while (read(wakes[0], sink, sizeof(sink)) > 0)
+		continue;
+}
+
+/* ---- arguments ---- */
+
+static void set_defaults(weir_options *options)
+{
+	weir_options_init(options);
+	options->pool_min = 0;
+	options->pool_max = 2;
+	options->connect_timeout_ms = 2000;
+	options->probe_interval_ms = 500;
+	cli_copy(options->application_name, sizeof(options->application_name), "weir-watch");
+}
+
+static bool read_seconds(const struct cli_args *args, const char *name, int64_t *ns)
+{
+	if (cli_parse_seconds(optarg, ns) && *ns >= 10 * CLI_MS && *ns <= 86400 * CLI_S)
+		return true;
+	cli_usage(args->word, "--%s takes seconds, from 0.01 to 86400", name);
+	return false;
+}
+
+static bool read_arg(struct cli_args *args, int got, struct cli_watch_plan *plan)
+{
+	switch (got) {
+	case OPT_JSON:
+		plan->json = true;
+		return true;
+	case OPT_INTERVAL:
+		return read_seconds(args, "interval", &plan->interval_ns);
+	case OPT_SECONDS:
+		return read_seconds(args, "seconds", &plan->seconds_ns);
+	default:
+		return cli_args_int(args, "count", 1, INT32_MAX, &plan->count);
+	}
+}
+
+static int read_args(struct cli_args *args, struct cli_watch_plan *plan)
+{
+	int got;
+
+	while ((got = cli_args_next(args, 1)) != CLI_ARG_END) {
+		if (got == CLI_ARG_HELP || got == CLI_ARG_BAD)
+			return got;
+		if (!read_arg(args, got, plan))
+			return CLI_ARG_BAD;
+	}
+	set_defaults(&plan->options);
+	return cli_args_options(args, &plan->options) ? CLI_ARG_END : CLI_ARG_BAD;
+}
+
+/* ---- the loop ---- */
+
+static bool on_terminal(const struct cli_watch_plan *plan)
+{
+	const char *term = getenv("TERM");
+
+	return !plan->json && isatty(STDOUT_FILENO) && !(term && !strcmp(term, "dumb"));
+}
+
+static void show(struct cli_watch *watch, bool screen)
+{
+	if (watch->plan->json)
+		cli_watch_json(watch);
+	else if (screen)
+		cli_watch_screen(watch);
+	else
+		cli_watch_lines(watch);
+}
+
+static bool goes_on(const struct cli_watch *watch, int64_t looks)
+{
+	const struct cli_watch_plan *plan = watch->plan;
+
+	return !ended && !ferror(stdout) && (!plan->count || looks < plan->count) &&
+	       (!plan->seconds_ns || cli_now() - watch->begin_ns < plan->seconds_ns);
+}
+
+static int64_t next_look(const struct cli_watch *watch)
+{
+	int64_t next = watch->now.at_ns + watch->plan->interval_ns;
+	int64_t end = watch->begin_ns + watch->plan->seconds_ns;
+
+	return watch->plan->seconds_ns && end < next ? end : next;
+}
+
+static void loop(struct cli_watch *watch, bool screen)
+{
+	for (int64_t looks = 1;; looks++) {
+		cli_watch_look(watch);
+		show(watch, screen);
+		if (!goes_on(watch, looks))
+			break;
+		sleep_until(next_look(watch));
+		/* What comes in a bunch is shown at once. */
+		if (!ended && cli_now() - watch->now.at_ns < AT_MOST_NS)
+			cli_sleep(AT_MOST_NS);
+		if (ended)
+			break;
+	}
+}
+
+static int watch_hosts(struct cli_watch *watch)
+{
+	bool screen = on_terminal(watch->plan);
+	int result = CLI_EXIT_OK;
+
+	/* The first picture is of hosts that have been asked. */
+	if (weir_router_probe(watch->router, watch->plan->options.connect_timeout_ms) != WEIR_OK &&
+	    ended)
+		return result;
+	if (!cli_watch_try_begin(watch)) {
+		result = CLI_EXIT_SYSTEM;
+	} else {
+		if (screen)
+			cli_watch_screen_begin();
+		loop(watch, screen);
+		if (screen)
+			cli_watch_screen_end(watch);
+	}
+	cli_watch_try_end(watch);
+	return result;
+}
+
+static int watch(const struct cli_args *args, struct cli_watch_plan *plan)
+{
+	static struct cli_watch w;
+	weir_error error = {.status = WEIR_OK};
+	int result;
+
+	if (pipe2(wakes, O_CLOEXEC | O_NONBLOCK)) {
+		perror("weir watch");
+		return CLI_EXIT_SYSTEM;
+	}
+	hear_signals();
+	w.plan = plan;
+	w.begin_ns = cli_now();
+	pthread_mutex_init(&w.lock, NULL);
+	plan->options.on_event = cli_watch_tell;
+	plan->options.on_event_arg = &w;
+	if (weir_router_open(args->url, &plan->options, &w.router, &error) != WEIR_OK)
+		return cli_refused(args->word, &error);
+	result = watch_hosts(&w);
+	weir_router_close(&w.router, GOODBYE_MS);
+	cli_watch_look_fini(&w);
+	return result;
+}
+
+static int run(const struct cli_word *word, int argc, char **argv)
+{
+	struct cli_watch_plan plan = {.interval_ns = CLI_S};
+	struct cli_args args;
+	int got, result;
+
+	cli_args_init(&args, word, longs, argc, argv);
+	got = read_args(&args, &plan);
+	if (got == CLI_ARG_HELP)
+		result = CLI_EXIT_OK;
+	else if (got == CLI_ARG_BAD)
+		result = CLI_EXIT_USAGE;
+	else
+		result = watch(&args, &plan);
+	cli_args_fini(&args);
+	return result;
+}
+
+const struct cli_word cli_word_watch = {
+	.name = "watch",
+	.brief = "the hosts of a cluster, live: roles, lag, events, who serves reads and writes",
+	.help = help_text,
+	.run = run,
+};

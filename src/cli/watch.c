@@ -107,7 +107,7 @@ static void sleep_until(int64_t until_ns)
 static void set_defaults(weir_options *options)
 {
 	weir_options_init(options);
-	options->pool_min = 0;
+	options->pool_min = 1;
 	options->pool_max = 2;
 	options->connect_timeout_ms = 2000;
 	options->probe_interval_ms = 500;

@@ -90,6 +90,15 @@ static void print_hosts(const struct cli_watch *watch)
 		print_line(watch, "all", "hosts contradict each other: nobody is the primary");
 }
 
+/* Reads go from replica to replica all the time. */
+static bool is_served_alike(const char *what, const struct cli_watch_result *old,
+                            const struct cli_watch_result *r)
+{
+	if (!strcmp(what, "reads"))
+		return weir_reason_is_fallback(old->reason) == weir_reason_is_fallback(r->reason);
+	return !strcmp(r->host, old->host);
+}
+
 /* Who serves, if that is somebody else than before, and since when nobody did. */
 static void print_result(const struct cli_watch *watch, const char *what,
                          const struct cli_watch_result *old, const struct cli_watch_result *r)
@@ -101,10 +110,8 @@ static void print_result(const struct cli_watch *watch, const char *what,
 		         (int)strcspn(r->text, "\n"), r->text);
 		print_line(watch, what, line);
 	}
-	if (!r->ok || (old->ok && !strcmp(r->host, old->host) && r->reason == old->reason))
+	if (!r->ok || (old->ok && is_served_alike(what, old, r)))
 		return;
-	if (!strcmp(what, "reads") && old->ok && r->reason == old->reason)
-		return; /* reads go from replica to replica all the time */
 	snprintf(line, sizeof(line), "on %s: %s", r->host, weir_reason_text(r->reason));
 	if (r->outage_ns && old->served)
 		snprintf(line + strlen(line), sizeof(line) - strlen(line), "; none for %s before",

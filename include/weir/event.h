@@ -33,7 +33,9 @@ WEIR_BEGIN
 	X(HOST_REMOVED, "the router has one host less; its connections may still be out")          \
 	X(HOST_LEFT, "the last connection of a removed host is closed")                            \
 	X(HOST_CHANGED, "a host is drained, or not any more, or has another zone or weight")       \
-	X(HOST_REFUSED, "a host could not be added, removed or changed")
+	X(HOST_REFUSED, "a host could not be added, removed or changed")                           \
+	X(EJECTED, "a replica is left out of reads for a while: it loses connections")             \
+	X(READMITTED, "a replica that was left out serves reads again")
 
 typedef enum weir_event_kind {
 #define WEIR_EVENT_ENUM(name, text) WEIR_EVENT_##name,

@@ -248,8 +248,17 @@ typedef struct weir_host_stats {
 	 * balance=p2c; 0: too little is known
 	 */
 	int64_t held_mean_ns;
-	/* how strongly it draws reads: in percent of what an idle one of weight 100 does */
+	/*
+	 * how strongly it draws reads: in percent of what an idle one of weight 100 does; 0: it
+	 * serves what no other one can
+	 */
 	uint32_t draws_pct;
+	/* how far its slow start has come; 100: it is over, 0: it has yet to answer a few times */
+	uint32_t started_pct;
+	/* left out for so long yet, as it lost connections; 0: it is not */
+	int64_t ejected_ms;
+	uint32_t ejected_lost; /* how many were lost or refused when it last was */
+	uint32_t ejections;    /* how often it was */
 } weir_host_stats;
 
 /*

@@ -75,6 +75,7 @@ static void renew_monitor(weir_router *r)
 	wi_advice_drop(r); /* its adviser is not here */
 	wi_store_rlx(&r->inside, 0);
 	wi_store_rlx(&r->instead, 0);
+	r->stood = false;
 	wi_lag_reset(&r->history);
 	r->history_of = NULL;
 	wi_store_rlx(&r->dozing, 0);

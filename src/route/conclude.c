@@ -277,6 +277,7 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 	if (j.primary >= 0)
 		wi_floor_tend(r, &primary_of(r, &j)->probe.found.sight);
 	wi_window_tend(r, now_ns);
+	wi_stand_judge(r, now_ns);
 	news |= wi_topology_publish(r, &j);
 	wi_weigh_publish(r, 0);
 	/* Only now: who is sent away must find the new topology. */

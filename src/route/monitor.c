@@ -181,11 +181,13 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 	news = wi_advice_tend(r, now_ns);
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
 		news |= tend_host(h, now_ns);
+	news |= wi_stand_turn(r, now_ns);
 	if (news)
 		wi_conclude(r, r->world->now());
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
 		due = least(due, host_due(h, now_ns));
 	due = least(due, wi_advice_due(r));
+	due = least(due, wi_stand_due(r));
 	return least(due, wi_balance_count(r, now_ns));
 }
 

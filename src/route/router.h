@@ -62,6 +62,24 @@ struct wi_terms {
 	bool drained;    /* no replica as long as that holds */
 };
 
+/* How a replica stands among the others: stand.c. Zeroed: it is new. */
+struct wi_stand {
+	bool known;         /* it was there when the router was opened, or has been a replica */
+	bool on_trial;      /* it is back, and has yet to answer a few times */
+	uint32_t good;      /* how often it has */
+	int64_t heard_ns;   /* the last of these answers */
+	int64_t start_ns;   /* since when its slow start goes on; 0: it does not */
+	int64_t gone_ns;    /* since when it is unknown; 0: it is not */
+	uint64_t started;   /* when its server was, by its own clock */
+	double bad, served; /* of late: connections lost or refused, and given back */
+	uint64_t bad_before, returned_before; /* the same, ever, at the last look */
+	int64_t looked_ns, bad_ns;            /* that one; the last that found something bad */
+	uint32_t slices;                      /* how many of late have, some time apart */
+	uint32_t times;                       /* it was left out, shortly after one another */
+	int64_t out_until_ns;                 /* it is left out until then; 0: it is not */
+	int64_t back_ns;                      /* when it last was not any more */
+};
+
 /*
  * A host, from when it is added until it has left and nobody can see it any more: hosts.c tells
  * how. Reached by a number only pinned, or inside an RCU read section, or by the keeper; and kept
@@ -103,7 +121,11 @@ struct wi_host {
 	_Atomic uint32_t share; /* (m) of reads, by weight and slow start: see gauge.h */
 	_Atomic uint32_t pull;  /* (m) the same by cost, too */
 	_Atomic uint64_t cost;  /* (m) of one read more */
-	_Atomic int64_t held_mean_ns; /* (m) how long a connection is out; 0: unknown */
+	_Atomic uint32_t started_pct;     /* (m) how far its slow start has come; 0: on trial */
+	_Atomic int64_t ejected_until_ns; /* (m) it is left out until then; 0: it is not */
+	_Atomic uint32_t ejected_bad;     /* (m) connections lost or refused, when it was */
+	_Atomic uint32_t ejections;       /* (m) how often it was */
+	_Atomic int64_t held_mean_ns;     /* (m) how long a connection is out; 0: unknown */
 
 	/* (a) reads that wait here, if the policy weighs; and those out, if it counts each */
 	WI_ON_NEW_LINE _Atomic uint32_t load;
@@ -117,6 +139,7 @@ struct wi_host {
 	struct wi_opinion opinion;            /* (k) */
 	bool reserve;                         /* (k) as a replica, for what no other one can */
 	int64_t next_ns;                      /* (k) when to ask next */
+	struct wi_stand stand;                /* (k) how it stands among the replicas: stand.c */
 	struct wi_load weighed;               /* (k) what reads cost here, as weigh.c counts it */
 	uint64_t moves;        /* (k) of connections, out and back, when last counted */
 	uint64_t returned;     /* (k) connections given back, the same */
@@ -270,6 +293,8 @@ struct weir_router {
 	int64_t counted_ns;               /* (k) when they were last counted */
 	int64_t moved_ns;                 /* (k) when something had moved */
 	int64_t long_ns;                  /* (k) what is out for long is looked for from then on */
+	int64_t step_ns;                  /* (k) when a slow start goes on; WI_FOREVER: never */
+	bool stood;                       /* (k) every host has been judged once */
 	double usual_ns;       /* (k) how long a read takes at a host that is well; 0: unknown */
 	bool grace_owed;       /* (k) something was replaced since the last grace period */
 	bool settled;          /* (k) every host that was there at first has been looked at */
@@ -464,6 +489,15 @@ void wi_pace_plan(struct wi_host *host, int64_t now_ns);
 
 /* When a host whose probe is idle wants to be asked again. Keeper's thread. */
 int64_t wi_pace_due(const struct wi_host *host, int64_t now_ns);
+
+/* ---- stand.c ---- */
+
+/* How each replica stands now, when all have been judged. Keeper's thread. */
+void wi_stand_judge(weir_router *router, int64_t now_ns);
+
+/* What time does to that; true: somebody may be back, judge again. Keeper's thread. */
+bool wi_stand_turn(weir_router *router, int64_t now_ns);
+int64_t wi_stand_due(const weir_router *router);
 
 /* ---- weigh.c ---- */
 

@@ -96,6 +96,11 @@ static void read_checkouts(const struct wi_host *h, weir_host_stats *s)
 	s->chosen[WEIR_REASON_BALANCED] = s->reads > others ? s->reads - others : 0;
 }
 
+static int64_t left_ms(int64_t until_ns, int64_t now_ns)
+{
+	return until_ns > now_ns ? (until_ns - now_ns + WI_MS - 1) / WI_MS : 0;
+}
+
 static void read_balance(const weir_router *r, const struct wi_host *h, weir_host_stats *s)
 {
 	if (s->role == WEIR_ROLE_PRIMARY) {
@@ -103,7 +108,12 @@ static void read_balance(const weir_router *r, const struct wi_host *h, weir_hos
 		s->fallback_capped = wi_load_rlx(&r->capped);
 	}
 	s->held_mean_ns = wi_load_rlx(&h->held_mean_ns);
-	s->draws_pct = (wi_load_rlx(&h->pull) & ~WI_PULL_UNEVEN) * 100 / WI_SHARE;
+	s->started_pct = wi_load_rlx(&h->started_pct);
+	s->ejected_ms = left_ms(wi_load_rlx(&h->ejected_until_ns), r->world->now());
+	s->ejected_lost = wi_load_rlx(&h->ejected_bad);
+	s->ejections = wi_load_rlx(&h->ejections);
+	if (s->started_pct && !s->ejected_ms && s->weight)
+		s->draws_pct = (wi_load_rlx(&h->pull) & ~WI_PULL_UNEVEN) * 100 / WI_SHARE;
 }
 
 static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *s)

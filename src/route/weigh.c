@@ -30,12 +30,16 @@
 void wi_weigh_start(struct wi_host *h)
 {
 	h->weighed = (struct wi_load){.started = 1};
+	h->stand = (struct wi_stand){.known = false};
+	h->reserve = false;
 	h->was_out = h->out_long = 0;
 	h->returned = 0;
 	atomic_init(&h->share, WI_SHARE);
 	atomic_init(&h->pull, WI_SHARE);
 	atomic_init(&h->cost, 0);
 	atomic_init(&h->held_mean_ns, 0);
+	atomic_init(&h->started_pct, 100);
+	atomic_init(&h->ejected_until_ns, 0);
 }
 
 /* ---- counting ---- */

@@ -306,8 +306,8 @@ static void being_full_is_no_sickness(void **state)
 			i = 8; /* both are full */
 	until_ns = wi_now_ns() + 1800 * WI_MS;
 	while (wi_now_ns() < until_ns) {
-		(void)weir_checkout_with(router, &q, &c, &error);
-		weir_checkin(&c);
+		if (weir_checkout_with(router, &q, &c, &error) == WEIR_OK)
+			weir_checkin(&c);
 		assert_int_equal(stats_of(1).role, WEIR_ROLE_REPLICA);
 	}
 	assert_true(stats_of(1).pool.connect_failed_of[WEIR_CONNECT_CAPACITY] >= 1);

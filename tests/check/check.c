@@ -130,6 +130,19 @@ static void shuffle(struct wish *w, struct wi_rng *rng)
 	}
 }
 
+static bool play(struct stage *s, enum deed deed)
+{
+	struct episode episode = {.deed = (uint8_t)deed, .from_ns = wi_now_ns()};
+	bool well;
+
+	check_do(s, deed);
+	well = !s->broken && check_calm(s);
+	episode.to_ns = wi_now_ns();
+	if (s->n_episodes < EPISODES)
+		s->episodes[s->n_episodes++] = episode;
+	return well;
+}
+
 static bool do_deeds(struct stage *s, struct wish *w)
 {
 	int64_t end_ns = wi_now_ns() + (int64_t)(w->seconds * 1e9);
@@ -140,8 +153,7 @@ static bool do_deeds(struct stage *s, struct wish *w)
 		if (i == 0)
 			shuffle(w, &s->rng);
 		test_watchdog(180, check_deed_text(w->deeds[i]));
-		check_do(s, w->deeds[i]);
-		if (s->broken || !check_calm(s))
+		if (!play(s, w->deeds[i]))
 			return false;
 	}
 	return true;

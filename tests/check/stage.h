@@ -23,6 +23,7 @@
 #define SERVERS 3
 #define ROUTERS CHECK_ROUTERS
 #define PROMOTIONS 2048
+#define EPISODES 8192
 #define ACCOUNTS 8
 #define BALANCE 1000
 
@@ -38,6 +39,12 @@ struct board {
 	struct posted_write write[POSTED];
 	uint32_t n;
 	int64_t version; /* as last heard of, for compare-and-set */
+};
+
+/* A deed, from its beginning until all was well again. */
+struct episode {
+	uint8_t deed;
+	int64_t from_ns, to_ns;
 };
 
 /*
@@ -57,15 +64,16 @@ struct stage {
 	pthread_mutex_t lock;
 	struct board board[CHECK_REGISTERS]; /* (l) */
 
-	struct wi_rng rng;   /* (d) */
-	int primary;         /* (d) */
-	bool broken;         /* (d) the cluster did not obey: nothing here says anything */
-	uint32_t fact_room;  /* (d) */
-	uint32_t deeds[32];  /* (d) how many of each kind */
-	uint32_t n_promoted; /* (d) */
-	int64_t promoted_ns[PROMOTIONS]; /* (d) when the new primary was there and followed */
-	struct history history;          /* lanes: their clients'; facts: (d) */
-	struct findings *findings;       /* (d) until clients have ended */
+	struct wi_rng rng;  /* (d) */
+	int primary;        /* (d) */
+	bool broken;        /* (d) the cluster did not obey: nothing here says anything */
+	uint32_t fact_room; /* (d) */
+	struct episode episodes[EPISODES]; /* (d) what was done, and when */
+	uint32_t n_episodes;               /* (d) */
+	uint32_t n_promoted;               /* (d) */
+	int64_t promoted_ns[PROMOTIONS];   /* (d) when the new primary was there and followed */
+	struct history history;            /* lanes: their clients'; facts: (d) */
+	struct findings *findings;         /* (d) until clients have ended */
 };
 
 /* Starts everything, or ends the process: status 77 where there is no PostgreSQL. */

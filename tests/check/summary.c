@@ -167,6 +167,32 @@ static void show_promotions(const struct stage *s, const int64_t *at, uint32_t n
 	       m, (double)took[m / 2] / 1e6, (double)took[m - 1] / 1e6);
 }
 
+/* For how long no write was acknowledged, at most, while all that lasted. */
+static int64_t standstill(const struct episode *e, const int64_t *at, uint32_t n)
+{
+	int64_t longest = 0;
+
+	for (uint32_t i = 1; i < n && at[i - 1] < e->to_ns; i++)
+		if (at[i] > e->from_ns && at[i] - at[i - 1] > longest)
+			longest = at[i] - at[i - 1];
+	return longest;
+}
+
+static void show_deed(const struct stage *s, enum deed deed, const int64_t *at, uint32_t n)
+{
+	static int64_t took[EPISODES];
+	uint32_t m = 0;
+
+	for (uint32_t i = 0; i < s->n_episodes; i++)
+		if (s->episodes[i].deed == deed)
+			took[m++] = standstill(&s->episodes[i], at, n);
+	if (!m)
+		return;
+	qsort(took, m, sizeof(*took), by_number);
+	printf("%4u  %-58s writes stood still for %5.0f ms (median), %5.0f ms at most\n", m,
+	       check_deed_text(deed), (double)took[m / 2] / 1e6, (double)took[m - 1] / 1e6);
+}
+
 static void show_rules(const struct findings *f)
 {
 	for (int i = 0; i < CHECK_RULES; i++)
@@ -183,9 +209,8 @@ void check_summarise(const struct stage *s, const struct findings *f)
 	int64_t *at = acknowledged(&s->history, &n);
 
 	printf("\n");
-	for (int i = 0; i < DEEDS; i++)
-		if (s->deeds[i])
-			printf("%4u  %s\n", s->deeds[i], check_deed_text((enum deed)i));
+	for (int i = 0; at && i < DEEDS; i++)
+		show_deed(s, (enum deed)i, at, n);
 	for (int kind = OP_WRITE; kind <= OP_BANK; kind++)
 		count_kind(&s->history, (enum op_kind)kind);
 	count_checkouts(s);

@@ -52,6 +52,7 @@ static int set_up(void **state)
 	options.checkout_timeout_ms = PATIENCE_MS;
 	options.pool_min = 1;
 	options.pool_max = 2;
+	options.slow_start_ms = 0; /* who comes serves at once */
 	options.on_event = hear;
 	wi_store_rel(&on_told, NULL);
 	for (int i = 0; i < WEIR_EVENT_KINDS; i++)

@@ -377,7 +377,7 @@ static void a_stale_api_does_not_have_the_last_word(void **state)
 	assert_int_equal(hits(1), 0);
 	fake_host_down(&cluster, 0, true);
 	fake_cluster_promote(&cluster, 1);
-	assert_int_equal(write_to(20000), 1);
+	wait_for_write_to(1);
 	await(4, 0);
 	assert_int_equal(write_to(20000), 1);
 	assert_string_equal(info().leader, fake_host_name(1));

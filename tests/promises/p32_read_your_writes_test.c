@@ -233,7 +233,10 @@ static void fill_page(weir_conn *c, int64_t wrong, int64_t *sum)
 
 static void an_idle_standby_reaches_every_token(void **state)
 {
-	/* Less than the 15 s after which a server writes something by itself, and frees who is stuck. */
+	/*
+	 * Less than the 15 s after which a server writes something by itself, and frees who is
+	 * stuck.
+	 */
 	weir_request mine = WEIR_REQUEST(.intent = WEIR_READ, .fallback = WEIR_FALLBACK_WAIT,
 	                                 .timeout_ms = 10000);
 	weir_request other = WEIR_REQUEST(.intent = WEIR_WRITE);

@@ -113,6 +113,24 @@ static void a_long_history_is_told_within_a_sixth(void **state)
 	}
 }
 
+/* o: over the limit, e: at its edge, w: well below; + in, - out, after each. */
+static void who_was_over_comes_back_after_three_good_answers(void **state)
+{
+	static const char answers[] = "weeoeeewweww"
+				      "w"
+				      "eo";
+	static const char stands[] = "+++---------"
+				     "+"
+				     "+-";
+	struct wi_standing standing = {0};
+
+	(void)state;
+	for (size_t i = 0; answers[i]; i++) {
+		wi_standing_weigh(&standing, answers[i] == 'o', answers[i] == 'w');
+		assert_int_equal(standing.out, stands[i] == '-');
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +139,7 @@ int main(void)
 		cmocka_unit_test_setup(an_idle_primary_makes_nobody_old, set_up),
 		cmocka_unit_test_setup(a_position_that_went_back_begins_anew, set_up),
 		cmocka_unit_test_setup(a_long_history_is_told_within_a_sixth, set_up),
+		cmocka_unit_test(who_was_over_comes_back_after_three_good_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,6 +86,33 @@ static void no_token_is_printed_as_none(void **state)
 	weir_token_print(NULL, NULL);
 }
 
+static void the_later_of_two_stands_for_both(void **state)
+{
+	const weir_token early = {.system = 1, .timeline = 1, .lsn = 90};
+	const weir_token late = {.system = 1, .timeline = 1, .lsn = 91};
+	const weir_token next = {.system = 1, .timeline = 2, .lsn = 50};
+	const weir_token other = {.system = 2, .timeline = 1, .lsn = 1};
+	const weir_token none = {0}, last = WEIR_TOKEN_PRIMARY;
+	const struct {
+		weir_token a, b, both;
+	} rows[] = {
+		{none, none, none},   {none, early, early}, {early, none, early},
+		{early, late, late},  {late, early, late},  {late, next, next},
+		{next, late, next},   {next, last, last},   {last, next, last},
+		{late, other, other}, {other, none, other},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		weir_token token = rows[i].a;
+
+		weir_token_raise(&token, &rows[i].b);
+		assert_memory_equal(&token, &rows[i].both, sizeof(token));
+	}
+	weir_token_raise(NULL, &early);
+	weir_token_raise(&(weir_token){0}, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -93,6 +120,7 @@ int main(void)
 		cmocka_unit_test(the_form_does_not_change),
 		cmocka_unit_test(anything_else_is_refused),
 		cmocka_unit_test(no_token_is_printed_as_none),
+		cmocka_unit_test(the_later_of_two_stands_for_both),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -150,6 +150,11 @@ static void a_standby_says_whom_it_follows(void **state)
 	assert_int_equal(stats_of(3).apply_delay_ms, 300000);
 	assert_string_equal(stats_of(3).follows, "");
 	assert_int_equal(stats_of(1).apply_delay_ms, 0);
+	wi_store_rlx(&cluster.host[1].paused, true);
+	wi_store_rlx(&cluster.host[3].delay_s, 5);
+	probe();
+	assert_true(stats_of(1).replay_paused);
+	assert_int_equal(stats_of(3).apply_delay_ms, 5000);
 	wi_store_rlx(&cluster.host[2].paused, false);
 	follow(2, 0);
 	probe();

@@ -421,6 +421,24 @@ static void many_waiters_have_one_monitor(void **state)
 	assert_true(connects <= (uint64_t)took_ms / 90 + 3);
 }
 
+/* Nobody has failed, but nobody is the primary: thirty questions at a tenth of the period. */
+static void without_a_primary_hosts_are_asked_faster(void **state)
+{
+	uint64_t probes;
+	int64_t begun_ns;
+
+	(void)state;
+	options.probe_interval_ms = 100;
+	open_router();
+	wi_store_rlx(&cluster.host[0].server.in_recovery, true);
+	wait_for_role(0, WEIR_ROLE_REPLICA);
+	begun_ns = wi_now_ns();
+	probes = wi_load_rlx(&cluster.host[1].probes);
+	while (wi_load_rlx(&cluster.host[1].probes) < probes + 30)
+		continue;
+	assert_true(wi_now_ns() - begun_ns < 30 * 90 * WI_MS);
+}
+
 /* ---- flapping ---- */
 
 /* Two falls are enough to be held; the primary, too, but it goes at once each time. */
@@ -505,6 +523,7 @@ int main(void)
 		TEST(who_was_left_behind_is_told_once),
 		TEST(an_exhausted_pool_hides_nothing),
 		TEST(many_waiters_have_one_monitor),
+		TEST(without_a_primary_hosts_are_asked_faster),
 		TEST(a_flapping_host_is_held),
 		TEST(a_held_host_says_so),
 		TEST(a_flapping_primary_is_revoked_at_once),

@@ -150,7 +150,7 @@ static void weigh(struct wi_load *l, double ns, double least)
 	double crowd = 1 + (double)l->out * 100 / (l->weight ? l->weight : 1) / FEW_OUT;
 	double share = (double)WI_SHARE * l->weight / 100 * l->started;
 
-	l->cost = times * least * crowd;
+	l->slow_ns = times * least;
 	l->share = at_least_one(share);
 	l->pull = at_least_one(share * attraction(times) / crowd);
 }

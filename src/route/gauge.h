@@ -55,7 +55,7 @@ struct wi_load {
 	double started;  /* how far a slow start has come, 0 to 1 */
 
 	/* what comes of these */
-	double cost;    /* of one read more: how long it takes, and how many are there already */
+	double slow_ns; /* how long a read takes; nearly the least is the least */
 	uint32_t share; /* of reads, by weight and slow start alone; never 0 */
 	uint32_t pull;  /* the same by cost, too: how strongly it draws; never 0 */
 };
@@ -63,7 +63,7 @@ struct wi_load {
 /* What is expected of a host of which nothing is known: learned from those that are the quickest */
 double wi_loads_usual_ns(struct wi_load *const *loads, uint32_t n, double usual_ns, int64_t dt_ns);
 
-/* Works out cost, share and pull of each. */
+/* Works out what comes of it for each. */
 void wi_loads_weigh(struct wi_load *const *loads, uint32_t n, double usual_ns);
 
 #endif

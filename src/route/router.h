@@ -117,10 +117,10 @@ struct wi_host {
 
 	/* (m) it answers, but serves only from then on; 0: it does */
 	_Atomic int64_t held_until_ns;
-	_Atomic bool dead;      /* (m) as many probes in a row have failed as open a breaker */
-	_Atomic uint32_t share; /* (m) of reads, by weight and slow start: see gauge.h */
-	_Atomic uint32_t pull;  /* (m) the same by cost, too */
-	_Atomic uint64_t cost;  /* (m) of one read more */
+	_Atomic bool dead;       /* (m) as many probes in a row have failed as open a breaker */
+	_Atomic uint32_t share;  /* (m) of reads, by weight and slow start: see gauge.h */
+	_Atomic uint32_t pull;   /* (m) the same by cost, too */
+	_Atomic int64_t slow_ns; /* (m) how long a read takes, as it is compared with others */
 	_Atomic uint32_t started_pct;     /* (m) how far its slow start has come; 0: on trial */
 	_Atomic int64_t ejected_until_ns; /* (m) it is left out until then; 0: it is not */
 	_Atomic uint32_t ejected_bad;     /* (m) connections lost or refused, when it was */
@@ -232,7 +232,7 @@ struct weir_router {
 	/* (a) nothing has moved for a while, so loads are not counted: who chooses rings */
 	bool draws; /* (c) reads are drawn by lot, some at a time */
 	_Atomic uint32_t dozing;
-	_Atomic uint32_t spills; /* (a) 1: reads leave the router's zone, as it is dear: weigh.c */
+	_Atomic uint32_t spills; /* (a) 1: reads leave the router's zone, as it is slow: weigh.c */
 	int64_t bytes_good_ns;   /* (c) how long a number of bytes is worth something */
 	struct wi_wish plain[2]; /* (c) what weir_checkout asks for, by intent */
 	/* (r) by place; NULL: nobody has it. hosts.c and wi_hosts_next */
@@ -517,7 +517,7 @@ void wi_weigh_publish(weir_router *router, int64_t dt_ns);
 
 /*
  * Among how many of n hosts, of which the first are near, a read is balanced: the near ones, unless
- * there are none, or they have become dear. Pinned.
+ * there are none, or they have become slow. Pinned.
  */
 uint32_t wi_weigh_width(const weir_router *router, struct wi_host *const *hosts, uint32_t n,
                         uint32_t near);

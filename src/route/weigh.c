@@ -7,8 +7,9 @@
  * chooses next rings. It is counted from the seats' and slots' own sums, so that a read does
  * nothing for it.
  *
- * Zones. Reads stay in the router's own zone until the cheapest host there costs several times what
- * the cheapest beyond does; then all are drawn among, until the own zone is nearly as cheap again.
+ * Zones. Reads stay in the router's own zone until the quickest host there takes several times as
+ * long as the quickest beyond, or, while nobody reads beyond, as any has taken of late; then all are
+ * drawn among, until the own zone is nearly as quick again. Being full is another matter: choose.c.
  */
 #include "base/atomic.h"
 #include "base/clock.h"
@@ -24,7 +25,7 @@
 /* How often it is looked for connections that are out for long. */
 #define LONG_NS (1000 * WI_MS)
 
-#define SPILL_TIMES 4 /* so many times as dear: reads leave the zone */
+#define SPILL_TIMES 4 /* so many times as slow: reads leave the zone */
 #define STAY_TIMES 2  /* not even so many times: they come back */
 
 void wi_weigh_start(struct wi_host *h)
@@ -36,7 +37,7 @@ void wi_weigh_start(struct wi_host *h)
 	h->returned = 0;
 	atomic_init(&h->share, WI_SHARE);
 	atomic_init(&h->pull, WI_SHARE);
-	atomic_init(&h->cost, 0);
+	atomic_init(&h->slow_ns, 0);
 	atomic_init(&h->held_mean_ns, 0);
 	atomic_init(&h->started_pct, 100);
 	atomic_init(&h->ejected_until_ns, 0);
@@ -116,47 +117,44 @@ static void weigh(weir_router *r, int64_t dt_ns)
 
 		wi_store_rlx(&h->held_mean_ns,
 		             wi_gauge_is_sure(g) ? (int64_t)wi_gauge_ns(g, r->usual_ns) : 0);
-		wi_store_rlx(&h->cost, (uint64_t)h->weighed.cost);
+		wi_store_rlx(&h->slow_ns, (int64_t)h->weighed.slow_ns);
 		wi_store_rlx(&h->share, h->weighed.share);
 		wi_store_rlx(&h->pull, h->weighed.pull);
 	}
 }
 
-static uint64_t least_cost(struct wi_host *const *hosts, uint32_t n)
+static int64_t quickest_ns(struct wi_host *const *hosts, uint32_t n)
 {
-	uint64_t least = UINT64_MAX;
+	int64_t least = INT64_MAX;
 
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t cost = wi_load_rlx(&hosts[i]->cost);
+		int64_t ns = wi_load_rlx(&hosts[i]->slow_ns);
 
-		least = cost < least ? cost : least;
+		least = ns < least ? ns : least;
 	}
 	return least;
 }
 
-static bool is_dearer(struct wi_host *const *hosts, uint32_t n, uint32_t near, uint64_t times)
+static bool is_slower(struct wi_host *const *hosts, uint32_t n, uint32_t near, int64_t times)
 {
-	uint64_t far;
-
 	if (!near || near == n)
 		return false;
-	far = least_cost(hosts + near, n - near);
-	return least_cost(hosts, near) / times > far;
+	return quickest_ns(hosts, near) / times > quickest_ns(hosts + near, n - near);
 }
 
 uint32_t wi_weigh_width(const weir_router *r, struct wi_host *const *hosts, uint32_t n,
                         uint32_t near)
 {
-	return !near || (r->weighs && is_dearer(hosts, n, near, SPILL_TIMES)) ? n : near;
+	return !near || (r->weighs && is_slower(hosts, n, near, SPILL_TIMES)) ? n : near;
 }
 
 void wi_weigh_publish(weir_router *r, int64_t dt_ns)
 {
 	const struct wi_topology *t = wi_load_rlx(&r->topology); /* this thread's own */
-	uint64_t times = wi_load_rlx(&r->spills) ? STAY_TIMES : SPILL_TIMES;
+	int64_t times = wi_load_rlx(&r->spills) ? STAY_TIMES : SPILL_TIMES;
 
 	weigh(r, dt_ns);
-	wi_store_rlx(&r->spills, r->weighs && is_dearer(t->reader, t->n_regular, t->n_near, times));
+	wi_store_rlx(&r->spills, r->weighs && is_slower(t->reader, t->n_regular, t->n_near, times));
 }
 
 /* ---- the turn ---- */

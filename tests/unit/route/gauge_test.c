@@ -49,6 +49,8 @@ static struct wi_rng rng;
 static int64_t now_ns, tick_ns, think_ns;
 static double usual_ns;
 static uint32_t n_servers;
+static uint32_t n_near;    /* of them in the router's zone, the first; 0: there are no zones */
+static weir_router router; /* of which only is looked at that it weighs */
 static int64_t took_ns[READS_MOST];
 static int n_reads;
 
@@ -64,8 +66,10 @@ static void weigh(void)
 	}
 	usual_ns = wi_loads_usual_ns(loads, n_servers, usual_ns, TICK_NS);
 	wi_loads_weigh(loads, n_servers, usual_ns);
-	for (uint32_t i = 0; i < n_servers; i++)
+	for (uint32_t i = 0; i < n_servers; i++) {
 		wi_store_rlx(&server[i].host.pull, server[i].load.pull);
+		wi_store_rlx(&server[i].host.slow_ns, (int64_t)server[i].load.slow_ns);
+	}
 }
 
 static void start(uint32_t servers, int64_t mean_ns, int64_t pause_ns)
@@ -76,6 +80,8 @@ static void start(uint32_t servers, int64_t mean_ns, int64_t pause_ns)
 	now_ns = tick_ns = n_reads = 0;
 	usual_ns = 0;
 	n_servers = servers;
+	n_near = 0;
+	router.weighs = true;
 	think_ns = pause_ns;
 	for (uint32_t i = 0; i < servers; i++) {
 		server[i].mean_ns = mean_ns;
@@ -101,7 +107,9 @@ static int64_t about(int64_t mean_ns)
 static void begin(struct client *c)
 {
 	if (!c->left) {
-		c->stays = (int)wi_balance_pick(WEIR_BALANCE_P2C, all, n_servers, &c->seat);
+		c->stays = (int)wi_balance_pick(WEIR_BALANCE_P2C, all,
+		                                wi_weigh_width(&router, all, n_servers, n_near),
+		                                &c->seat);
 		c->left = READS_A_DRAW;
 	}
 	c->left--;
@@ -266,6 +274,29 @@ static void a_cold_one_that_returns_makes_no_step(void **state)
 	assert_in_range(spread_pct(), 0, 9);
 }
 
+/* One in the router's own zone, and two beyond; a slow one does not keep all the reads. */
+static void a_slow_zone_is_left_and_come_back_to(void **state)
+{
+	int64_t alone_ns = p99_of_two_alone();
+
+	(void)state;
+	start(3, WI_MS, 5 * WI_MS);
+	n_near = 1;
+	run_for(5 * WI_SEC);
+	assert_int_equal(server[0].served, n_reads);
+	server[0].mean_ns *= 10;
+	run_for(5 * WI_SEC);
+	forget();
+	run_for(10 * WI_SEC);
+	assert_in_range(p99(), alone_ns / 2, alone_ns * 3 / 2);
+	assert_in_range(server[0].served, 1, (uint64_t)n_reads / 50);
+	server[0].mean_ns /= 10;
+	run_for(60 * WI_SEC);
+	forget();
+	run_for(10 * WI_SEC);
+	assert_in_range(server[0].served, (uint64_t)n_reads * 95 / 100, n_reads);
+}
+
 static void twice_the_weight_is_twice_the_share(void **state)
 {
 	(void)state;
@@ -326,6 +357,7 @@ int main(void)
 		cmocka_unit_test(one_that_is_ten_times_slower_is_not_felt),
 		cmocka_unit_test(with_little_to_go_by_it_is_hardly_felt),
 		cmocka_unit_test(a_cold_one_that_returns_makes_no_step),
+		cmocka_unit_test(a_slow_zone_is_left_and_come_back_to),
 		cmocka_unit_test(twice_the_weight_is_twice_the_share),
 		cmocka_unit_test(a_rise_is_seen_at_once_and_fades_slowly),
 		cmocka_unit_test(who_answers_nothing_gets_dearer_by_the_moment),

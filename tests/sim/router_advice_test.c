@@ -255,6 +255,35 @@ static void a_wait_for_a_change_has_an_end(void **state)
 	assert_int_equal(weir_router_await(router, NULL, 0), WEIR_INVALID);
 }
 
+static void *wait_for_ever(void *arg)
+{
+	weir_router *r = router;
+	uint32_t seen = 0;
+	weir_status st;
+
+	do {
+		st = weir_router_await(r, &seen, -1);
+		wi_add_seq((_Atomic int *)arg, 1);
+	} while (st == WEIR_OK);
+	return st == WEIR_CLOSED ? arg : NULL;
+}
+
+static void a_close_ends_a_wait(void **state)
+{
+	_Atomic int turns = 0;
+	pthread_t thread;
+	void *out = NULL;
+
+	(void)state;
+	open_router();
+	assert_int_equal(pthread_create(&thread, NULL, wait_for_ever, &turns), 0);
+	while (!wi_load_seq(&turns))
+		usleep(1000);
+	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
+	pthread_join(thread, &out);
+	assert_non_null(out);
+}
+
 /* Waits, advises and gives up as threads of an adviser do, until the router is closed. */
 static void *keep_advising(void *arg)
 {
@@ -307,6 +336,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_no_host_takes_the_old_advice_away, set_up,
 	                                        tear_down),
 		cmocka_unit_test_setup_teardown(a_wait_for_a_change_has_an_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_close_ends_a_wait, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(many_may_advise_at_once, set_up, tear_down),
 	};
 

@@ -134,9 +134,7 @@ static bool judge_call(struct reader *r)
 		return no(r, WEIR_SQL_OPERATOR, p);
 	if (r->name.parts == 1 && !strcmp(p->name, "pg_catalog"))
 		return no(r, WEIR_SQL_FIELD, p); /* as in judge_name */
-	if (is_no_call(r))
-		return true;
-	if (only_reads(r, &r->name, p) && !is_refused(r, &r->name, p->name))
+	if ((only_reads(r, &r->name, p) && !is_refused(r, &r->name, p->name)) || is_no_call(r))
 		return true;
 	r->call.at = p->at;
 	r->call.length = p->length;
@@ -161,7 +159,8 @@ static bool judge_name(struct reader *r)
 	const struct name plain = {.parts = 1};
 
 	if (r->name.parts == 1)
-		return strcmp(p->name, catalog) != 0 || no(r, WEIR_SQL_FIELD, p);
+		return p->name[0] != 'p' || strcmp(p->name, catalog) != 0 ||
+		       no(r, WEIR_SQL_FIELD, p);
 	if (r->name.parts == 2 && !strcmp(r->name.schema, catalog) && !strncmp(p->name, "pg_", 3))
 		return true;
 	if (wi_name_acts(p->name) || is_refused(r, &plain, p->name))
@@ -416,14 +415,33 @@ static bool load_rules(weir_classify_rules *to, const weir_classify_rules *from)
 	return true;
 }
 
+/* All but the pieces' names, which are long, and are not looked at before they are written. */
+static void start(struct reader *r, const char *sql, size_t length)
+{
+	r->lexer = (struct wi_lexer){.sql = sql, .length = sql ? length : 0};
+	for (int i = 0; i < 3; i++) {
+		r->rooms[i].kind = WI_PIECE_END;
+		r->rooms[i].key = WI_KEY_NONE;
+		r->rooms[i].sign = 0;
+		r->rooms[i].at = r->rooms[i].length = 0;
+		r->rooms[i].name[0] = '\0';
+	}
+	r->now = &r->rooms[0];
+	r->last = &r->rooms[1];
+	r->before = &r->rooms[2];
+	r->name.is = false;
+	r->name.parts = 0;
+	r->rules = NULL;
+	r->parens = r->brackets = 0;
+	r->distinct_on = r->behind_value = r->behind_dot = r->must_not_call = false;
+}
+
 weir_verdict weir_classify_why(const char *sql, size_t length, const weir_classify_rules *rules)
 {
 	weir_classify_rules loaded;
-	struct reader r = {.lexer = {.sql = sql, .length = sql ? length : 0}};
+	struct reader r;
 
-	r.now = &r.rooms[0];
-	r.last = &r.rooms[1];
-	r.before = &r.rooms[2];
+	start(&r, sql, length);
 	if (rules && !load_rules(&loaded, rules)) {
 		(void)no(&r, WEIR_SQL_RULES, r.now);
 		return r.verdict;

@@ -187,8 +187,13 @@ static weir_sql_why pass_dollars(struct wi_lexer *l, size_t tag)
 
 /* ---- names ---- */
 
-static enum wi_key key_of(uint64_t letters)
+/* Of a name of at most eight letters. */
+static enum wi_key key_of(const char *name, size_t n)
 {
+	uint64_t letters = 0;
+
+	for (size_t i = 0; i < n; i++)
+		letters |= (uint64_t)(unsigned char)name[i] << 8 * i;
 	switch (letters) {
 #define PACK(a, b, c, d, e, f, g, h, ...)                                                          \
 	((uint64_t)(a) | (uint64_t)(b) << 8 | (uint64_t)(c) << 16 | (uint64_t)(d) << 24 |          \
@@ -203,28 +208,46 @@ static enum wi_key key_of(uint64_t letters)
 	return WI_KEY_NONE;
 }
 
+/* What may stand in a word, in lower case; 0: it may not. */
+static const unsigned char in_word[256] = {
+	0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,
+	0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,
+	0,    0,    0,    0,    0,    0,    '$',  0,    0,    0,    0,    0,    0,    0,    0,
+	0,    0,    0,    '0',  '1',  '2',  '3',  '4',  '5',  '6',  '7',  '8',  '9',  0,    0,
+	0,    0,    0,    0,    0,    'a',  'b',  'c',  'd',  'e',  'f',  'g',  'h',  'i',  'j',
+	'k',  'l',  'm',  'n',  'o',  'p',  'q',  'r',  's',  't',  'u',  'v',  'w',  'x',  'y',
+	'z',  0,    0,    0,    0,    '_',  0,    'a',  'b',  'c',  'd',  'e',  'f',  'g',  'h',
+	'i',  'j',  'k',  'l',  'm',  'n',  'o',  'p',  'q',  'r',  's',  't',  'u',  'v',  'w',
+	'x',  'y',  'z',  0,    0,    0,    0,    0,    0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86,
+	0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8c, 0x8d, 0x8e, 0x8f, 0x90, 0x91, 0x92, 0x93, 0x94, 0x95,
+	0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4,
+	0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf, 0xb0, 0xb1, 0xb2, 0xb3,
+	0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba, 0xbb, 0xbc, 0xbd, 0xbe, 0xbf, 0xc0, 0xc1, 0xc2,
+	0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xcb, 0xcc, 0xcd, 0xce, 0xcf, 0xd0, 0xd1,
+	0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xdf, 0xe0,
+	0xe1, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xed, 0xee, 0xef,
+	0xf0, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe,
+	0xff,
+};
+
 static weir_sql_why pass_word(struct wi_lexer *l, struct wi_piece *p)
 {
-	uint64_t letters = 0;
-	size_t n = 0;
+	const unsigned char *sql = (const unsigned char *)l->sql;
+	size_t n = 0, wide = 0; /* so many bytes of a wide character are still to come */
+	unsigned char c;
 
-	for (;;) {
-		unsigned char c = peek(l, 0);
-		size_t step = 1;
-
-		if (!is_letter(c) && !is_digit(c) && c != '$')
-			break;
-		if (c >= 0x80 && !(step = wide_length(l)))
-			return WEIR_SQL_BYTES;
-		if (n < 8)
-			letters |= (uint64_t)lower(c) << 8 * n;
-		for (; step; step--, n++, l->at++)
-			if (n < WI_NAME_MAX)
-				p->name[n] = (char)lower((unsigned char)l->sql[l->at]);
+	for (; l->at < l->length && (c = in_word[sql[l->at]]); l->at++, n++) {
+		if (wi_unlikely(c >= 0x80)) {
+			if (!wide && !(wide = wide_length(l)))
+				return WEIR_SQL_BYTES;
+			wide--;
+		}
+		if (wi_likely(n < WI_NAME_MAX))
+			p->name[n] = (char)c;
 	}
 	p->name[n <= WI_NAME_MAX ? n : 0] = '\0';
 	p->kind = WI_PIECE_WORD;
-	p->key = n <= 8 ? key_of(letters) : WI_KEY_NONE;
+	p->key = n <= 8 ? key_of(p->name, n) : WI_KEY_NONE;
 	return OK;
 }
 

@@ -5,8 +5,8 @@
  */
 #include "sql/names.h"
 
+#include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Rows of one size: no pointers, so nothing to relocate when the library is loaded. */
@@ -25,17 +25,25 @@ static const struct row rows[] = {
 #undef G
 };
 
-static int compare(const void *name, const void *row)
-{
-	return strcmp(name, ((const struct row *)row)->name);
-}
-
 enum wi_name wi_name_find(const char *name)
 {
-	const struct row *found =
-		bsearch(name, rows, sizeof(rows) / sizeof(rows[0]), sizeof(rows[0]), compare);
+	size_t low = 0, high = sizeof(rows) / sizeof(rows[0]);
 
-	return found ? (enum wi_name)found->what : WI_NAME_UNKNOWN;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		/* Mostly the first letter tells. */
+		int order = name[0] - rows[middle].name[0];
+
+		if (!order)
+			order = strcmp(name, rows[middle].name);
+		if (!order)
+			return (enum wi_name)rows[middle].what;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return WI_NAME_UNKNOWN;
 }
 
 /* Of these families all are taken for it, also those that later versions bring. */
@@ -55,7 +63,7 @@ bool wi_name_acts(const char *name)
 	};
 
 	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
-		if (!strcmp(name, acts[i]))
+		if (name[0] == acts[i][0] && !strcmp(name, acts[i]))
 			return true;
 	return is_of_a_family(name);
 }

@@ -19,7 +19,7 @@ static const char long_text[] =
 	"SELECT o.id, o.placed_at, c.name, sum(i.price * i.quantity) AS total, count(*) "
 	"FROM orders AS o JOIN customers AS c ON (c.id = o.customer) LEFT JOIN items AS i "
 	"ON (i.order_id = o.id AND i.state <> 'void') WHERE o.placed_at >= $1 AND o.region IN "
-	"('north', 'south') GROUP BY o.id, o.placed_at, c.name HAVING sum(i.price) > 100.50 ORDER "
+	"('northeast', 'south') GROUP BY o.id, o.placed_at, c.name HAVING sum(i.price) > 100.50 ORDER "
 	"BY total DESC";
 
 struct text {

@@ -198,6 +198,11 @@ class Tables:
                                     ("weir's free list", "core.freelist/pop_push"))]
         return markdown(["pop and push, processor time"] + [f"{n} thread{'s' * (n > 1)}" for n in THREADS], rows)
 
+    def classify(self):
+        rows = [[f"{size} bytes", self.value(f"classify sql.classify/read bytes={size} cpu"),
+                 self.value(f"classify baseline.bytes/sum bytes={size} cpu")] for size in (8, 45, 351, 100000)]
+        return markdown(["a text of", "weir_classify", "adding up its bytes"], rows)
+
     def handoff(self):
         rows = []
         for slept in (100, 1000):

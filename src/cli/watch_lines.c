@@ -17,7 +17,11 @@ static void add(char line[LINE_ROOM], const char *what)
 {
 	size_t n = strlen(line);
 
-	snprintf(line + n, LINE_ROOM - n, "%s%s", n ? ", " : "", what);
+	if (n) {
+		cli_copy(line + n, LINE_ROOM - n, ", ");
+		n = strlen(line);
+	}
+	cli_copy(line + n, LINE_ROOM - n, what);
 }
 
 static void print_line(const struct cli_watch *watch, const char *who, const char *what)

@@ -8,8 +8,9 @@
  * nothing for it.
  *
  * Zones. Reads stay in the router's own zone until the quickest host there takes several times as
- * long as the quickest beyond, or, while nobody reads beyond, as any has taken of late; then all are
- * drawn among, until the own zone is nearly as quick again. Being full is another matter: choose.c.
+ * long as the quickest beyond, or, while nobody reads beyond, as any has taken of late; then all
+ * are drawn among, until the own zone is nearly as quick again. Being full is another matter:
+ * choose.c.
  */
 #include "base/atomic.h"
 #include "base/clock.h"

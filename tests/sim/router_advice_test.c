@@ -292,7 +292,7 @@ static void *keep_advising(void *arg)
 	int host = *(int *)arg;
 	weir_status st = WEIR_OK;
 
-	for (int i = 0; i < 2000 && st == WEIR_OK; i++) {
+	for (int i = 0; i < 300 && st == WEIR_OK; i++) {
 		weir_advice advice = {.primary = first, .good_for_ms = 1};
 
 		st = weir_router_advise(r, host ? &advice : NULL, NULL);

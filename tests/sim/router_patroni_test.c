@@ -387,7 +387,7 @@ static void a_stale_api_does_not_have_the_last_word(void **state)
 static void stale_words_make_no_primary_and_run_out(void **state)
 {
 	(void)state;
-	p.good_for_ms = 1000;
+	p.good_for_ms = 500;
 	tell("0 ok %s", members(2, ""));
 	start();
 	wait_for_write_to(-1);

@@ -23,7 +23,11 @@ typedef enum weir_intent {
 	WEIR_READ = 1,
 } weir_intent;
 
-/* What a read does when no replica is eligible. Zero means what the router's options say. */
+/*
+ * What a read does when no replica is eligible. Zero means what the router's options say. Where
+ * replicas only lack the position of a token or a session, they are asked first, and waited for up
+ * to options.token_wait_ms (not with WEIR_NO_WAIT).
+ */
 typedef enum weir_fallback {
 	WEIR_FALLBACK_DEFAULT = 0, /* options.read_fallback */
 	WEIR_FALLBACK_PRIMARY = 1, /* reads from the primary */

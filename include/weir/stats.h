@@ -259,6 +259,10 @@ typedef struct weir_host_stats {
 	int64_t ejected_ms;
 	uint32_t ejected_lost; /* how many were lost or refused when it last was */
 	uint32_t ejections;    /* how often it was */
+	/*
+	 * was over max_lag_ms or max_lag_bytes, or its replay is paused; not back: lag_return_pct
+	 */
+	bool lagging;
 } weir_host_stats;
 
 /*

@@ -380,10 +380,10 @@ struct weir_conn *wi_choose(weir_router *r, const struct wi_wish *wish, struct w
 
 	WI_YIELD("choose.pinned");
 	*choice = (struct wi_choice){.pending = !t->settled};
-	if (wish->intent == WEIR_WRITE)
-		return from_primary(r, t, wish, WEIR_REASON_WRITE, choice);
 	if (wish->session)
 		wi_session_refresh(r, t, wish->session);
+	if (wish->intent == WEIR_WRITE)
+		return from_primary(r, t, wish, WEIR_REASON_WRITE, choice);
 	return choose_reader(r, t, wish, seat, choice);
 }
 

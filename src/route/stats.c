@@ -50,6 +50,7 @@ static void read_position(const struct wi_host *h, weir_host_stats *s, int64_t n
 	s->lsn = wi_load_rlx(&h->lsn);
 	s->lag_bytes = s->role == WEIR_ROLE_PRIMARY ? 0 : wi_load_rlx(&h->lag_bytes);
 	s->lag_ms = wi_host_lag_ms(h, s->role, now_ns);
+	s->lagging = wi_load_rlx(&h->lagging) && s->role == WEIR_ROLE_REPLICA;
 	s->held_ms = held_until_ns > now_ns ? (held_until_ns - now_ns) / WI_MS + 1 : 0;
 	s->probe_age_ms = answered_ns ? (now_ns - answered_ns) / WI_MS : -1;
 }

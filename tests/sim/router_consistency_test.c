@@ -342,6 +342,7 @@ static void a_limit_of_the_options_has_a_way_back(void **state)
 	for (int i = 0; i < 5; i++) { /* within the limit, at its edge */
 		replica_is_behind(1, 600);
 		assert_true(is_refused(&any));
+		assert_true(stats_of(1).lagging);
 	}
 	while (is_refused(&any)) {
 		wi_store_rlx(&cluster.host[1].server.lsn,
@@ -350,6 +351,7 @@ static void a_limit_of_the_options_has_a_way_back(void **state)
 		n++;
 	}
 	assert_in_range(n, 1, 20);
+	assert_false(stats_of(1).lagging);
 }
 
 /* A request's own limit is kept by what is true now, either way. */

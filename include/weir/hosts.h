@@ -13,6 +13,9 @@
 
 WEIR_BEGIN
 
+/* Hosts a router has at most, those that were removed and are not gone yet among them. */
+#define WEIR_HOSTS_MAX 64
+
 /* What an operator says of a host. Members are only added at the end. */
 typedef struct weir_host_settings {
 	size_t size;   /* sizeof(weir_host_settings), set by weir_host_settings_init */

@@ -98,10 +98,9 @@ static int meet_hosts(struct cli_bench *bench)
 	weir_host_stats *stats;
 	size_t reachable;
 
-	bench->n_hosts = weir_router_stats_get(bench->router, NULL, 0);
-	bench->hosts = cli_alloc(bench->n_hosts, sizeof(*bench->hosts));
-	stats = cli_alloc(bench->n_hosts, sizeof(*stats));
-	if (!cli_probe(bench->router, stats, bench->n_hosts, cli_now() + limit_ms * CLI_MS) &&
+	bench->hosts = cli_alloc(WEIR_HOSTS_MAX, sizeof(*bench->hosts));
+	stats = cli_alloc(WEIR_HOSTS_MAX, sizeof(*stats));
+	if (!cli_probe(bench->router, stats, &bench->n_hosts, cli_now() + limit_ms * CLI_MS) &&
 	    !bench->plan->quiet)
 		fprintf(stderr, "weir bench: not every host answered within %" PRId64 " ms\n",
 		        limit_ms);

@@ -105,7 +105,7 @@ static void try_checkout(weir_router *router, weir_intent intent, int64_t timeou
 
 static void look(weir_router *router, struct cli_findings *found)
 {
-	found->n_hosts = weir_router_stats_get(router, found->hosts, found->n_hosts);
+	found->n_hosts = cli_hosts(router, found->hosts);
 }
 
 /*
@@ -136,9 +136,8 @@ static void examine(weir_router *router, struct cli_findings *found, bool keeps_
 {
 	int64_t deadline = cli_now() + found->timeout_ms * CLI_MS;
 
-	found->n_hosts = weir_router_stats_get(router, NULL, 0);
-	found->hosts = cli_alloc(found->n_hosts, sizeof(*found->hosts));
-	found->all_probed = cli_probe(router, found->hosts, found->n_hosts,
+	found->hosts = cli_alloc(WEIR_HOSTS_MAX, sizeof(*found->hosts));
+	found->all_probed = cli_probe(router, found->hosts, &found->n_hosts,
 	                              deadline - found->timeout_ms / 4 * CLI_MS);
 	try_checkout(router, WEIR_READ, ms_left(deadline) / 2, &found->read);
 	try_checkout(router, WEIR_WRITE, ms_left(deadline), &found->write);

@@ -18,7 +18,14 @@ static bool all_reachable(const weir_host_stats *hosts, size_t n_hosts)
 	return true;
 }
 
-bool cli_probe(weir_router *router, weir_host_stats *hosts, size_t n_hosts, int64_t deadline_ns)
+size_t cli_hosts(weir_router *router, weir_host_stats *hosts)
+{
+	size_t n = weir_router_stats_get(router, hosts, WEIR_HOSTS_MAX);
+
+	return n < WEIR_HOSTS_MAX ? n : WEIR_HOSTS_MAX;
+}
+
+bool cli_probe(weir_router *router, weir_host_stats *hosts, size_t *n_hosts, int64_t deadline_ns)
 {
 	bool probed = false;
 
@@ -27,8 +34,8 @@ bool cli_probe(weir_router *router, weir_host_stats *hosts, size_t n_hosts, int6
 
 		if (weir_router_probe(router, left_ms > 0 ? left_ms : 0) == WEIR_OK)
 			probed = true;
-		weir_router_stats_get(router, hosts, n_hosts);
-		if (all_reachable(hosts, n_hosts) || cli_now() >= deadline_ns)
+		*n_hosts = cli_hosts(router, hosts);
+		if (all_reachable(hosts, *n_hosts) || cli_now() >= deadline_ns)
 			break;
 	}
 	return probed;

@@ -267,7 +267,7 @@ static weir_status check_new(const weir_router *r, const struct wi_endpoint *e, 
 	struct wi_host *h;
 
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
-		if (is_same_endpoint(h->endpoint, e))
+		if (is_same_endpoint(h->endpoint, e) || strcasecmp(h->group, e->name) == 0)
 			return wi_fail(error, WEIR_INVALID, "%s is in the router already", e->name);
 	return WEIR_OK;
 }

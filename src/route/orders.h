@@ -6,8 +6,6 @@
 #ifndef WI_ROUTE_ORDERS_H
 #define WI_ROUTE_ORDERS_H
 
-#include <weir/hosts.h>
-
 #include "route/router.h"
 
 enum wi_order_kind {

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <weir/hosts.h>
 #include <weir/router.h>
 #include <weir/stats.h>
 
@@ -31,7 +32,7 @@
 #include "route/probe.h"
 #include "route/roles.h"
 
-#define WI_HOSTS_MAX 64 /* sets of hosts are words */
+#define WI_HOSTS_MAX WEIR_HOSTS_MAX /* sets of hosts are words */
 
 /* Counters of reasons: so many sets of them, each of whole cache lines. */
 #define WI_REASON_STRIPES 8

@@ -283,6 +283,7 @@ static weir_status wait_for_operator(struct visit *v, weir_error *error)
 /* A wait has ended without a connection. OK: choose again; else the end. */
 static weir_status after_wait(struct visit *v, weir_status st, weir_error *error)
 {
+	WI_YIELD("visit.refused");
 	if (st == WEIR_CLOSED) /* else the host has been removed, and nobody chooses it any more */
 		return wi_load_seq(&v->router->closed) ? wi_visit_closed(error) : WEIR_OK;
 	if (!goes_on(v, st))

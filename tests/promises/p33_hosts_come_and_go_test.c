@@ -240,7 +240,7 @@ static void hosts_come_and_go_under_64_threads(void **state)
 
 /* ---- one reader, stopped in the middle ---- */
 
-static struct test_stop stop = {.point = "choose.pinned", .visit = 1};
+static struct test_stop stop;
 
 static void *read_one(void *arg)
 {
@@ -267,6 +267,13 @@ static void *remove_host_1(void *arg)
 	return NULL;
 }
 
+/* Nothing was replaced of late: whoever replaces something has nobody to wait for before that. */
+static void come_to_rest(void)
+{
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
+}
+
 /* It has read the topology, and goes on with it when the host has been taken out of the set. */
 static void a_reader_may_go_on_with_what_it_has_read(void **state)
 {
@@ -275,7 +282,8 @@ static void a_reader_may_go_on_with_what_it_has_read(void **state)
 	weir_conn *conn = NULL;
 
 	(void)state;
-	wi_store_rlx(&stop.state, 0);
+	stop = (struct test_stop){.point = "choose.pinned", .visit = 1};
+	come_to_rest();
 	assert_int_equal(pthread_create(&reader, NULL, read_one, &has_read), 0);
 	test_stop_await(&stop);
 	assert_int_equal(pthread_create(&operator, NULL, remove_host_1, &removed), 0);
@@ -285,7 +293,7 @@ static void a_reader_may_go_on_with_what_it_has_read(void **state)
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(weir_checkout(router, i & 1, &conn, &error), WEIR_OK);
 		weir_checkin(&conn);
-		nap(1000);
+		nap(10000);
 	}
 	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_LEFT]), 0);
 	test_stop_release(&stop);
@@ -297,12 +305,48 @@ static void a_reader_may_go_on_with_what_it_has_read(void **state)
 		nap(1000);
 }
 
+/* Whether somebody waits at host 1. */
+static bool is_waited_for(void)
+{
+	weir_host_stats stats[2];
+
+	return weir_router_stats_get(router, stats, 2) > 1 && stats[1].pool.waiting > 0;
+}
+
+/* All of host 1 is out; who waits there is refused when it is removed, and stopped just then. */
+static void who_was_refused_may_still_look_at_the_host(void **state)
+{
+	bool has_read = false;
+	weir_conn *conn[8];
+	pthread_t reader;
+
+	(void)state;
+	stop = (struct test_stop){.point = "visit.refused", .visit = 1};
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(weir_checkout(router, WEIR_READ, &conn[i], &error), WEIR_OK);
+	assert_int_equal(pthread_create(&reader, NULL, read_one, &has_read), 0);
+	while (!is_waited_for())
+		nap(1000);
+	assert_int_equal(weir_router_host_remove(router, "127.0.0.1:6001", &error), WEIR_OK);
+	test_stop_await(&stop);
+	for (int i = 0; i < 8; i++)
+		weir_checkin(&conn[i]);
+	nap(200000);
+	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_LEFT]), 0);
+	test_stop_release(&stop);
+	pthread_join(reader, NULL);
+	assert_true(has_read); /* at the primary */
+	while (!wi_load_seq(&told[WEIR_EVENT_HOST_LEFT]))
+		nap(1000);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(hosts_come_and_go_under_64_threads),
 		TEST(a_reader_may_go_on_with_what_it_has_read),
+		TEST(who_was_refused_may_still_look_at_the_host),
 	};
 
 	test_watchdog(240, "promise.33_hosts_come_and_go");

@@ -200,6 +200,64 @@ static void a_watch_moves_to_another_descriptor(void **state)
 	assert_true(wi_keeper_watch(keeper, &t.watch, -1, 0));
 }
 
+/*
+ * As where a forked child keeps a closed descriptor's file open: what was registered cannot be
+ * taken out, and its watch may be gone when it is told. It is nobody's, whoever has the number now.
+ */
+static void what_cannot_be_taken_out_is_nobodys(void **state)
+{
+	int old = eventfd(0, EFD_NONBLOCK), kept = dup(old), new;
+	struct tester gone = {.watch = {.fd = -1, .ready = became_ready}};
+
+	(void)state;
+	assert_true(wi_keeper_watch(keeper, &gone.watch, old, EPOLLIN));
+	close(old);
+	wi_keeper_watch(keeper, &gone.watch, -1, 0);
+	memset(&gone, 0, sizeof(gone));
+	assert_int_equal(eventfd_write(kept, 1), 0);
+	step();
+	new = eventfd(0, EFD_NONBLOCK);
+	assert_int_equal(new, old);
+	gone.watch = (struct wi_watch){.fd = -1, .ready = became_ready};
+	/* another one is registered under that number, and left in the same way */
+	assert_true(wi_keeper_watch(keeper, &gone.watch, new, EPOLLIN | EPOLLET));
+	close(kept);
+	kept = dup(new);
+	close(new);
+	new = eventfd(0, EFD_NONBLOCK);
+	assert_int_equal(new, old);
+	wi_keeper_watch(keeper, &gone.watch, -1, 0);
+	assert_true(wi_keeper_watch(keeper, &t.watch, new, EPOLLIN));
+	assert_int_equal(eventfd_write(kept, 1), 0);
+	step();
+	assert_int_equal(wi_load_rlx(&t.ready), 0);
+	assert_int_equal(wi_load_rlx(&gone.ready), 0);
+	assert_int_equal(eventfd_write(new, 1), 0);
+	step();
+	assert_int_equal(wi_load_rlx(&t.ready), 1);
+	wi_keeper_watch(keeper, &t.watch, -1, 0);
+	close(kept);
+	close(new);
+}
+
+static void a_job_that_is_dropped_has_no_turn(void **state)
+{
+	struct tester other = {.job = {.turn = take_turn, .is_finished = is_finished}};
+	int turns;
+
+	(void)state;
+	wi_store_rlx(&other.wants, WI_FOREVER);
+	wi_keeper_add(keeper, &other.job);
+	step();
+	assert_int_equal(wi_load_rlx(&other.turns), 1);
+	wi_keeper_drop(keeper, &other.job);
+	turns = wi_load_rlx(&t.turns);
+	step();
+	assert_int_equal(wi_load_rlx(&other.turns), 1);
+	assert_int_equal(wi_load_rlx(&t.turns), turns + 1);
+	wi_keeper_drop(keeper, &other.job); /* again is fine */
+}
+
 static void what_cannot_be_watched_is_told(void **state)
 {
 	(void)state;
@@ -415,6 +473,8 @@ int main(void)
 		TEST(another_wish_replaces_the_first),
 		TEST(a_number_that_is_used_again_is_watched_again),
 		TEST(a_watch_moves_to_another_descriptor),
+		TEST(what_cannot_be_taken_out_is_nobodys),
+		TEST(a_job_that_is_dropped_has_no_turn),
 		TEST(what_cannot_be_watched_is_told),
 		TEST(a_thousand_rings_are_one_write),
 		TEST(ringing_keeps_errno),

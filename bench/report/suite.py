@@ -31,6 +31,7 @@ SKIPPED = 77
 Plan = collections.namedtuple("Plan", "runs min_time slice_ms", defaults=(7, 0.2, 500))
 PLANS = {
     "open_loop": Plan(slice_ms=1000),
+    "balance": Plan(runs=3, slice_ms=6000),
     "memory": Plan(runs=5, slice_ms=20),
     "server_memory": Plan(runs=5, slice_ms=20),
     "server_query": Plan(runs=25, slice_ms=250),
@@ -48,6 +49,7 @@ METRICS = {
     "luck": ("luck", "1", "less", 1),
     "jain": ("jain", "1", "more", 1),
     "share": ("share", "1", "less", 1),
+    "slow": ("slow", "1", "less", 1),
     "switches": ("switches", "count", "less", 1),
     "opened": ("opened", "count", "less", 1),
     "bytes": ("bytes", "B", "less", 1),

@@ -203,6 +203,17 @@ class Tables:
                  self.value(f"classify baseline.bytes/sum bytes={size} cpu")] for size in (8, 45, 351, 100000)]
         return markdown(["a text of", "weir_classify", "adding up its bytes"], rows)
 
+    def balance(self):
+        rows = []
+        for label, case in (("two replicas", "router/two"), ("three", "router/three"),
+                            ("three, one of them ten times as slow", "router/three_one_slow"),
+                            ("the same, each in turn", "baseline.round_robin/three_one_slow")):
+            one = f"balance {case} threads=32"
+            slow = self.value(f"{one} slow") if "slow" in case else ""
+            rows.append([label] + [self.value(f"{one} read_{q}") for q in ("p50", "p99", "p999")] +
+                        [self.value(f"{one} share"), slow])
+        return markdown(["reads over", "out for: p50", "p99", "p99.9", "shares differ by", "the slow one's part"], rows)
+
     def handoff(self):
         rows = []
         for slept in (100, 1000):

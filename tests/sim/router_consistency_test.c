@@ -15,7 +15,9 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/rng.h"
 #include "support/fake_cluster.h"
+#include "support/threads.h"
 #include "support/watchdog.h"
 
 static struct fake_cluster cluster;
@@ -620,6 +622,77 @@ static void a_session_is_of_one_router(void **state)
 	                 WEIR_INVALID);
 }
 
+/* Each replica replays in leaps of its own, and only on. */
+static void *replay(void *arg)
+{
+	_Atomic bool *over = arg;
+	struct wi_rng rng;
+
+	wi_rng_seed(&rng, test_seed());
+	while (!wi_load_rlx(over)) {
+		fake_cluster_catch_up(&cluster, 0, 1 + (int)wi_rng_below(&rng, 2));
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	}
+	return NULL;
+}
+
+/* What a connection of the session's shows is never less than any before has shown, or written. */
+static void live(struct test_thread *self)
+{
+	weir_session session = WEIR_SESSION();
+	uint64_t seen = 0;
+
+	while (!wi_load_rlx(self->stop) && !self->wrong[0]) {
+		bool writes = wi_rng_below(&self->rng, 4) == 0;
+		weir_request q = of_session(&session, writes ? WEIR_WRITE : WEIR_READ);
+		weir_conn *c = NULL;
+		weir_error e;
+		uint64_t shown;
+		int host;
+
+		if (weir_checkout_with(router, &q, &c, &e) != WEIR_OK) {
+			test_wrong(self, "%s", e.text);
+			return;
+		}
+		host = fake_host_of(c);
+		if (writes)
+			fake_cluster_write(&cluster, 0, 8);
+		shown = wi_load_rlx(&cluster.host[host].server.lsn);
+		if (shown < seen)
+			test_wrong(self, "host %d showed %llx after %llx", host,
+			           (unsigned long long)shown, (unsigned long long)seen);
+		seen = shown;
+		self->count[host]++;
+		weir_checkin(&c);
+	}
+}
+
+static void sessions_of_many_threads_never_go_back(void **state)
+{
+	enum { THREADS = 4 };
+	struct test_thread threads[THREADS];
+	_Atomic bool over = false;
+	const char *wrong;
+	pthread_t replayer;
+
+	(void)state;
+	options.probe_interval_ms = 10;
+	options.token_wait_ms = 20;
+	open_warm();
+	assert_int_equal(pthread_create(&replayer, NULL, replay, &over), 0);
+	test_threads_run(THREADS, live, NULL, 1, threads);
+	wi_store_rlx(&over, true);
+	assert_int_equal(pthread_join(replayer, NULL), 0);
+	wrong = test_first_wrong(threads, THREADS);
+	if (wrong)
+		fail_msg("%s", wrong);
+	printf("sessions: %llu checkouts of the primary, %llu and %llu of the replicas\n",
+	       (unsigned long long)test_sum(threads, THREADS, 0),
+	       (unsigned long long)test_sum(threads, THREADS, 1),
+	       (unsigned long long)test_sum(threads, THREADS, 2));
+	assert_true(test_sum(threads, THREADS, 1) + test_sum(threads, THREADS, 2) > 0);
+}
+
 /* ---- for a whole process ---- */
 
 static void every_read_sees_every_token_of_the_process(void **state)
@@ -759,6 +832,7 @@ int main(void)
 		TEST(a_sessions_token_rides_in_a_cookie),
 		TEST(what_was_read_rides_in_a_cookie),
 		TEST(a_session_is_of_one_router),
+		TEST(sessions_of_many_threads_never_go_back),
 		TEST(every_read_sees_every_token_of_the_process),
 		TEST(an_unknown_position_is_made_up_for),
 		TEST(for_a_while_after_a_write_the_primary_reads),

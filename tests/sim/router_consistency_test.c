@@ -656,7 +656,7 @@ static void live(struct test_thread *self)
 		}
 		host = fake_host_of(c);
 		if (writes)
-			fake_cluster_write(&cluster, 0, 8);
+			fake_cluster_write(&cluster, 0, 64); /* into no header of a page */
 		shown = wi_load_rlx(&cluster.host[host].server.lsn);
 		if (shown < seen)
 			test_wrong(self, "host %d showed %llx after %llx", host,

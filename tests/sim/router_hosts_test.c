@@ -307,7 +307,8 @@ static void what_a_host_was_made_of_is_given_back(void **state)
 		if (i == 1)
 			before = wi_alloc_bytes();
 	}
-	assert_int_equal(wi_alloc_bytes(), before);
+	while (wi_alloc_bytes() != before) /* the watchdog bounds it */
+		a_moment();
 }
 
 static void the_same_name_may_come_again_at_once(void **state)
@@ -340,7 +341,7 @@ static void read_once(struct test_thread *self)
 	weir_error e;
 	weir_status st = weir_checkout(router, WEIR_READ, &c, &e);
 
-	if (st == WEIR_OK && fake_host_of(c) == 2)
+	if (st == WEIR_OK && fake_host_of(c) != 1)
 		self->count[0] = 1;
 	weir_checkin(&c);
 }
@@ -486,6 +487,8 @@ static void zone_and_weight_change_while_it_runs(void **state)
 	open_first(3);
 	assert_int_equal(stats_of(1).weight, 50);
 	assert_int_equal(stats_of(2).weight, 100);
+	await_idle(1); /* else the reads go on to another zone */
+	await_idle(2);
 	count_reads(100, of);
 	assert_int_equal(of[1], 100);
 	weir_host_settings_init(&s);

@@ -458,10 +458,10 @@ static void a_ban_is_one_hosts_has_a_reason_and_an_end(void **state)
 	fake_host_down(&cluster, 1, true);
 	do
 		s = stats_of(1);
-	while (s.pool.breaker == WEIR_BREAKER_CLOSED || s.role != WEIR_ROLE_UNKNOWN);
+	while (s.pool.breaker == WEIR_BREAKER_CLOSED || s.role != WEIR_ROLE_UNKNOWN ||
+	       s.pool.breaker_since_ms < 0 || !s.pool.last_connect_error[0]);
 	assert_non_null(strstr(s.pool.last_connect_error, "refuse"));
 	assert_true(s.last_error[0] != '\0');
-	assert_true(s.pool.breaker_since_ms >= 0);
 	assert_true(s.pool.breaker_next_ms <= 200);
 	assert_int_equal(stats_of(0).pool.breaker, WEIR_BREAKER_CLOSED);
 	assert_int_equal(stats_of(2).pool.breaker, WEIR_BREAKER_CLOSED);
@@ -596,15 +596,17 @@ static void a_close_waits_for_what_is_out_of_a_removed_host(void **state)
 		a_moment();
 }
 
+static weir_router *theirs; /* close clears the one that it is given */
+
 /* Each change orders the next one, on the keeper's thread. */
 static void go_on_changing(const weir_event *event)
 {
 	weir_error e;
 
 	if (event->kind == WEIR_EVENT_HOST_ADDED)
-		(void)!weir_router_host_remove(router, fake_host_name(2), &e);
+		(void)!weir_router_host_remove(theirs, "127.0.0.1:6002", &e);
 	if (event->kind == WEIR_EVENT_HOST_LEFT)
-		(void)!weir_router_host_add(router, fake_host_name(2), NULL, &e);
+		(void)!weir_router_host_add(theirs, "127.0.0.1:6002", NULL, &e);
 }
 
 static void a_close_comes_in_the_middle_of_changes(void **state)
@@ -618,6 +620,7 @@ static void a_close_comes_in_the_middle_of_changes(void **state)
 
 		wi_store_rel(&on_told, NULL);
 		open_first(2);
+		theirs = router;
 		wi_store_rel(&on_told, go_on_changing);
 		must(weir_router_host_add(router, fake_host_name(2), NULL, &error));
 		c = checkout(WEIR_READ);
@@ -718,6 +721,7 @@ static void a_fork_comes_in_the_middle_of_changes(void **state)
 	(void)state;
 	options.fork = WEIR_FORK_REOPEN;
 	open_first(2);
+	theirs = router;
 	wi_store_rel(&on_told, go_on_changing);
 	must(weir_router_host_add(router, fake_host_name(2), NULL, &error));
 	for (int i = 0; i < 10; i++) {

@@ -199,7 +199,7 @@ static void a_deep_or_long_text_is_no_danger(void **state)
 	                                       {"EXPLAIN (", "costs,", ")"},
 	                                       {"SELECT $aaaaaa$", "$aaaaa", "$aaaaaa$"},
 	                                       {"SELECT 1", ";", ""}};
-	size_t room = 1 << 20;
+	size_t room = 1 << 18;
 	char *text = malloc(room + 64);
 
 	(void)state;

@@ -44,6 +44,8 @@ def secrets():
 class Watch:
     """A `weir watch` that runs, its output read as it comes."""
 
+    running = []
+
     def __init__(self, *arguments, url=URL, terminal=False, **environment):
         self.text, self.fd, slave = "", None, None
         if terminal:
@@ -54,6 +56,7 @@ class Watch:
             out = subprocess.PIPE
         self.process = subprocess.Popen([BIN, "watch", url, *arguments], env=clean(TERM="xterm", **environment), stdout=out,
                                         stderr=subprocess.PIPE)
+        self.running.append(self.process)
         if terminal:
             os.close(slave)
         else:
@@ -98,6 +101,13 @@ class Watch:
 
 
 class Tests(unittest.TestCase):
+    def tearDown(self):
+        """None outlives its test, whatever became of that."""
+        while Watch.running:
+            process = Watch.running.pop()
+            process.kill()
+            process.wait(PATIENCE)
+
     def test_a_lines_name_each_host_and_who_serves(self):
         watch = Watch()
         for name, role in zip(NAMES, ("primary", "replica", "replica")):

@@ -110,7 +110,7 @@ static void be_there(weir_router *r, struct wi_host *h, int64_t now_ns)
 static bool go_on(const weir_router *r, struct wi_host *h, int64_t now_ns)
 {
 	struct wi_stand *s = &h->stand;
-	double started = 1;
+	double started = s->on_trial ? wi_gauge_started(0, window_ns(r)) : 1;
 
 	if (s->start_ns)
 		started = wi_gauge_started(now_ns - s->start_ns, window_ns(r));
@@ -240,6 +240,7 @@ void wi_stand_judge(weir_router *r, int64_t now_ns)
 		if (go_on(r, h, now_ns))
 			r->step_ns = least(r->step_ns, now_ns + STEP_NS);
 	}
+	wi_weigh_publish(r, 0); /* before anybody finds them among the regular ones */
 }
 
 bool wi_stand_turn(weir_router *r, int64_t now_ns)

@@ -250,17 +250,18 @@ static void who_is_far_behind_is_asked_but_not_waited_for(void **state)
 	uint64_t before;
 
 	(void)state;
-	options.token_wait_ms = 100;
+	options.token_wait_ms = 1000;
 	open_warm();
 	write_some();
 	know();
-	pause_ms(150);
+	for (int i = 0; i < 11; i++)
+		pause_ms(100);
 	mine.at_least = write_some();
 	settle();
 	before = probes_of(1);
 	assert_int_equal(visit(&mine), 0);
 	settle();
-	assert_in_range(probes_of(1) - before, 1, 3);
+	assert_in_range(probes_of(1) - before, 1, 20); /* else there were sixty */
 	/* Where the primary is no choice, it is waited for all the same. */
 	mine.fallback = WEIR_FALLBACK_WAIT;
 	{

@@ -53,7 +53,9 @@ typedef struct weir_conn_info {
 	/* the server process, as pg_stat_activity shows it; 0 if unknown */
 	int backend_pid;
 	const char *tag; /* the request's; NULL if none */
-	/* it is not of the role that was asked for, as nobody of that was able: the reason says why */
+	/*
+	 * it is not of the role that was asked for, as nobody of that was able: the reason says why
+	 */
 	bool fallback;
 } weir_conn_info;
 

@@ -161,7 +161,9 @@ static void nothing_is_sent_twice(void **state)
 	for (int i = 0; i < (int)(sizeof(texts) / sizeof(texts[0])); i++) {
 		assert_int_not_equal(exec(f, texts[i], &e), WEIR_OK);
 		weir_checkin(&f->conn);
-		/* With another connection, if that one was lost: whatever was to be said is over. */
+		/*
+		 * With another connection, if that one was lost: whatever was to be said is over.
+		 */
 		assert_int_equal(weir_pool_checkout(f->pool, 10000, &f->conn, &e), WEIR_OK);
 		assert_int_equal(exec(f, "SELECT 1", &e), WEIR_OK);
 		assert_int_equal(wi_load_rlx(&f->seen), i + 1);

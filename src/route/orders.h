@@ -41,7 +41,7 @@ void wi_orders_turn(weir_router *router, int64_t now_ns);
 /* Forgets what threads of a parent have ordered. In a child, the one thread in it. */
 void wi_orders_forget(weir_router *router);
 
-/* ---- hosts.c: each order, the keeper's thread ---- */
+/* ---- hosts.c and leave.c: the keeper's thread ---- */
 
 /* Whether an operator may call it so: by its name with or without the port. */
 bool wi_host_is_named(const struct wi_host *host, const char *name);

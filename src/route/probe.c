@@ -38,17 +38,18 @@ static bool wait_on(struct wi_probe *p, uint32_t events)
 
 static void hang_up(struct wi_probe *p)
 {
+	void *link = p->link;
 	int fd;
 
 	wi_keeper_watch(p->keeper, &p->watch, -1, 0);
-	if (p->link) {
-		fd = p->driver->close(p->link);
-		if (fd >= 0)
-			/* a probe's successor need not wait for its process to be gone */
-			close(fd);
-		p->link = NULL;
-	}
-	p->state = WI_PROBE_AWAY;
+	p->state = WI_PROBE_AWAY; /* before it is closed: a child may be forked in the middle */
+	p->link = NULL;
+	if (!link)
+		return;
+	fd = p->driver->close(link);
+	if (fd >= 0)
+		/* a probe's successor need not wait for its process to be gone */
+		close(fd);
 }
 
 static enum wi_probe_news failed(struct wi_probe *p)

@@ -359,12 +359,12 @@ static void a_write_refused_by_a_standby_is_found(void **state)
 static void a_write_after_the_first_refusal_is_found(void **state)
 {
 	(void)state;
-	add_fact(FACT_READ_ONLY, 0, 5, 50);
+	add_fact(FACT_READ_ONLY, 0, 5, 200);
 	/* Those that were out may find it out, each of them. */
 	add_refusal(0, 1, 10, 20);
 	add_refusal(1, 2, 15, 25);
 	expect(RULE_REFUSED, 0);
-	add_refusal(0, 3, 30, 35);
+	add_refusal(0, 3, 130, 135);
 	expect(RULE_REFUSED, 1);
 }
 

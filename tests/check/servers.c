@@ -106,13 +106,20 @@ static void pause_and_return(struct stage *s)
 }
 
 /*
- * The other one first, which acknowledges nothing, as it is followed by nobody; then the one that
- * will stay. From then on the other one is as good as fenced, and soon acknowledges by itself.
+ * First the one that will stay, then the other one, past the cluster program, which would take it
+ * for the primary. Neither acknowledges anything yet, as nobody follows them. From then on the
+ * other one is as good as fenced, and soon acknowledges by itself.
  */
 void deed_promote_both(struct stage *s, int primary, int other)
 {
-	if (!deed_must(s, test_cluster_promote(s->cluster, other)) ||
-	    !deed_must(s, test_cluster_promote(s->cluster, primary)))
+	char *done;
+
+	if (!deed_must(s, test_cluster_promote(s->cluster, primary)))
+		return;
+	done = test_cluster_admin(s->cluster, other, "SELECT pg_promote(true, 30)");
+	deed_must(s, done && done[0] == 't');
+	free(done);
+	if (s->broken)
 		return;
 	deed_wait(s, 1000); /* for the router to hear of it */
 	deed_fact(s, FACT_FENCED, other);

@@ -117,6 +117,13 @@ typedef struct weir_pool_stats {
 	uint32_t kept_open;
 	/* connect_failures, by what they failed of */
 	uint64_t connect_failed_of[WEIR_CONNECT_CLASSES];
+	/* of a router's host: raised by whatever may mean that it is not what it was */
+	uint32_t epoch;
+	/*
+	 * of what is idle: older than the epoch, and not handed out before it is asked who answers
+	 */
+	uint32_t doubted;
+	uint64_t verified; /* connections that were asked, and agreed with what the router knows */
 } weir_pool_stats;
 
 /*

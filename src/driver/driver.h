@@ -95,6 +95,16 @@ enum wi_look {
 	WI_LOOK_DEAD,
 };
 
+/* What an error that says that a write cannot be done here (25006) comes from. */
+enum wi_refusal {
+	WI_REFUSAL_NONE,   /* there was no such error */
+	WI_REFUSAL_WISHED, /* the transaction was to be read-only: the server takes writes */
+	/* default_transaction_read_only is on: the session's, or the server's */
+	WI_REFUSAL_SETTING,
+	WI_REFUSAL_STANDBY, /* the server is a standby */
+	WI_REFUSAL_UNKNOWN, /* the server does not report what it is */
+};
+
 /* Facts about an open connection. */
 struct wi_facts {
 	int backend_pid;
@@ -210,6 +220,12 @@ struct wi_driver {
 	 * I/O.
 	 */
 	bool (*heard)(void *conn, char sqlstate[6]);
+
+	/*
+	 * Whether heard would tell of a refused write, and what the server's reports make of it.
+	 * Takes nothing. No I/O.
+	 */
+	enum wi_refusal (*refused)(void *conn);
 
 	/*
 	 * Takes the present reported settings as the clean state that look compares with, and drops

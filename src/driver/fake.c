@@ -71,7 +71,9 @@ struct fake_conn {
 	int fd;                          /* the client's end, or -1 */
 	_Atomic bool cut;
 	bool in_tx, failed_tx, changed;
-	int succeeded; /* statements of the last exchange, until one did not */
+	int succeeded;                  /* statements of the last exchange, until one did not */
+	bool tx_read_only;              /* the transaction it is in */
+	bool read_only, born_read_only; /* default_transaction_read_only, now and at startup */
 	uint64_t serial;
 	char heard[6];
 	char *sql;  /* what was asked, or NULL */
@@ -339,6 +341,9 @@ static void *fake_connect(const struct wi_target *target, const char *address)
 	c->target = target;
 	c->server = server;
 	c->fd = -1;
+	c->born_read_only = target->startup_options &&
+	                    strstr(target->startup_options, "default_transaction_read_only=on");
+	c->read_only = c->born_read_only;
 	c->due = due_after(server, wi_load_rlx(&server->connect_ns));
 	wi_add_rlx(&server->connects, 1);
 	pthread_mutex_lock(&server->lock);
@@ -506,9 +511,32 @@ static bool begins_with(const char *sql, const char *words)
 	return strncasecmp(sql, words, strlen(words)) == 0;
 }
 
+#define DEFAULT_READ_ONLY "default_transaction_read_only"
+
+/* What a statement makes of default_transaction_read_only. */
+static void obey_read_only(struct fake_conn *c, const char *statement)
+{
+	if (begins_with(statement, "DISCARD ALL") || begins_with(statement, "RESET ALL") ||
+	    begins_with(statement, "RESET " DEFAULT_READ_ONLY) ||
+	    strstr(statement, "set_config('" DEFAULT_READ_ONLY "', NULL"))
+		c->read_only = c->born_read_only;
+	else if (begins_with(statement, "SET " DEFAULT_READ_ONLY) ||
+	         strstr(statement, "set_config('" DEFAULT_READ_ONLY "'"))
+		c->read_only = strstr(statement, "on") && !strstr(statement, "off");
+}
+
+/* Whether a write in it is refused. */
+static bool takes_no_writes(const struct fake_conn *c)
+{
+	return wi_load_rlx(&c->server->in_recovery) || (c->in_tx ? c->tx_read_only : c->read_only);
+}
+
 /* What one statement does to the session's state. */
 static void obey(struct fake_conn *c, const char *statement)
 {
+	obey_read_only(c, statement);
+	if (begins_with(statement, "BEGIN") || begins_with(statement, "START TRANSACTION"))
+		c->tx_read_only = strstr(statement, "READ ONLY") || c->read_only;
 	if (begins_with(statement, "BEGIN") || begins_with(statement, "START TRANSACTION"))
 		c->in_tx = true;
 	else if (begins_with(statement, "ROLLBACK") || begins_with(statement, "COMMIT"))
@@ -566,6 +594,13 @@ static bool run_sql(struct fake_conn *c, struct wi_answer *answer, struct wi_fai
 		return false;
 	}
 	for (const char *sql = c->sql; sql; sql = next_statement(sql)) {
+		if (begins_with(sql, "INSERT") && takes_no_writes(c)) {
+			wi_failure_set(failure, WI_FAULT_SQL, "25006",
+			               "cannot execute INSERT in a read-only transaction", NULL);
+			if (!c->heard[0])
+				memcpy(c->heard, "25006", sizeof(c->heard));
+			return false;
+		}
 		if (begins_with(sql, "DISCARD ALL") && (c->in_tx || has_several(c->sql))) {
 			wi_failure_set(failure, WI_FAULT_SQL, "25001",
 			               "DISCARD ALL cannot run inside a transaction block", NULL);
@@ -733,6 +768,19 @@ static bool fake_heard(void *conn, char sqlstate[6])
 	return sqlstate[0] != '\0';
 }
 
+static enum wi_refusal fake_refused(void *conn)
+{
+	const struct fake_conn *c = conn;
+
+	if (strcmp(c->heard, "25006") != 0)
+		return WI_REFUSAL_NONE;
+	if (wi_load_rlx(&c->server->reports_nothing))
+		return WI_REFUSAL_UNKNOWN;
+	if (wi_load_rlx(&c->server->in_recovery))
+		return WI_REFUSAL_STANDBY;
+	return c->read_only ? WI_REFUSAL_SETTING : WI_REFUSAL_WISHED;
+}
+
 static bool fake_peek(void *conn, struct wi_failure *failure)
 {
 	return !has_ended(conn, failure);
@@ -745,7 +793,8 @@ static void fake_facts(void *conn, struct wi_facts *facts)
 	*facts = (struct wi_facts){
 		.backend_pid = (int)c->serial,
 		.server_version = 150000,
-		.in_hot_standby = wi_load_rlx(&c->server->in_recovery),
+		.in_hot_standby = wi_load_rlx(&c->server->in_recovery) &&
+	                          !wi_load_rlx(&c->server->reports_nothing),
 		.in_failed_tx = c->failed_tx,
 		.succeeded = c->succeeded,
 		.tls = "off",
@@ -867,6 +916,7 @@ const struct wi_driver wi_driver_fake = {
 	.tidy = fake_tidy,
 	.tidy_and_look = fake_look, /* nothing to tidy */
 	.heard = fake_heard,
+	.refused = fake_refused,
 	.mark_clean = fake_mark_clean,
 	.peek = fake_peek,
 	.facts = fake_facts,

@@ -11,7 +11,9 @@
  * SQL is not understood, but a few words are, so that a session has the states that a pool must put
  * right: BEGIN opens a transaction, COMMIT and ROLLBACK end it, SET changes a setting, RESET ALL
  * and DISCARD ALL undo that, and DISCARD ALL inside a transaction, or beside other statements in
- * one string, is refused with 25001.
+ * one string, is refused with 25001. INSERT is refused with 25006 by a standby, in a transaction
+ * begun READ ONLY, and where default_transaction_read_only was on when the transaction began; that
+ * one is set by the startup options, SET, RESET and set_config.
  */
 #ifndef WI_DRIVER_FAKE_H
 #define WI_DRIVER_FAKE_H
@@ -51,13 +53,14 @@ struct wi_fake_server {
 	_Atomic uint64_t mute; /* the session with this serial alone is silent so; 0: none */
 	/* SQLSTATE that sessions are killed with, "": they end without a word; NULL: 57P01 */
 	_Atomic(const char *) last_words;
-	_Atomic int max_sessions;  /* more are refused with CAPACITY; 0: no bound */
-	_Atomic bool obeys_cancel; /* else a connection has nothing to cancel with */
-	_Atomic bool holds_cancel; /* cancel requests stay under way while this is on */
-	_Atomic bool doubt_cancel; /* who asks does not learn what became of it */
-	_Atomic int lose_cancels;  /* so many do nothing, as if they had come too early */
-	_Atomic bool in_recovery;  /* a standby */
-	_Atomic uint64_t lsn;      /* its position */
+	_Atomic int max_sessions;     /* more are refused with CAPACITY; 0: no bound */
+	_Atomic bool obeys_cancel;    /* else a connection has nothing to cancel with */
+	_Atomic bool holds_cancel;    /* cancel requests stay under way while this is on */
+	_Atomic bool doubt_cancel;    /* who asks does not learn what became of it */
+	_Atomic int lose_cancels;     /* so many do nothing, as if they had come too early */
+	_Atomic bool reports_nothing; /* in_hot_standby, as servers before 14 */
+	_Atomic bool in_recovery;     /* a standby */
+	_Atomic uint64_t lsn;         /* its position */
 	_Atomic uint32_t timeline;
 	_Atomic uint64_t system;
 

@@ -137,6 +137,7 @@ const struct wi_driver wi_driver_libpq = {
 	.tidy = wi_pq_tidy,
 	.tidy_and_look = wi_pq_tidy_and_look,
 	.heard = wi_pq_heard,
+	.refused = wi_pq_refused,
 	.mark_clean = wi_pq_mark_clean,
 	.peek = wi_pq_peek,
 	.facts = pq_facts,

@@ -46,6 +46,7 @@ PGconn *wi_pq_start(const struct wi_target *target, const struct wi_endpoint *en
 int wi_pq_hear_event(PGEventId what, void *info, void *unused);
 void wi_pq_hear_notice(void *arg, const PGresult *notice);
 bool wi_pq_heard(void *conn, char sqlstate[6]);
+enum wi_refusal wi_pq_refused(void *conn);
 enum wi_look wi_pq_look(void *conn);
 void wi_pq_mark_clean(void *conn);
 bool wi_pq_peek(void *conn, struct wi_failure *failure);

@@ -22,6 +22,7 @@
  * a function did inside a SELECT has no tag; docs/session-state.md says what is missed thereby.
  */
 #include <poll.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/text.h"
@@ -220,4 +221,27 @@ bool wi_pq_heard(void *conn, char sqlstate[6])
 	wi_copy(sqlstate, sizeof(c->heard), c->heard);
 	c->heard[0] = '\0';
 	return sqlstate[0] != '\0';
+}
+
+/* Whether a setting that the server reports is on; -1: it does not report it. */
+static int is_on(const PGconn *pg, const char *name)
+{
+	const char *value = PQparameterStatus(pg, name);
+
+	return value ? strcmp(value, "on") == 0 : -1;
+}
+
+enum wi_refusal wi_pq_refused(void *conn)
+{
+	const struct pq_conn *c = conn;
+	int standby = is_on(c->pg, "in_hot_standby");
+
+	if (strcmp(c->heard, "25006") != 0)
+		return WI_REFUSAL_NONE;
+	if (standby < 0)
+		return WI_REFUSAL_UNKNOWN;
+	if (standby)
+		return WI_REFUSAL_STANDBY;
+	return is_on(c->pg, "default_transaction_read_only") > 0 ? WI_REFUSAL_SETTING
+	                                                         : WI_REFUSAL_WISHED;
 }

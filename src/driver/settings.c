@@ -16,6 +16,7 @@ static const char *const reported[] = {
 	"is_superuser",
 	"IntervalStyle",
 	"default_transaction_read_only",
+	"in_hot_standby", /* no session changes it, but what it is handed out as may be wrong */
 	"DateStyle",
 	"application_name",
 };

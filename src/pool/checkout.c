@@ -24,8 +24,10 @@
  * What a taker may not use: the keeper has to see to it. A wish for a check or a ping is no such
  * note.
  */
-static bool is_unusable(uint32_t notes)
+static bool is_unusable(uint32_t notes, enum wi_access access)
 {
+	if (access == WI_ACCESS_WRITE && notes & WI_NOTE_VERIFY)
+		return true;
 	return notes & (WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_CUT |
 	                WI_NOTE_ASKED | WI_NOTE_SILENT);
 }
@@ -41,18 +43,20 @@ static struct weir_conn *lend(struct weir_conn *c, struct wi_seat *seat)
 }
 
 /* Whether a taken slot may be lent at once, after a look if it wants no more than that. */
-static bool is_good(struct weir_conn *c)
+static bool is_good(struct weir_conn *c, enum wi_access access)
 {
-	uint32_t notes = wi_load_acq(&c->notes) & ~(uint32_t)WI_NOTE_STACK;
+	uint32_t notes = wi_load_acq(&c->notes) & ~(uint32_t)(WI_NOTE_STACK | WI_NOTE_READS);
 
+	if (!wi_access_suits(c, access))
+		return false;
 	if (wi_warm_is_plain(notes))
 		return true;
-	return !is_unusable(notes) && !(notes & WI_NOTE_CHECK) && wi_health_look(c);
+	return !is_unusable(notes, access) && !(notes & WI_NOTE_CHECK) && wi_health_look(c);
 }
 
 /* Pinned: `slot`, or any other idle one, if it needs no round trip. */
 static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat, bool open,
-                                    uint32_t slot)
+                                    uint32_t slot, enum wi_access access)
 {
 	if (slot && !open && wi_pool_is_suspended(pool)) { /* since it was taken */
 		wi_core_give(&pool->core, slot);
@@ -61,9 +65,9 @@ static struct weir_conn *try_pinned(struct weir_pool *pool, struct wi_seat *seat
 	while (slot || (open && (slot = wi_core_take_pinned(&pool->core, seat)))) {
 		struct weir_conn *c = wi_warm_conn_at(pool, slot);
 
-		if (is_good(c))
+		if (is_good(c, access))
 			return lend(c, seat);
-		if (!is_unusable(wi_load_rlx(&c->notes))) {
+		if (!is_unusable(wi_load_rlx(&c->notes), access)) {
 			wi_core_give(&pool->core, slot); /* wants to be asked: the slow path does */
 			return NULL;
 		}
@@ -98,7 +102,7 @@ struct weir_conn *wi_pool_try_cold(struct weir_pool *pool, struct wi_seat *seat,
 	seat = wi_come_in(pool, seat, &open);
 	if (!seat)
 		return NULL;
-	handle = try_pinned(pool, seat, open, slot);
+	handle = try_pinned(pool, seat, open, slot, mark->access);
 	wi_unpin(seat);
 	if (handle)
 		wi_warm_set_mark(wi_conn_of(handle), mark);
@@ -111,7 +115,7 @@ struct weir_conn *wi_pool_try(struct weir_pool *pool, const struct wi_mark *mark
 	uint32_t slot;
 	struct weir_conn *c = wi_warm_take_kept(pool, &seat, &slot);
 
-	if (wi_unlikely(!c))
+	if (wi_unlikely(!c || mark->access == WI_ACCESS_READ))
 		return wi_pool_try_cold(pool, seat, slot, mark);
 	wi_warm_set_mark(c, mark);
 	return wi_warm_lend(c, seat);
@@ -146,17 +150,19 @@ static void take_back(struct weir_conn *c)
 /*
  * Takes hold of a taken slot and sees whether it may be handed out; if not, it goes to the keeper.
  */
-static bool is_fit(struct weir_conn *c, struct wi_seat *seat, int64_t check_ns,
-                   struct weir_conn **handle)
+static bool is_fit(struct weir_conn *c, struct wi_seat *seat, enum wi_access access,
+                   int64_t check_ns, struct weir_conn **handle)
 {
-	uint32_t notes = wi_load_acq(&c->notes) & ~(uint32_t)WI_NOTE_STACK;
+	uint32_t notes = wi_load_acq(&c->notes) & ~(uint32_t)(WI_NOTE_STACK | WI_NOTE_READS);
+	bool suits = wi_access_suits(c, access);
 
 	*handle = lend(c, seat);
-	if (wi_warm_is_plain(notes))
+	if (wi_warm_is_plain(notes) && suits)
 		return true;
-	if (!is_unusable(notes)) {
+	if (!is_unusable(notes, access)) {
 		wi_health_check(c, notes, check_ns);
-		if (!is_unusable(wi_load_rlx(&c->notes)))
+		if (!is_unusable(wi_load_rlx(&c->notes), access) &&
+		    (suits || wi_access_get(c, access, check_ns)))
 			return true;
 	}
 	take_back(c);
@@ -228,8 +234,8 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 	return wi_say_timeout(pool, waited_ns, error);
 }
 
-weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t check_ns,
-                         struct weir_conn **conn, weir_error *error)
+weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, int64_t deadline_ns,
+                         int64_t check_ns, struct weir_conn **conn, weir_error *error)
 {
 	struct wi_seat *seat = wi_desk_seat(&pool->core);
 	WI_NO_CANCEL;
@@ -258,7 +264,7 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t ch
 			if (!slot)
 				continue;
 		}
-		if (!is_fit(&pool->conns[slot], seat, check_ns, conn))
+		if (!is_fit(&pool->conns[slot], seat, access, check_ns, conn))
 			continue;
 		/* The other half of this light fence is the heavy one of who suspends. */
 		wi_fence_light();
@@ -275,7 +281,7 @@ weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t ch
 static void take_or_enter(struct weir_pool *pool, struct wi_seat *seat, bool open, uint32_t slot,
                           struct weir_conn **conn)
 {
-	*conn = try_pinned(pool, seat, open, slot);
+	*conn = try_pinned(pool, seat, open, slot, WI_ACCESS_ANY);
 	if (!*conn)
 		wi_pool_enter(pool);
 }
@@ -289,7 +295,7 @@ static weir_status wait_inside(struct weir_pool *pool, int64_t timeout_ms, struc
 	if (timeout_ms == WEIR_DEFAULT_TIMEOUT)
 		timeout_ms = pool->options.checkout_timeout_ms;
 	deadline_ns = timeout_ms ? wi_deadline_after(pool->core.world->now(), timeout_ms) : 0;
-	st = wi_pool_wait(pool, deadline_ns, deadline_ns, conn, error);
+	st = wi_pool_wait(pool, WI_ACCESS_ANY, deadline_ns, deadline_ns, conn, error);
 	wi_pool_exit(pool);
 	return st;
 }

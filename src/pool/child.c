@@ -44,6 +44,7 @@ static void forget(struct weir_conn *c)
 	c->errand = WI_DO_NOTHING;
 	c->life = WI_EMPTY;
 	c->in_hand = c->fresh = c->leak_told = c->cut_counted = c->evicted = false;
+	c->accused = c->standby = c->read_only = c->born_read_only = false;
 	c->server_process = 0;
 	c->watch.fd = -1;
 	c->goodbye_fd = -1;

@@ -142,7 +142,7 @@ void wi_conn_close(struct weir_conn *c, weir_close why)
 		wi_cancel_and_forget(c);
 	c->link = NULL;
 	c->pg = NULL;
-	c->evicted = false;
+	c->evicted = c->accused = false;
 	if (pool->retiring == c) {
 		pool->retiring = NULL;
 		pool->replacing = false;

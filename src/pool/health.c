@@ -22,6 +22,8 @@
 
 /* A caller with less time than this is content with a look, unless it asked for pre_ping=ping. */
 #define ASK_LEAST_NS (100 * WI_MS)
+/* Of one that may not wait: what it takes to make its connection read-only. */
+#define TELL_AT_ONCE_NS (100 * WI_MS)
 /* A reset and a refused connect within this are one event. */
 #define TOGETHER_NS (1000 * WI_MS)
 
@@ -80,21 +82,17 @@ static void doubt(struct weir_pool *pool)
 	wi_keeper_ring(pool->keeper);
 }
 
-/* Asks; the answer is in the notes. */
-static void ask(struct weir_conn *c, int64_t deadline_ns)
+/* There and back, for so long; true: well, else what came of it is in the notes. */
+static bool exchange(struct weir_conn *c, const char *sql, int64_t now_ns, int64_t time_ns)
 {
 	struct weir_pool *pool = c->pool;
-	int64_t now_ns = pool->core.world->now();
-	int64_t time_ns = time_to_ask(pool, now_ns, deadline_ns);
 	enum wi_step step;
 	struct wi_failure f;
 
-	if (!time_ns)
-		return; /* the look has to do */
 	wi_store_rlx(&c->asked_ns, now_ns);
-	if (!pool->driver->send(c->link, "", &f)) {
+	if (!pool->driver->send(c->link, sql, &f)) {
 		suspect(c);
-		return;
+		return false;
 	}
 	step = wi_conn_await(c, NULL, now_ns + time_ns / 2, &f);
 	if (step != WI_STEP_DONE && step != WI_STEP_FAILED) {
@@ -103,7 +101,7 @@ static void ask(struct weir_conn *c, int64_t deadline_ns)
 	}
 	if (step == WI_STEP_DONE) {
 		wi_store_rlx(&c->proven_ns, pool->core.world->now());
-		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CHECK | pool->standing);
+		return true;
 	} else if (step == WI_STEP_FAILED && f.fault != WI_FAULT_SQL) {
 		suspect(c);
 	} else if (step != WI_STEP_FAILED && time_ns < pool->options.check_timeout_ms * WI_MS) {
@@ -115,6 +113,31 @@ static void ask(struct weir_conn *c, int64_t deadline_ns)
 		wi_store_rlx(&c->why, WEIR_CLOSE_UNHEALTHY);
 		wi_or_acq_rel(&c->notes, WI_NOTE_RETIRE);
 	}
+	return false;
+}
+
+/* Asks; the answer is in the notes. */
+static void ask(struct weir_conn *c, int64_t deadline_ns)
+{
+	struct weir_pool *pool = c->pool;
+	int64_t now_ns = pool->core.world->now();
+	int64_t time_ns = time_to_ask(pool, now_ns, deadline_ns);
+
+	/* Without time, the look has to do. */
+	if (time_ns && exchange(c, "", now_ns, time_ns))
+		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CHECK | pool->standing);
+}
+
+bool wi_health_tell(struct weir_conn *c, const char *sql, int64_t deadline_ns)
+{
+	const struct weir_pool *pool = c->pool;
+	int64_t now_ns = pool->core.world->now(), most_ns = pool->options.check_timeout_ms * WI_MS;
+	int64_t time_ns = deadline_ns ? deadline_ns - now_ns : TELL_AT_ONCE_NS;
+	WI_NO_CANCEL;
+
+	if (time_ns <= 0)
+		return false;
+	return exchange(c, sql, now_ns, time_ns < most_ns ? time_ns : most_ns);
 }
 
 void wi_health_check(struct weir_conn *c, uint32_t notes, int64_t deadline_ns)
@@ -146,6 +169,11 @@ static int64_t answer_due(const struct weir_conn *c)
 	return wi_deadline_after(wi_load_rlx(&c->asked_ns), c->pool->options.check_timeout_ms);
 }
 
+bool wi_health_is_question(enum wi_errand errand)
+{
+	return errand == WI_DO_PING || errand == WI_DO_WHO;
+}
+
 int64_t wi_health_deadline(const struct weir_conn *c)
 {
 	return wi_load_rlx(&c->asked_ns) + c->pool->options.check_timeout_ms * WI_MS / 2;
@@ -153,7 +181,7 @@ int64_t wi_health_deadline(const struct weir_conn *c)
 
 bool wi_health_has_time(struct weir_conn *c, int64_t now_ns)
 {
-	if (c->fresh || c->errand != WI_DO_PING || now_ns >= answer_due(c))
+	if (c->fresh || !wi_health_is_question(c->errand) || now_ns >= answer_due(c))
 		return false;
 	doubt(c->pool);
 	c->deadline_ns = answer_due(c);
@@ -209,6 +237,7 @@ static void judge_loss(struct weir_pool *pool, const struct wi_failure *f)
 {
 	int64_t now_ns = pool->core.world->now();
 
+	wi_epoch_move_soon(pool);
 	if (f->silent) {
 		condemn(pool, now_ns - pool->options.check_timeout_ms * WI_MS);
 	} else if (!f->sqlstate[0]) {
@@ -236,6 +265,18 @@ void wi_conn_lost(struct weir_conn *c, const struct wi_failure *failure)
 	tell_trouble(pool, &f);
 }
 
+void wi_health_discarded(struct weir_conn *c)
+{
+	struct weir_pool *pool = c->pool;
+	struct wi_failure f;
+
+	if (pool->driver->look(c->link) != WI_LOOK_DEAD || pool->driver->peek(c->link, &f))
+		return;
+	judge_loss(pool, &f);
+	wi_breaker_lost(&pool->breaker);
+	tell_trouble(pool, &f);
+}
+
 void wi_health_unanswered(struct weir_conn *c)
 {
 	struct weir_pool *pool = c->pool;
@@ -247,6 +288,7 @@ void wi_health_unanswered(struct weir_conn *c)
 	            (long long)pool->options.check_timeout_ms);
 	remember(pool, &f);
 	condemn(pool, wi_load_rlx(&c->asked_ns));
+	wi_epoch_move_soon(pool);
 	wi_conn_close(c, WEIR_CLOSE_UNHEALTHY);
 	tell_trouble(pool, &f);
 }
@@ -255,11 +297,14 @@ bool wi_health_heard(struct weir_conn *c)
 {
 	struct weir_pool *pool = c->pool;
 	struct wi_failure f = {.fault = WI_FAULT_SQL};
+	enum wi_refusal refusal = wi_epoch_refusal(c);
 
 	if (!pool->driver->heard(c->link, f.sqlstate))
 		return false;
 	switch (wi_pool_classify(pool, f.sqlstate, false)) {
 	case WEIR_CLASS_WRONG_ROLE:
+		if (pool->routed)
+			return wi_epoch_refused(c, refusal);
 		if (c->role == WEIR_ROLE_REPLICA)
 			return false; /* as it was lent */
 		wi_copy(f.text, sizeof(f.text), "a statement met a server that takes no writes");
@@ -298,8 +343,10 @@ enum wi_fault wi_health_judged(const struct weir_pool *pool, const struct wi_fai
 void wi_health_connect_failed(struct weir_pool *pool, const struct wi_failure *failure,
                               int64_t now_ns)
 {
-	if (wi_pool_classify(pool, failure->sqlstate, true) == WEIR_CLASS_CONDEMN)
+	if (wi_pool_classify(pool, failure->sqlstate, true) == WEIR_CLASS_CONDEMN) {
 		condemn(pool, now_ns);
+		wi_epoch_move_soon(pool);
+	}
 	if (failure->fault != WI_FAULT_REFUSED)
 		return;
 	pool->health.refused_ns = now_ns;
@@ -321,7 +368,7 @@ static void carry_out_condemnation(struct weir_conn *c, int64_t since_ns)
 
 	if (wi_load_rlx(&c->proven_ns) >= since_ns)
 		return;
-	if (c->life == WI_SETTLING && !c->fresh && c->errand == WI_DO_PING)
+	if (c->life == WI_SETTLING && !c->fresh && wi_health_is_question(c->errand))
 		wi_conn_close(c, WEIR_CLOSE_CONDEMNED);
 	if (c->life != WI_READY || c->in_hand)
 		return;

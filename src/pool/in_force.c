@@ -60,6 +60,7 @@ static void look_for_pooler(struct weir_conn *c, weir_in_force *f, int before)
 	    !(is_shared(c) || (before && before != f->server_process)))
 		return;
 	pool->not_held = true;
+	wi_store_rlx(&pool->guards, false);
 	wi_pool_tell(pool, WEIR_EVENT_SETTINGS_REFUSED,
 	             "a pooler shares server processes between transactions: nothing that is SET "
 	             "holds, so timeouts and search_path are to be set there or by ALTER ROLE");
@@ -87,6 +88,8 @@ bool wi_in_force_take(struct weir_conn *c)
 	f.through_pooler =
 		f.server_process && facts.backend_pid && f.server_process != facts.backend_pid;
 	look_for_pooler(c, &f, before);
+	if (f.through_pooler)
+		wi_store_rlx(&pool->pooled, true);
 	if (unknown)
 		wi_pool_tell(pool, WEIR_EVENT_SETTINGS_REFUSED,
 		             "the server is too old to know %s: not in force", unknown);

@@ -88,6 +88,7 @@ static void begin(struct weir_conn *c, int64_t now_ns)
 	wi_slot_move(c, WI_EMPTY, WI_RESOLVING);
 	wi_slot_in_hand(c, true);
 	c->fresh = true;
+	wi_epoch_open(c);
 	c->born_ns = now_ns;
 	c->expires_ns = wi_lifetime_end(pool, now_ns);
 	c->deadline_ns = wi_deadline_after(now_ns, pool->options.connect_timeout_ms);

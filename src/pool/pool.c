@@ -96,6 +96,8 @@ static weir_status configure(struct weir_pool *pool, const struct wi_pool_config
 		                     config->script, error);
 	if (st != WEIR_OK)
 		return st;
+	atomic_init(&pool->guards, pool->routed && o->read_only_reads && !o->read_only &&
+	                                   !pool->settings.users_access);
 	if (pool->settings.startup[0])
 		pool->target.startup_options = pool->settings.startup;
 	return pool->driver->check(&pool->target, error);
@@ -111,6 +113,7 @@ static void start_values(struct weir_pool *pool, const struct wi_pool_config *co
 	wi_logins_init(&pool->logins, &pool->options, pool->endpoint->name);
 	pool->on_trouble = config->on_trouble;
 	pool->trouble_arg = config->trouble_arg;
+	pool->routed = config->routed;
 	pool->core.world = config->world;
 	atomic_init(&pool->end_ns, WI_FOREVER);
 	atomic_init(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));

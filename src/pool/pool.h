@@ -25,6 +25,7 @@
 #include "core/core.h"
 #include "driver/driver.h"
 #include "pool/breaker.h"
+#include "pool/epoch.h"
 #include "pool/held.h"
 #include "pool/keeper.h"
 #include "pool/login.h"
@@ -68,6 +69,9 @@ enum {
 	WI_NOTE_SILENT = 1 << 11,
 	WI_NOTE_RENEW = 1 << 12, /* to be reset, whatever it looks like */
 	WI_NOTE_STAMP = 1 << 13, /* it is out, and its checkin is to say when it came back */
+	/* older than its host's epoch: the keeper asks who answers before anybody has it */
+	WI_NOTE_VERIFY = 1 << 14,
+	WI_NOTE_READS = 1 << 15, /* at a primary, and its session is read-only: see access.c */
 };
 
 /*
@@ -85,13 +89,22 @@ enum wi_errand {
 	WI_DO_ROLLBACK,
 	WI_DO_RESET,
 	WI_DO_REAPPLY,
-	WI_DO_PING
+	WI_DO_PING,
+	WI_DO_WHO, /* epoch.c */
 };
 
 #define WI_CONN_BYTES 256
 
+/* What a checkout needs of its connection. */
+enum wi_access {
+	WI_ACCESS_ANY,
+	WI_ACCESS_WRITE, /* asked who answers in this epoch, and writable */
+	WI_ACCESS_READ   /* at a primary: not writable */
+};
+
 /* What a checkout is for, as its connection will tell. */
 struct wi_mark {
+	enum wi_access access;
 	weir_role role;
 	weir_reason reason;
 	const char *tag;
@@ -121,9 +134,13 @@ struct weir_conn {
 	WI_ON_NEW_LINE struct pg_conn *pg; /* (h) libpq's, the same for the life of link */
 	_Atomic uint32_t *load;            /* (h) lowered when it comes back, if noted */
 	_Atomic uint32_t inbox_next;       /* (a) the slot below it in the keeper's inbox */
-	uint64_t seen_lend;                /* (k) `lend` at the last look */
-	_Atomic int64_t asked_ns;          /* (h) when it was last asked whether it lives */
-	_Atomic int64_t proven_ns;         /* (h) when it last answered such a question */
+	bool standby;                      /* (k) what its session last reported of its server */
+	bool read_only;                    /* (h) default_transaction_read_only, as weir made it */
+	/* (k) the same, as it was opened: a reset brings it back */
+	bool born_read_only;
+	uint64_t seen_lend;        /* (k) `lend` at the last look */
+	_Atomic int64_t asked_ns;  /* (h) when it was last asked whether it lives */
+	_Atomic int64_t proven_ns; /* (h) when it last answered such a question */
 	/* (h) writes: when one was given back that was to say so */
 	_Atomic int64_t back_ns;
 	_Atomic uint64_t back_lend; /* (h) writes: with this count */
@@ -142,6 +159,9 @@ struct weir_conn {
 	int64_t deadline_ns; /* (k) of what the keeper does with it now */
 	bool evicted;        /* (k) was there when the pool was last evicted */
 	uint8_t edition;     /* (k) of the startup options its connect was begun with; 0: none */
+	/* (k) one of its statements was refused for being a write, nobody knows why */
+	bool accused;
+	uint32_t epoch; /* (k) of the host, when it was last asked who answers */
 	WI_ON_NEW_LINE struct wi_watch watch; /* (k) */
 	struct wi_answer *answer;             /* (k) of the errand, if it wants one */
 	int server_process;                   /* (k) as it said itself when it was verified; or 0 */
@@ -166,6 +186,7 @@ struct wi_pool_config {
 	 */
 	void (*on_trouble)(void *arg, const struct wi_failure *failure);
 	void *trouble_arg;
+	bool routed; /* a router's: its connections are to agree with what that knows */
 };
 
 /* Reasons a waiter can be refused with (wi_core_shut, wi_core_refuse). */
@@ -300,6 +321,21 @@ struct weir_pool {
 	/* (c) the last of its checkins that were to say so is noted here, too; NULL: nowhere */
 	_Atomic int64_t *back_any_ns;
 	struct wi_posted last_error; /* (k) writes, any thread reads: a struct wi_last_error */
+	bool routed;                 /* (c) */
+	_Atomic uint32_t epoch;      /* (a) see epoch.c */
+	uint32_t epoch_seen;         /* (k) */
+	bool epoch_is_over;          /* (k) it moves at the end of this turn */
+	struct wi_belief belief;     /* (k) what the router knows */
+	bool was_known;              /* (k) it has known something before */
+	bool wrote;                  /* (k) by the last that it knew it was the primary */
+	bool contradicted;           /* (k) since the router last said what it knows */
+	/* (a) a pooler is between: what a session reports may be old */
+	/* (a) reads are read-only: nobody else decides about default_transaction_read_only */
+	_Atomic bool guards;
+	_Atomic bool pooled;
+	/* (a) when an accused connection was last found to be innocent; 0: never */
+	_Atomic int64_t false_alarm_ns;
+	_Atomic uint64_t verified; /* (a) connections that were asked and agreed */
 };
 
 /* The last connect failure. */
@@ -372,6 +408,7 @@ void wi_greet_done(struct weir_conn *c);
  * the keeper has to see to it.
  */
 bool wi_health_look(struct weir_conn *c);
+bool wi_health_tell(struct weir_conn *c, const char *sql, int64_t deadline_ns);
 void wi_health_check(struct weir_conn *c, uint32_t notes, int64_t deadline_ns);
 uint32_t wi_health_standing(const weir_options *options);
 void wi_health_tend(struct weir_conn *c, int64_t now_ns);
@@ -383,6 +420,12 @@ void wi_health_tend(struct weir_conn *c, int64_t now_ns);
 int64_t wi_health_deadline(const struct weir_conn *c);
 bool wi_health_has_time(struct weir_conn *c, int64_t now_ns);
 void wi_health_unanswered(struct weir_conn *c);
+
+/* Whether what is sent is a question whether it lives. */
+bool wi_health_is_question(enum wi_errand errand);
+
+/* Its holder wants it closed: if it was lost, the others hear of it. */
+void wi_health_discarded(struct weir_conn *c);
 
 /* The server or the network has ended a connection, which is closed. */
 void wi_conn_lost(struct weir_conn *c, const struct wi_failure *failure);
@@ -408,6 +451,30 @@ weir_class wi_pool_classify(const struct weir_pool *pool, const char *sqlstate, 
  * what it should be; whether it is.
  */
 bool wi_in_force_take(struct weir_conn *c);
+
+/*
+ * access.c: whether sessions take writes. The keeper: whether new ones are to be opened read-only;
+ * whether one in its hands has to be changed, and how it is asked to; what was learnt from an
+ * answer (is_new: of one that was just opened); that it was reset, by DISCARD ALL or otherwise.
+ */
+bool wi_access_opens_read_only(const struct weir_pool *pool);
+bool wi_access_is_owed(const struct weir_conn *c);
+enum wi_who wi_access_question(const struct weir_conn *c);
+void wi_access_learn(struct weir_conn *c, int read_only, bool is_new);
+void wi_access_was_reset(struct weir_conn *c, bool is_full);
+
+/*
+ * Who has taken it: whether it is as wanted; and if not, a round trip that makes it so. false: what
+ * came of it is in the notes, and it cannot be used.
+ */
+bool wi_access_suits(const struct weir_conn *c, enum wi_access access);
+bool wi_access_get(struct weir_conn *c, enum wi_access access, int64_t deadline_ns);
+
+/*
+ * Whether something seems to be idle that a read would have to make read-only first: so it waits
+ * for that, and does not take the pool for busy. Any thread.
+ */
+bool wi_access_awaits(struct weir_pool *pool);
 
 /* close.c: closing connections. */
 void wi_conn_close(struct weir_conn *c, weir_close why);
@@ -524,13 +591,13 @@ void wi_pool_enter(struct weir_pool *pool);
 void wi_pool_exit(struct weir_pool *pool);
 
 /*
- * Takes a connection, waiting until deadline_ns (0: try once); a check of one that was taken may go
- * on until check_ns. Between enter and exit, outside any read section. Statuses as
- * weir_pool_checkout; UNAVAILABLE with an empty text if the waiter was sent away by
- * wi_pool_send_away.
+ * Takes a connection, waiting until deadline_ns (0: try once); a check of one that was taken, or
+ * what makes it read-only or writable, may go on until check_ns. Between enter and exit, outside
+ * any read section. Statuses as weir_pool_checkout; UNAVAILABLE with an empty text if the waiter
+ * was sent away by wi_pool_send_away.
  */
-weir_status wi_pool_wait(struct weir_pool *pool, int64_t deadline_ns, int64_t check_ns,
-                         struct weir_conn **conn, weir_error *error);
+weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, int64_t deadline_ns,
+                         int64_t check_ns, struct weir_conn **conn, weir_error *error);
 
 /*
  * Nobody is sent here any more (or again): idle connections are closed, the others as they come

@@ -72,6 +72,9 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 		s->closed[i] = wi_load_rlx(&pool->closed_by[i]);
 	for (int i = 0; i < WEIR_CONNECT_CLASSES; i++)
 		s->connect_failed_of[i] = wi_load_rlx(&pool->connect_failed_of[i]);
+	s->epoch = wi_load_rlx(&pool->epoch);
+	s->verified = wi_load_rlx(&pool->verified);
+	s->doubted = wi_epoch_doubted(pool);
 	s->misuse = wi_load_rlx(&pool->misuse);
 	s->leaks = wi_load_rlx(&pool->leaks);
 	s->cancels = wi_load_rlx(&pool->cancels);

@@ -35,10 +35,19 @@ enum {
 	SEARCH_PATH,
 	APPLICATION_NAME,
 	BACKEND,
+	RECOVERING,
+	STARTED,
 	SAME_PATH, /* the search path is the one that was asked for */
 	COLUMNS
 };
 _Static_assert(COLUMNS <= WI_ANSWER_COLUMNS, "an answer has room for all of them");
+
+/* Who answers: asked in two places. */
+#define WHO_RECOVERING "pg_catalog.pg_is_in_recovery()"
+#define WHO_STARTED "pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())"
+
+/* The columns of that alone. */
+enum { WHO_IS_RECOVERING, WHO_IS_READ_ONLY, WHO_HAS_STARTED };
 
 #define BLANKS " \t\n\v\f\r"
 
@@ -111,15 +120,13 @@ static void add_literal(struct wi_text *t, const char *value)
 	wi_text_add(t, "'");
 }
 
-/*
- * The part of the startup packet; also again, when a server has turned out not to know a setting.
- */
-static weir_status build_startup(struct wi_settings *s, weir_error *error)
+static weir_status write_startup(const struct wi_settings *s, bool reads, char *room, size_t size,
+                                 weir_error *error)
 {
 	struct wi_text t;
 	char digits[24];
 
-	wi_text_init(&t, s->startup, sizeof(s->startup));
+	wi_text_init(&t, room, size);
 	for (int i = 0; i < WI_SETTINGS; i++) {
 		struct wi_text number;
 
@@ -129,16 +136,28 @@ static weir_status build_startup(struct wi_settings *s, weir_error *error)
 		wi_text_add(&number, "%" PRId64, s->want_ms[i]);
 		add_startup(&t, timeouts[i].name, digits);
 	}
-	if (s->read_only)
+	if (s->read_only || (reads && !s->users_access))
 		add_startup(&t, "default_transaction_read_only", "on");
 	if (s->path[0])
 		add_startup(&t, "search_path", s->path);
 	if (s->users)
 		wi_text_add(&t, "%s%s", t.len ? " " : "", s->users);
-	if (t.len + 1 >= sizeof(s->startup))
+	if (t.len + 1 >= size)
 		return wi_fail(error, WEIR_INVALID,
 		               "\"options\" of the connection string is too long");
 	return WEIR_OK;
+}
+
+/*
+ * The part of the startup packet; also again, when a server has turned out not to know a setting.
+ */
+static weir_status build_startup(struct wi_settings *s, weir_error *error)
+{
+	weir_status st = write_startup(s, false, s->startup, sizeof(s->startup), error);
+
+	if (st != WEIR_OK)
+		return st;
+	return write_startup(s, true, s->startup_reads, sizeof(s->startup_reads), error);
 }
 
 static void build_apply(struct wi_settings *s)
@@ -180,6 +199,7 @@ static void build_verify(struct wi_settings *s)
 	for (size_t i = 0; i < WI_ARRAY_LEN(texts); i++)
 		wi_text_add(&t, "pg_catalog.current_setting('%s', true), ", texts[i]);
 	wi_text_add(&t, "pg_catalog.pg_backend_pid(), ");
+	wi_text_add(&t, WHO_RECOVERING ", " WHO_STARTED ", ");
 	if (!s->path[0]) {
 		wi_text_add(&t, "true");
 		return;
@@ -225,7 +245,8 @@ weir_status wi_settings_build(struct wi_settings *s, const weir_options *o, cons
 	s->users = users && users[0] ? users : NULL;
 	for (int i = 0; i < WI_SETTINGS; i++)
 		s->want_ms[i] = is_users(users, timeouts[i].name) ? -1 : want[i];
-	s->read_only = o->read_only && !is_users(users, "default_transaction_read_only");
+	s->users_access = is_users(users, "default_transaction_read_only");
+	s->read_only = o->read_only && !s->users_access;
 	if (!is_users(users, "search_path"))
 		wi_copy(s->path, sizeof(s->path), o->search_path);
 	build_apply(s);
@@ -337,4 +358,55 @@ bool wi_settings_lack_one(const struct wi_settings *s)
 		if (s->unknown[i])
 			return true;
 	return false;
+}
+
+#define ASK_WHO(read_only) "SELECT " WHO_RECOVERING ", " read_only ", " WHO_STARTED
+#define MAKE_IT(value) "pg_catalog.set_config('default_transaction_read_only', " value ", false)"
+
+const char *wi_settings_who(enum wi_who who)
+{
+	static const char *const questions[] = {
+		[WI_WHO_ASK] =
+			ASK_WHO("pg_catalog.current_setting('default_transaction_read_only')"),
+		[WI_WHO_RESTRICT] = ASK_WHO(MAKE_IT("'on'")),
+		[WI_WHO_ALLOW] = ASK_WHO(MAKE_IT("'off'")),
+		[WI_WHO_RESTORE] = ASK_WHO(MAKE_IT("NULL")),
+	};
+
+	return questions[who];
+}
+
+uint64_t wi_settings_microseconds(const char *text)
+{
+	uint64_t n = 0;
+	int after = -1;
+
+	for (; *text; text++) {
+		if (*text == '.' && after < 0)
+			after = 0;
+		else if (*text < '0' || *text > '9' || n > UINT64_MAX / 100)
+			return 0;
+		else if (after < 6) {
+			n = n * 10 + (uint64_t)(*text - '0');
+			after += after >= 0;
+		}
+	}
+	for (after = after < 0 ? 0 : after; after < 6; after++)
+		n *= 10;
+	return n;
+}
+
+/* "t" and "on" are yes; -1: it is not said. */
+static int yes(const char *value)
+{
+	return value ? value[0] == 't' || strcmp(value, "on") == 0 : -1;
+}
+
+void wi_settings_met(const struct wi_answer *a, bool is_verify, struct wi_met *met)
+{
+	const char *started = column(a, is_verify ? (size_t)STARTED : WHO_HAS_STARTED);
+
+	met->recovering = yes(column(a, is_verify ? (size_t)RECOVERING : WHO_IS_RECOVERING));
+	met->read_only = yes(column(a, is_verify ? (size_t)READ_ONLY : WHO_IS_READ_ONLY));
+	met->started = started ? wi_settings_microseconds(started) : 0;
 }

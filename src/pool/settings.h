@@ -15,12 +15,14 @@
 
 /* Built once from the options; `unknown` and startup change as a server is found to be older. */
 struct wi_settings {
-	char startup[1024]; /* for libpq's `options` */
-	char apply[1536];   /* as SET statements, for where startup options are refused */
-	char verify[1280];  /* a SELECT of what is in force */
-	const char *users;  /* startup options of the user's own, for which SET is no substitute */
-	char path[256];     /* the search path, or "" */
-	bool read_only;     /* default_transaction_read_only is to be on */
+	char startup[1024];       /* for libpq's `options` */
+	char startup_reads[1072]; /* the same for sessions that are to be read-only */
+	char apply[1536];         /* as SET statements, for where startup options are refused */
+	char verify[1536];        /* a SELECT of what is in force */
+	const char *users; /* startup options of the user's own, for which SET is no substitute */
+	char path[256];    /* the search path, or "" */
+	bool read_only;    /* default_transaction_read_only is to be on */
+	bool users_access; /* or the user's own options decide about it */
 	int64_t want_ms[WI_SETTINGS]; /* -1: not weir's to judge (the user's own options name it) */
 	bool unknown[WI_SETTINGS];    /* wanted, and this server is too old to know it */
 	bool left_out[WI_SETTINGS];   /* of startup, for that */
@@ -51,6 +53,32 @@ const char *wi_settings_unknown(struct wi_settings *s, const weir_in_force *f);
 
 /* Whether something is wanted that this server does not know. */
 bool wi_settings_lack_one(const struct wi_settings *s);
+
+/* Who answers, as a session says; -1 and 0: it did not say. */
+struct wi_met {
+	int recovering; /* a standby */
+	int read_only;  /* default_transaction_read_only */
+	uint64_t started;
+};
+
+/* How it is asked: as it is, or with a default_transaction_read_only that is changed before. */
+enum wi_who {
+	WI_WHO_ASK,
+	WI_WHO_RESTRICT, /* on */
+	WI_WHO_ALLOW,    /* off */
+	WI_WHO_RESTORE   /* as a reset leaves it */
+};
+
+/* A SELECT of that alone. */
+const char *wi_settings_who(enum wi_who who);
+
+/*
+ * "1732145109.123456" in microseconds: enough of it to tell servers apart; 0 if it cannot be read.
+ */
+uint64_t wi_settings_microseconds(const char *text);
+
+/* Reads the answer to that, or to `verify`. */
+void wi_settings_met(const struct wi_answer *answer, bool is_verify, struct wi_met *met);
 
 bool wi_settings_is_empty(const struct wi_settings *s);
 

@@ -9,6 +9,7 @@
  *	           RESET (if dirty, or always; then both in one go) -->
  *	           REAPPLY (what a reset takes away) --> ready
  *	idle:      PING --> ready
+ *	of a router's host, if its epoch has moved, at the end of each of them: WHO (epoch.c)
  */
 #include <string.h>
 #include <sys/epoll.h>
@@ -70,6 +71,7 @@ static const char *errand_sql(const struct weir_conn *c)
 		               : NULL;
 	case WI_DO_PING:
 		return "";
+	case WI_DO_WHO: /* see send_errand */
 	case WI_DO_DRAIN:
 	case WI_DO_HOOK:
 	case WI_DO_NOTHING:
@@ -91,11 +93,11 @@ static void failed(struct weir_conn *c, const struct wi_failure *failure)
 		wi_greet_failed(c, failure);
 	} else if (failure->fault == WI_FAULT_LOST) {
 		wi_conn_lost(c, failure);
-	} else if (c->errand == WI_DO_PING && failure->fault == WI_FAULT_TIMEOUT) {
+	} else if (wi_health_is_question(c->errand) && failure->fault == WI_FAULT_TIMEOUT) {
 		wi_health_unanswered(c);
 	} else {
-		wi_conn_close(c, c->errand == WI_DO_PING ? WEIR_CLOSE_UNHEALTHY
-		                                         : WEIR_CLOSE_RESET_FAILED);
+		wi_conn_close(c, wi_health_is_question(c->errand) ? WEIR_CLOSE_UNHEALTHY
+		                                                  : WEIR_CLOSE_RESET_FAILED);
 	}
 }
 
@@ -137,6 +139,23 @@ static void ready(struct weir_conn *c)
 	wi_core_give(&pool->core, c->number);
 }
 
+/* Nothing is left to do, but for asking who answers, if the epoch has moved since it last was. */
+static void finish(struct weir_conn *c)
+{
+	int64_t now_ns = c->pool->core.world->now();
+
+	if (!wi_epoch_is_owed(c) || wi_load_rlx(&c->pool->closed)) {
+		ready(c);
+		return;
+	}
+	if (c->fresh) {
+		wi_settle_begin(c, WI_DO_WHO, c->deadline_ns);
+		return;
+	}
+	wi_store_rlx(&c->asked_ns, now_ns);
+	wi_settle_begin(c, WI_DO_WHO, wi_health_deadline(c));
+}
+
 /* What follows a finished errand; NOTHING: the connection is ready. */
 static void next_errand(struct weir_conn *c)
 {
@@ -153,6 +172,7 @@ static void next_errand(struct weir_conn *c)
 		c->errand = wants_reset(c) ? WI_DO_RESET : WI_DO_NOTHING;
 		return;
 	case WI_DO_RESET:
+		wi_access_was_reset(c, strcmp(reset_sql(pool), DISCARD_ALL) == 0);
 		c->errand =
 			strcmp(reset_sql(pool), DISCARD_ALL) == 0 ? WI_DO_REAPPLY : WI_DO_NOTHING;
 		return;
@@ -161,6 +181,7 @@ static void next_errand(struct weir_conn *c)
 		c->errand = WI_DO_ON_CONNECT;
 		return;
 	case WI_DO_PING:
+	case WI_DO_WHO:
 		c->checked_ns = pool->core.world->now();
 		c->errand = WI_DO_NOTHING;
 		return;
@@ -193,7 +214,8 @@ static bool send_errand(struct weir_conn *c)
 	struct wi_failure f = {0};
 	const char *sql;
 
-	while (c->errand != WI_DO_NOTHING && c->errand != WI_DO_HOOK && !(sql = errand_sql(c)))
+	while (c->errand != WI_DO_NOTHING && c->errand != WI_DO_HOOK &&
+	       !(sql = c->errand == WI_DO_WHO ? wi_epoch_ask(c) : errand_sql(c)))
 		next_errand(c);
 	if (c->errand == WI_DO_HOOK) {
 		answer_free(c);
@@ -201,7 +223,7 @@ static bool send_errand(struct weir_conn *c)
 		return false;
 	}
 	if (c->errand == WI_DO_NOTHING) {
-		ready(c);
+		finish(c);
 		return false;
 	}
 	if (!c->answer && !(c->answer = wi_alloc(sizeof(*c->answer)))) {
@@ -234,7 +256,7 @@ void wi_settle_hooked(struct weir_conn *c, const struct wi_failure *failure)
 	}
 	c->pool->driver->mark_clean(c->link);
 	c->errand = WI_DO_NOTHING;
-	ready(c);
+	finish(c);
 }
 
 static void late(struct weir_conn *c)
@@ -244,10 +266,16 @@ static void late(struct weir_conn *c)
 
 	wi_text_init(&t, f.text, sizeof(f.text));
 	wi_text_add(&t, "no answer in time while %s",
-	            c->fresh                  ? "setting up a new connection"
-	            : c->errand == WI_DO_PING ? "checking an idle connection"
-	                                      : "resetting a returned connection");
+	            c->fresh                           ? "setting up a new connection"
+	            : wi_health_is_question(c->errand) ? "checking an idle connection"
+	                                               : "resetting a returned connection");
 	failed(c, &f);
+}
+
+/* Whether the answer to it says who answers. */
+static bool says_who(enum wi_errand errand)
+{
+	return errand == WI_DO_WHO || errand == WI_DO_VERIFY || errand == WI_DO_VERIFY_AGAIN;
 }
 
 static void await_socket(struct weir_conn *c, uint32_t events)
@@ -288,17 +316,25 @@ void wi_settle_step(struct weir_conn *c, int64_t now_ns)
 			return;
 		}
 		wi_store_rlx(&c->proven_ns, now_ns);
+		if (says_who(c->errand) && !wi_epoch_take(c))
+			return;
 		next_errand(c);
 		if (!send_errand(c))
 			return;
 	}
 }
 
+/* Whether it was in somebody's hands since the keeper last saw it idle. */
+static bool was_out(const struct weir_conn *c)
+{
+	return wi_load_rlx(&c->slot.lend) != c->seen_lend;
+}
+
 static enum wi_errand errand_for(struct weir_conn *c, uint32_t notes)
 {
 	if (c->pool->driver->look(c->link) == WI_LOOK_IN_TX)
 		return WI_DO_ROLLBACK;
-	if (wants_reset(c) && !(notes & WI_NOTE_PING))
+	if (wants_reset(c) && (was_out(c) || !(notes & (WI_NOTE_PING | WI_NOTE_VERIFY))))
 		return WI_DO_RESET;
 	return notes & WI_NOTE_PING ? WI_DO_PING : WI_DO_NOTHING;
 }
@@ -316,6 +352,7 @@ static bool ends(struct weir_conn *c, uint32_t notes)
 	if (notes & WI_NOTE_CUT) {
 		wi_conn_close(c, WEIR_CLOSE_RECLAIMED);
 	} else if (notes & WI_NOTE_DISCARD) {
+		wi_health_discarded(c);
 		wi_conn_close(c, WEIR_CLOSE_DISCARDED);
 	} else if (notes & WI_NOTE_SILENT) {
 		wi_health_unanswered(c);
@@ -361,6 +398,7 @@ void wi_settle_returned(struct weir_conn *c)
 	c->pool->driver->tidy(c->link);
 	if (ends(c, notes))
 		return;
+	wi_epoch_look(c);
 	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_SUSPECT);
 	wi_slot_move(c, WI_READY, WI_SETTLING);
 	wi_settle_go_on(c, now_ns, false);
@@ -378,7 +416,7 @@ void wi_settle_go_on(struct weir_conn *c, int64_t now_ns, bool round_trip)
 	if (c->errand == WI_DO_PING)
 		wi_store_rlx(&c->asked_ns, now_ns);
 	if (c->errand == WI_DO_NOTHING)
-		ready(c);
+		finish(c);
 	else
 		wi_settle_begin(c, c->errand,
 		                c->errand == WI_DO_PING ? wi_health_deadline(c)

@@ -121,8 +121,8 @@ static void step_due(struct weir_pool *pool, int64_t now_ns)
 static bool is_noted(void *arg, uint32_t slot)
 {
 	struct weir_pool *pool = arg;
-	const uint32_t mine =
-		WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_PING | WI_NOTE_CUT;
+	const uint32_t mine = WI_NOTE_SUSPECT | WI_NOTE_RETIRE | WI_NOTE_DISCARD | WI_NOTE_PING |
+	                      WI_NOTE_CUT | WI_NOTE_VERIFY;
 
 	return wi_load_rlx(&pool->closed) || (wi_load_rlx(&pool->conns[slot].notes) & mine);
 }
@@ -252,6 +252,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 	step_due(pool, now_ns);
 	wi_leak_mourn(pool, now_ns);
 	wi_health_turn(pool);
+	wi_epoch_turn(pool);
 	if (wi_load_acq(&pool->closed)) {
 		wi_drain_begin(pool, now_ns);
 		shut(pool);

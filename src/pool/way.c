@@ -171,6 +171,10 @@ static void attempt(struct weir_conn *c, const char *address, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
 
+	c->read_only = pool->target.startup_options && wi_access_opens_read_only(pool);
+	if (pool->target.startup_options)
+		pool->target.startup_options =
+			c->read_only ? pool->settings.startup_reads : pool->settings.startup;
 	c->edition = pool->target.startup_options ? pool->settings.edition : 0;
 	pool->target.login = c->way->login;
 	c->link = pool->driver->connect(&pool->target, address);

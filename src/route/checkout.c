@@ -186,7 +186,9 @@ static weir_status checkout_any(weir_router *r, weir_intent intent, weir_conn **
 }
 
 static const struct wi_mark plain_mark[2] = {
-	[WEIR_WRITE] = {.role = WEIR_ROLE_PRIMARY, .reason = WEIR_REASON_WRITE},
+	[WEIR_WRITE] = {.access = WI_ACCESS_WRITE,
+                        .role = WEIR_ROLE_PRIMARY,
+                        .reason = WEIR_REASON_WRITE},
 	[WEIR_READ] = {.role = WEIR_ROLE_REPLICA, .reason = WEIR_REASON_BALANCED},
 };
 

@@ -138,10 +138,18 @@ static _Atomic uint32_t *load_of(const weir_router *r, const struct wi_choice *c
 	return wi_unlikely(r->weighs_each) && is_balanced(choice) ? &choice->host->load : NULL;
 }
 
+enum wi_access wi_choice_access(const struct wi_wish *wish, const struct wi_choice *choice)
+{
+	if (wish->intent == WEIR_WRITE)
+		return WI_ACCESS_WRITE;
+	return choice->role == WEIR_ROLE_PRIMARY ? WI_ACCESS_READ : WI_ACCESS_ANY;
+}
+
 static struct wi_mark mark_of(const weir_router *r, const struct wi_wish *wish,
                               const struct wi_choice *choice)
 {
-	return (struct wi_mark){.role = choice->role,
+	return (struct wi_mark){.access = wi_choice_access(wish, choice),
+	                        .role = choice->role,
 	                        .reason = choice->reason,
 	                        .tag = wish->tag,
 	                        .load = choice->raised ? choice->raised : load_of(r, choice),
@@ -254,6 +262,13 @@ static struct weir_conn *spill(const struct search *s, struct wi_choice *choice)
 	return c;
 }
 
+/* The chosen one is not busy: what is idle there has to be made read-only first. */
+static bool is_to_be_prepared(const struct wi_wish *wish, const struct wi_choice *choice)
+{
+	return wi_choice_access(wish, choice) == WI_ACCESS_READ &&
+	       wi_access_awaits(choice->host->pool);
+}
+
 static struct weir_conn *from_field(const struct search *s, weir_reason reason,
                                     struct wi_choice *choice)
 {
@@ -268,7 +283,7 @@ static struct weir_conn *from_field(const struct search *s, weir_reason reason,
 	choice->reason = reason;
 	choice->others = f->n > 1;
 	c = take(s->r, s->wish, choice);
-	return c || f->n == 1 ? c : spill(s, choice);
+	return c || f->n == 1 || is_to_be_prepared(s->wish, choice) ? c : spill(s, choice);
 }
 
 static bool primary_is_able(weir_router *r, const struct wi_topology *t, const struct wi_wish *wish)
@@ -317,6 +332,8 @@ static struct weir_conn *primary_first(const struct search *s, struct wi_choice 
 	if (c || !s->f->n)
 		return c;
 	choice->others = true;
+	if (choice->host && is_to_be_prepared(s->wish, choice))
+		return NULL;
 	if (choice->host)
 		return spill(s, choice);
 	return from_field(s, s->wish->busy ? WEIR_REASON_SPILLED : WEIR_REASON_NO_PRIMARY, choice);

@@ -18,7 +18,8 @@
 
 #define RESTLESS_MS 30000 /* probes go faster for so long after a role has changed */
 #define SEND_AWAY_TIMES 3
-#define WRONG_MS 300000 /* what has been wrong for so long is no reason to hurry any more */
+#define SEND_AWAY_MS 2000 /* and for so long */
+#define WRONG_MS 300000   /* what has been wrong for so long is no reason to hurry any more */
 
 /* ---- judging ---- */
 
@@ -220,17 +221,38 @@ static void role_changed(weir_router *r, struct wi_host *h, weir_role old, int64
 	r->restless_until_ns = now_ns + RESTLESS_MS * WI_MS;
 	wi_pool_suspect_all(h->pool);
 	h->send_away = SEND_AWAY_TIMES;
+	h->send_away_until_ns = now_ns + SEND_AWAY_MS * WI_MS;
+}
+
+/*
+ * What the host's connections have to find there. Who reads behind a name that leads to several
+ * servers may find anybody; who writes has to find a primary, whichever it is.
+ */
+static struct wi_belief belief_in(const struct wi_host *h)
+{
+	const struct wi_sight *s = &h->probe.found.sight;
+	struct wi_belief b = {.writes = h->opinion.role == WEIR_ROLE_PRIMARY,
+	                      .reads = h->opinion.role == WEIR_ROLE_REPLICA};
+
+	if (h->opinion.role == WEIR_ROLE_UNKNOWN || h->named == WI_NAMED_READER ||
+	    (h->several && !b.writes))
+		return b;
+	b.expect = s->in_recovery ? WI_EXPECT_STANDBY : WI_EXPECT_PRIMARY;
+	b.started = h->named == WI_NAMED_NOT && !h->several ? s->started : 0;
+	return b;
 }
 
 /*
  * Who waits at a host that has another role now chooses again. A caller that chose it just before
- * may only be about to wait: so this is done again after the next few probes.
+ * may only be about to wait, and be stopped there for a while: so this is done again after the next
+ * few probes, and those of the next two seconds.
  */
-static void send_away(struct wi_host *h)
+static void send_away(struct wi_host *h, int64_t now_ns)
 {
 	if (!h->send_away)
 		return;
-	if (h->opinion.role != WEIR_ROLE_UNKNOWN)
+	if (h->opinion.role != WEIR_ROLE_UNKNOWN &&
+	    (h->send_away > 1 || now_ns >= h->send_away_until_ns))
 		h->send_away--;
 	wi_pool_send_away(h->pool);
 }
@@ -243,6 +265,17 @@ static void hand_out(weir_router *r)
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
 		/* [route:R3] publishes what the probe found; pairs with A3 A8. */
 		wi_store_rel(&h->probed, h->answered_for);
+	}
+}
+
+/* Since when writers have been waiting for the next primary. */
+static void note_loss(weir_router *r, const struct wi_judgement *j, int64_t now_ns)
+{
+	if (j->primary >= 0) {
+		r->had_primary = true;
+		wi_store_rlx(&r->lost_ns, 0);
+	} else if (r->had_primary && !wi_load_rlx(&r->lost_ns)) {
+		wi_store_rlx(&r->lost_ns, now_ns);
 	}
 }
 
@@ -270,6 +303,10 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 	wi_topology_grace(r);
 	keep_history(r, &j);
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
+		const struct wi_belief belief = belief_in(h);
+
+		/* Before it is published: nobody may write where nobody has been asked yet. */
+		wi_pool_believe(h->pool, &belief);
 		show_position(r, h, &j);
 		weigh(r, h, &j);
 		news |= wi_report_publish(h, &old[h->number]);
@@ -284,11 +321,12 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
 		if (h->opinion.role != old[h->number])
 			role_changed(r, h, old[h->number], now_ns);
-		send_away(h);
+		send_away(h, now_ns);
 	}
 	wi_advice_compare(r, now_ns);
 	wi_quarrel_tell(r, &j, now_ns);
 	stay_alert(r, &j, now_ns);
+	note_loss(r, &j, now_ns);
 	wi_hosts_quieten(r);
 	hand_out(r);
 	wi_gate_change(&r->gate, r->world);

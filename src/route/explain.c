@@ -53,10 +53,20 @@ static bool are_all_dead(weir_router *r)
 	return true;
 }
 
-bool wi_is_hopeless(weir_router *r)
+/* There was a primary a while ago: it comes back, or another takes its place. */
+static bool is_between_primaries(const weir_router *r)
+{
+	int64_t lost_ns = wi_load_rlx(&r->lost_ns);
+
+	return lost_ns && r->world->now() - lost_ns < r->options.failover_wait_ms * WI_MS;
+}
+
+bool wi_is_hopeless(weir_router *r, const struct wi_wish *wish)
 {
 	struct wi_host *h;
 
+	if (wish->intent == WEIR_WRITE && is_between_primaries(r))
+		return false;
 	if (are_all_dead(r))
 		return true;
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)

@@ -112,7 +112,8 @@ static weir_status fill(struct wi_host *h, void *script, weir_error *error)
 	                                .options = &r->options,
 	                                .script = script,
 	                                .on_trouble = wi_monitor_trouble,
-	                                .trouble_arg = h};
+	                                .trouble_arg = h,
+	                                .routed = true};
 	struct wi_target target;
 	weir_status st;
 

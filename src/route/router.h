@@ -142,21 +142,22 @@ struct wi_host {
 	int64_t next_ns;                      /* (k) when to ask next */
 	struct wi_stand stand;                /* (k) how it stands among the replicas: stand.c */
 	struct wi_load weighed;               /* (k) what reads cost here, as weigh.c counts it */
-	uint64_t moves;        /* (k) of connections, out and back, when last counted */
-	uint64_t returned;     /* (k) connections given back, the same */
-	uint32_t was_out;      /* (k) out, the same */
-	uint32_t out_long;     /* (k) of them, out for seconds */
-	uint64_t asking_for;   /* (k) the last ticket that the last begun probe answers */
-	uint64_t answered_for; /* (k) the same of the last completed one */
-	uint32_t send_away;    /* (k) how often waiters still are to be sent away */
-	uint32_t failures;     /* (k) in a row */
-	bool completed;        /* (k) at least one probe came to an end */
-	bool trouble;          /* (k) its pool met with trouble since the last probe began */
-	bool hurt;             /* (k) trouble other than want of room since the last answer */
-	int64_t full_since_ns; /* (k) it has no room for the probe; 0: it has */
-	struct wi_sight last;  /* (k) its last answer; zeroed: revoked */
-	bool unlisted;         /* (k) it has left, and is freed when nobody can see it any more */
-	uint64_t starts[4];    /* (k) of the servers that answered here, the last one first */
+	uint64_t moves;             /* (k) of connections, out and back, when last counted */
+	uint64_t returned;          /* (k) connections given back, the same */
+	uint32_t was_out;           /* (k) out, the same */
+	uint32_t out_long;          /* (k) of them, out for seconds */
+	uint64_t asking_for;        /* (k) the last ticket that the last begun probe answers */
+	uint64_t answered_for;      /* (k) the same of the last completed one */
+	uint32_t send_away;         /* (k) how often waiters still are to be sent away */
+	int64_t send_away_until_ns; /* (k) and at least until then */
+	uint32_t failures;          /* (k) in a row */
+	bool completed;             /* (k) at least one probe came to an end */
+	bool trouble;               /* (k) its pool met with trouble since the last probe began */
+	bool hurt;                  /* (k) trouble other than want of room since the last answer */
+	int64_t full_since_ns;      /* (k) it has no room for the probe; 0: it has */
+	struct wi_sight last;       /* (k) its last answer; zeroed: revoked */
+	bool unlisted;      /* (k) it has left, and is freed when nobody can see it any more */
+	uint64_t starts[4]; /* (k) of the servers that answered here, the last one first */
 	int64_t several_until_ns; /* (k) different servers answer here; 0: not so */
 	bool several;             /* (k) at the last judgement */
 	uint32_t falls;           /* (k) how often it has lost a role by a failed probe, of late */
@@ -257,6 +258,7 @@ struct weir_router {
 	/* slow paths of users */
 	WI_ON_NEW_LINE struct wi_gate gate; /* (a) */
 	_Atomic uint32_t inside;     /* (a) callers on a slow path; the monitor's end waits for 0 */
+	_Atomic int64_t lost_ns;     /* (m) since when there is no primary, after one; 0: not so */
 	_Atomic uint64_t tickets;    /* (a) probes asked for by weir_router_probe */
 	_Atomic uint32_t instead;    /* (a) reads of the primary in place of replicas: instead.c */
 	_Atomic uint64_t capped;     /* (a) reads that would have been too many */
@@ -304,6 +306,7 @@ struct weir_router {
 	int split_told;         /* (k) the primary as told, and 2; 0: nothing was told */
 	int64_t split_since_ns; /* (k) 0: hosts do not contradict each other */
 	bool stopped;           /* (k) the probes are closed */
+	bool had_primary;       /* (k) ever */
 };
 
 /* ---- router.c ---- */
@@ -693,6 +696,9 @@ bool wi_choice_holds(weir_router *router, const struct wi_wish *wish,
 /* Whether waiting for the chosen host counts in its load. */
 bool wi_choice_weighs(const weir_router *router, const struct wi_choice *choice);
 
+/* What the checkout needs of its connection there. */
+enum wi_access wi_choice_access(const struct wi_wish *wish, const struct wi_choice *choice);
+
 /* Marks and counts a connection that was waited for. */
 void wi_choice_made(weir_router *router, const struct wi_wish *wish, const struct wi_choice *choice,
                     struct weir_conn *handle);
@@ -730,7 +736,7 @@ weir_status wi_explain(weir_router *router, const struct wi_wish *wish,
                        const struct wi_choice *choice, weir_error *error);
 
 /* Whether no host can be reached for reasons that waiting does not mend. Pinned. */
-bool wi_is_hopeless(weir_router *router);
+bool wi_is_hopeless(weir_router *router, const struct wi_wish *wish);
 
 /* Milliseconds behind by the router's clock; -1: unknown. */
 int64_t wi_host_lag_ms(const struct wi_host *host, weir_role role, int64_t now_ns);

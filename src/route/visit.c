@@ -72,7 +72,8 @@ static weir_status wait_there(struct visit *v)
 	if (weighs)
 		wi_add_rlx(&h->load, 1);
 	until_ns = wait_until(v);
-	st = wi_pool_wait(h->pool, until_ns, v->wish.deadline_ns, &v->conn, &v->said);
+	st = wi_pool_wait(h->pool, wi_choice_access(&v->wish, &v->choice), until_ns,
+	                  v->wish.deadline_ns, &v->conn, &v->said);
 	if (weighs)
 		wi_sub_rlx(&h->load, 1);
 	if (st == WEIR_TIMEOUT && until_ns < v->wish.deadline_ns) {
@@ -153,7 +154,7 @@ static bool is_hopeless(struct visit *v)
 	bool hopeless;
 
 	come_in(v);
-	hopeless = wi_is_hopeless(v->router);
+	hopeless = wi_is_hopeless(v->router, &v->wish);
 	wi_unpin(v->seat);
 	return hopeless;
 }

@@ -195,6 +195,7 @@ static void with_all_hosts_dead_nobody_waits(void **state)
 
 	(void)state;
 	options.checkout_timeout_ms = 3600000;
+	options.failover_wait_ms = 0;
 	open_router();
 	for (int i = 0; i < 3; i++)
 		fake_host_down(&cluster, i, true);

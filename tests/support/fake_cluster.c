@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "driver/fault.h"
 #include "route/router.h"
@@ -32,6 +33,11 @@ static void put_text(struct wi_answer *a, size_t column, const char *text)
 static void put_lsn(struct wi_answer *a, size_t column, uint64_t lsn)
 {
 	put(a, column, "%llX/%llX", lsn >> 32, lsn & UINT32_MAX);
+}
+
+static void put_started(struct wi_answer *a, size_t column, uint64_t micro)
+{
+	put(a, column, "%llu.%06llu", micro / 1000000, micro % 1000000);
 }
 
 static void open_row(struct wi_answer *a, size_t columns)
@@ -62,6 +68,7 @@ static void answer_probe(struct fake_host *h, struct wi_answer *a, bool full, bo
 {
 	struct wi_fake_server *s = &h->server;
 	bool standby = wi_load_rlx(&s->in_recovery);
+	uint64_t started = wi_load_rlx(&h->started_by_probe);
 
 	open_row(a, whole ? 16 : full ? 11 : 3);
 	put_text(a, 0, standby ? "t" : "f");
@@ -71,8 +78,7 @@ static void answer_probe(struct fake_host *h, struct wi_answer *a, bool full, bo
 	if (!full)
 		return;
 	put(a, 3, "%llu", wi_load_rlx(&s->system), 0);
-	put(a, 4, "%llu.%06llu", wi_load_rlx(&h->started) / 1000000,
-	    wi_load_rlx(&h->started) % 1000000);
+	put_started(a, 4, started ? started : wi_load_rlx(&h->started));
 	put_lsn(a, 5, wi_load_rlx(&s->lsn));
 	if (standby)
 		put(a, 7, "%llu", wi_load_rlx(&s->timeline), 0);
@@ -103,10 +109,21 @@ static void answer_token(struct fake_host *h, struct wi_answer *a, bool of_stand
 	put_text(a, 5, "16777216");
 }
 
-/* What the default options ask for (src/pool/settings.c). */
-static void answer_settings(struct wi_answer *a)
+/* The columns of the question who answers (src/pool/settings.c), from `at` on. */
+static void answer_who(struct fake_host *h, struct wi_answer *a, bool read_only)
 {
-	open_row(a, 4);
+	open_row(a, 3);
+	put_text(a, 0, wi_load_rlx(&h->server.in_recovery) ? "t" : "f");
+	put_text(a, 1, read_only || wi_load_rlx(&h->read_only) ? "on" : "off");
+	put_started(a, 2, wi_load_rlx(&h->started));
+}
+
+/* What the default options ask for (src/pool/settings.c). */
+static void answer_settings(struct fake_host *h, struct wi_answer *a)
+{
+	open_row(a, 12);
+	put_text(a, 9, wi_load_rlx(&h->server.in_recovery) ? "t" : "f");
+	put_started(a, 10, wi_load_rlx(&h->started));
 	put_text(a, 0, "30s");
 	put_text(a, 1, "0");
 	put_text(a, 2, "1min");
@@ -158,7 +175,9 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 	else if (strstr(sql, "recovering"))
 		answer_token(h, a, strstr(sql, "pg_last_wal_replay_lsn") != NULL);
 	else if (strstr(sql, "statement_timeout"))
-		answer_settings(a);
+		answer_settings(h, a);
+	else if (strstr(sql, "pg_postmaster_start_time"))
+		answer_who(h, a, false);
 	return true;
 }
 
@@ -279,4 +298,23 @@ int fake_host_of(const weir_conn *conn)
 	if (weir_conn_info_get(conn, &info) != WEIR_OK || !(port = strrchr(info.host, ':')))
 		return -1;
 	return atoi(port + 1) - FIRST_PORT;
+}
+
+void fake_cluster_calm(weir_router *router, uint32_t idle)
+{
+	weir_host_stats stats[FAKE_HOSTS];
+	const int64_t until_ns = wi_now_ns() + 60 * WI_SEC;
+
+	for (int times = 0; times < 3 && wi_now_ns() < until_ns;) {
+		size_t n, calm = 0;
+
+		if (weir_router_probe(router, 20000) != WEIR_OK)
+			return;
+		n = weir_router_stats_get(router, stats, FAKE_HOSTS);
+		for (size_t i = 0; i < n; i++)
+			calm += !stats[i].reachable ||
+			        (stats[i].pool.idle >= idle && !stats[i].pool.kept &&
+			         !stats[i].pool.doubted);
+		times += calm == n;
+	}
 }

@@ -33,8 +33,9 @@ struct fake_host {
 	 * COMMIT is refused with this SQLSTATE; "": the connection is lost in it; NULL: it succeeds
 	 */
 	_Atomic(const char *) commit_fails;
-	_Atomic bool lose_position; /* the connection is lost where a token is asked for */
-	_Atomic uint64_t probes;    /* questions of the probe answered */
+	_Atomic bool lose_position;        /* the connection is lost where a token is asked for */
+	_Atomic uint64_t started_by_probe; /* what probes are told instead; 0: the same */
+	_Atomic uint64_t probes;           /* questions of the probe answered */
 };
 
 struct fake_cluster {
@@ -47,6 +48,12 @@ struct fake_cluster {
 #define FAKE_LSN UINT64_C(0x1000100)
 
 void fake_cluster_init(struct fake_cluster *cluster, int n);
+
+/*
+ * Waits until every host has so many idle connections, and all that was to be asked of them or
+ * changed on them is done.
+ */
+void fake_cluster_calm(weir_router *router, uint32_t idle);
 
 /* Every router on it must be closed. */
 void fake_cluster_fini(struct fake_cluster *cluster);

@@ -282,12 +282,12 @@ static void a_search_path_counts_only_if_the_server_says_it_is_the_same(void **s
 	(void)state;
 	wi_copy(o.search_path, sizeof(o.search_path), "app");
 	assert_int_equal(wi_settings_build(&s, &o, NULL, NULL), WEIR_OK);
-	a.columns = 10;
+	a.columns = 12;
 	wi_copy(a.value[4], sizeof(a.value[4]), "0");
 	wi_copy(a.value[6], sizeof(a.value[6]), "app");
-	wi_copy(a.value[9], sizeof(a.value[9]), "f");
+	wi_copy(a.value[11], sizeof(a.value[11]), "f");
 	assert_false(wi_settings_match(&s, &a, &in_force));
-	wi_copy(a.value[9], sizeof(a.value[9]), "t");
+	wi_copy(a.value[11], sizeof(a.value[11]), "t");
 	assert_true(wi_settings_match(&s, &a, &in_force));
 	assert_string_equal(in_force.search_path, "app");
 }

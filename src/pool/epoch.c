@@ -187,8 +187,8 @@ bool wi_epoch_take(struct weir_conn *c)
 		contradict(pool, "a standby is none any more");
 	wi_access_learn(c, met.read_only, c->errand != WI_DO_WHO);
 	if (b->writes && met.read_only > 0 && !c->read_only)
-		contradict(pool, "the primary's sessions are read-only by default");
-	else if (c->accused && met.recovering == 0)
+		return refuse(c, "the primary's sessions are read-only by default");
+	if (c->accused && met.recovering == 0)
 		wi_store_rlx(&pool->false_alarm_ns, pool->core.world->now());
 	c->accused = false;
 	if (c->errand == WI_DO_WHO)
@@ -229,12 +229,12 @@ void wi_epoch_heard(struct weir_conn *c)
 		wi_epoch_move(c->pool);
 		break;
 	case WI_REFUSAL_UNKNOWN:
+	case WI_REFUSAL_SETTING:
 		if (!is_cried_wolf(c->pool))
 			wi_epoch_move(c->pool);
 		break;
 	case WI_REFUSAL_NONE:
 	case WI_REFUSAL_WISHED:
-	case WI_REFUSAL_SETTING:
 		break;
 	}
 }

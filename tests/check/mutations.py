@@ -5,6 +5,9 @@ its text there, which has to occur exactly once; what stands there instead; the 
 (deeds, and how often to probe); the rules of which one has to find it.
 """
 
+# Many who write, and a router that hears of it by them or late.
+READ_ONLY = ["--clients", "16", "--probe", "3000", "--pace", "1000", "READ_ONLY"]
+
 TABLE = [
     # ---- the token check ----
     ("token: a replica has reached every token", "route/fresh.c", """\
@@ -48,10 +51,26 @@ TABLE = [
 	}
 """, ["TWO_PROMOTED"], ["FENCED", "LOST_WRITE", "TRUE_READ"]),
     # ---- the role of a connection, before its next write ----
-    ("role: a refusal by a server that takes no writes goes unheard", "pool/health.c", """\
-		if (c->role == WEIR_ROLE_REPLICA)
-			return false; /* as it was lent */
+    ("epoch: a refusal ends none", "pool/epoch.c", """\
+	if (!c->pool->routed || !was_for_writing(c))
+		return;
+	switch (wi_epoch_refusal(c)) {
 """, """\
-		return false;
-""", ["--probe", "3000", "--pace", "1000", "READ_ONLY"], ["REFUSED", "REFUSED_ONCE"]),
+	if (c->pool->routed || !was_for_writing(c))
+		return;
+	switch (wi_epoch_refusal(c)) {
+""", READ_ONLY, ["REFUSED", "REFUSED_ONCE"]),
+    ("epoch: what is open is not asked again", "pool/epoch.c", """\
+	for (uint32_t i = 1; i <= n; i++)
+		wi_or_seq(&pool->conns[i].notes, WI_NOTE_VERIFY);
+	wi_keeper_ring(pool->keeper);
+""", """\
+	(void)n;
+	wi_keeper_ring(pool->keeper);
+""", READ_ONLY, ["REFUSED", "REFUSED_ONCE"]),
+    ("epoch: whatever the answer is, it is given out", "pool/epoch.c", """\
+		return refuse(c, "the primary's sessions are read-only by default");
+""", """\
+		(void)0;
+""", READ_ONLY, ["REFUSED", "REFUSED_ONCE"]),
 ]

@@ -374,17 +374,13 @@ static int64_t first_refusal(const struct history *h, const struct fact *fact, u
 }
 
 #define BACKENDS 512
-/*
- * What the others may take to be told: as long as no epoch says so at once, until a probe answers.
- */
-#define TOLD_NS (100 * WI_MS)
 
 static void judge_refused(const struct book *b, const struct op *op, int64_t first,
                           int32_t seen[BACKENDS], uint32_t *n_seen, struct findings *f)
 {
 	f->judged[RULE_REFUSED]++;
 	f->judged[RULE_REFUSED_ONCE]++;
-	if (op->begun_ns > first + TOLD_NS)
+	if (op->begun_ns > first)
 		check_found(f, RULE_REFUSED,
 		            "server %u refused a write begun at %.3f s, %.1f ms after the first "
 		            "refusal was given back",

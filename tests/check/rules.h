@@ -29,7 +29,7 @@
 	X(ROLE,                                                                                    \
 	  "a write is given the primary, no standby takes one; a read is given whom it asked for") \
 	X(REFUSED,                                                                                 \
-	  "soon after a refusal by a read-only server is given back, no write is sent there")      \
+	  "once a refusal by a read-only server is given back, no write is sent there")      \
 	X(REFUSED_ONCE, "a connection refuses writes to its users at most once a demotion")        \
 	X(AWAY, "who comes after a host was removed gets no connection of it")                     \
 	X(COMES_BACK, "writes are acknowledged again soon after all is well")

@@ -364,7 +364,7 @@ static void a_write_after_the_first_refusal_is_found(void **state)
 	add_refusal(0, 1, 10, 20);
 	add_refusal(1, 2, 15, 25);
 	expect(RULE_REFUSED, 0);
-	add_refusal(0, 3, 130, 135);
+	add_refusal(0, 3, 30, 35);
 	expect(RULE_REFUSED, 1);
 }
 

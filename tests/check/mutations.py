@@ -5,8 +5,8 @@ its text there, which has to occur exactly once; what stands there instead; the 
 (deeds, and how often to probe); the rules of which one has to find it.
 """
 
-# Many who write, and a router that hears of it by them or late.
-READ_ONLY = ["--clients", "16", "--probe", "3000", "--pace", "1000", "READ_ONLY"]
+# Many who write, and a router that hears of it by them or late; for longer, as only a moment tells.
+READ_ONLY = ["--seconds", "30", "--clients", "16", "--probe", "3000", "--pace", "1000", "READ_ONLY"]
 
 TABLE = [
     # ---- the token check ----

@@ -77,8 +77,9 @@ WEIR_API void weir_patroni_info_get(weir_patroni *patroni, weir_patroni_info *in
 /*
  * Takes the advice back, ends the thread and sets *patroni to NULL; NULL is a no-op. A question
  * that is under way is given up. Any thread but an event sink; waits for the thread, a fraction of
- * a second, or longer where the system's resolver does not come back. In a child of the process
- * that started it, it only frees.
+ * a second. A name that the system's resolver is still looking up is left to a thread of libcurl's,
+ * which ends when the resolver comes back. In a child of the process that started it, it only
+ * frees.
  */
 WEIR_API void weir_patroni_stop(weir_patroni **patroni);
 

@@ -5,6 +5,11 @@
  * ends the question, and the others are given up. So a dead API costs a moment, a slow one a
  * little more, and a healthy cluster is asked once.
  *
+ * A name is looked up on a thread of libcurl's own. One that the resolver keeps is left behind when
+ * its call is given up, and ends by itself (CURLOPT_QUICK_EXIT); else giving up one API would wait
+ * for it, and with it the good answer of another. So that these do not pile up, such an API is left
+ * alone for a while.
+ *
  * What a server may do to us is bounded: the time of each answer, its length, no redirect, no
  * other protocol than HTTP, no proxy out of the environment, which would be another host.
  */
@@ -19,6 +24,7 @@
 
 #define HEDGE_MS 200
 #define LONGEST_POLL_MS 1000
+#define REST_MS 5000 /* of an API whose name the resolver kept */
 
 struct call {
 	CURL *curl; /* NULL: not under way */
@@ -35,6 +41,7 @@ struct wi_asker {
 	atomic_bool ending;
 	uint32_t first; /* who is asked first */
 	struct call call[WI_URLS_MAX];
+	int64_t rest_until_ms[WI_URLS_MAX];
 };
 
 static int64_t now_ms(void)
@@ -101,6 +108,7 @@ static bool set_safety(CURL *curl, const struct wi_question *q)
 	       curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms) == CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)q->timeout_ms) == CURLE_OK;
 }
@@ -120,6 +128,18 @@ static bool set_identity(CURL *curl, const struct wi_question *q)
 	       set_text(curl, CURLOPT_SSLKEY, q->key_file) &&
 	       set_text(curl, CURLOPT_USERNAME, q->user_name) &&
 	       set_text(curl, CURLOPT_PASSWORD, q->password);
+}
+
+/* A call that is given up. */
+static void rest(struct wi_asker *a, uint32_t i)
+{
+	curl_off_t looked_up = 0;
+
+	if (a->call[i].curl &&
+	    curl_easy_getinfo(a->call[i].curl, CURLINFO_NAMELOOKUP_TIME_T, &looked_up) ==
+	            CURLE_OK &&
+	    looked_up == 0)
+		a->rest_until_ms[i] = now_ms() + REST_MS;
 }
 
 static void end_call(struct wi_asker *a, struct call *c)
@@ -214,6 +234,8 @@ static bool hear(struct wi_asker *a, struct round *r)
 			a->first = i;
 			return true;
 		}
+		if (message->data.result == CURLE_OPERATION_TIMEDOUT)
+			rest(a, i);
 		end_call(a, &a->call[i]);
 		r->under_way--;
 		r->next_ms = 0; /* who comes next need not wait */
@@ -225,12 +247,19 @@ static bool hear(struct wi_asker *a, struct round *r)
 static int go_on(struct wi_asker *a, struct round *r)
 {
 	int64_t left_ms = r->next_ms - now_ms();
+	uint32_t i = (a->first + r->asked) % a->question->n_urls;
 
 	if (r->asked == a->question->n_urls)
 		return LONGEST_POLL_MS;
 	if (r->under_way && left_ms > 0)
 		return (int)left_ms;
-	if (begin_call(a, (a->first + r->asked++) % a->question->n_urls))
+	r->asked++;
+	if (now_ms() < a->rest_until_ms[i]) {
+		snprintf(r->why, r->room, "%s: the name is being looked up for too long",
+		         a->question->url[i]);
+		return 0;
+	}
+	if (begin_call(a, i))
 		r->under_way++;
 	else
 		snprintf(r->why, r->room, "no memory for a question");
@@ -253,8 +282,10 @@ bool wi_ask(struct wi_asker *a, bool (*is_good)(void *arg, const char *body, siz
 		if (!good && running && wait_ms > 0)
 			curl_multi_poll(a->multi, NULL, 0, wait_ms, NULL);
 	}
-	for (uint32_t i = 0; i < a->question->n_urls; i++)
+	for (uint32_t i = 0; i < a->question->n_urls; i++) {
+		rest(a, i);
 		end_call(a, &a->call[i]);
+	}
 	return good;
 }
 

@@ -346,15 +346,26 @@ weir_status weir_patroni_start(weir_router *router, const weir_patroni_options *
 
 /* ---- the rest of its life ---- */
 
+/* Whether this process is a child of the one that started it. */
+static bool is_childs(const weir_patroni *p)
+{
+	return p->process != (long)getpid();
+}
+
 void weir_patroni_info_get(weir_patroni *p, weir_patroni_info *info)
 {
 	weir_patroni_info now;
 	size_t size = info->size && info->size < sizeof(now) ? info->size : sizeof(now);
 
-	pthread_mutex_lock(&p->lock);
+	/* In a child nobody writes, and a thread that is not there may have the lock for ever. */
+	if (!is_childs(p))
+		pthread_mutex_lock(&p->lock);
 	now = p->info;
 	now.answer_age_ms = p->answered_ms ? now_ms() - p->answered_ms : -1;
-	pthread_mutex_unlock(&p->lock);
+	if (!is_childs(p))
+		pthread_mutex_unlock(&p->lock);
+	now.leader[sizeof(now.leader) - 1] = '\0';
+	now.trouble[sizeof(now.trouble) - 1] = '\0';
 	now.size = size;
 	memcpy(info, &now, size);
 }
@@ -366,7 +377,7 @@ void weir_patroni_stop(weir_patroni **patroni)
 	if (!p)
 		return;
 	*patroni = NULL;
-	if (p->process == (long)getpid()) {
+	if (!is_childs(p)) {
 		atomic_store(&p->ending, true);
 		wi_asker_wake(p->asker);
 		(void)weir_router_advise(p->router, NULL, NULL);

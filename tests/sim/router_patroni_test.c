@@ -4,12 +4,18 @@
  * elsewhere, too much, or something that cannot be. Whatever they do, the router goes by it only
  * where it is an answer, and by the servers' own words otherwise.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dlfcn.h>
+#include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,7 +24,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
-#include "route/router.h"
+#include "patroni/patroni.h"
 #include "support/api.h"
 #include "support/fake_cluster.h"
 #include "support/watchdog.h"
@@ -92,6 +98,29 @@ static int tear_down(void **state)
 	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
 	fake_cluster_fini(&cluster);
 	return 0;
+}
+
+/* ---- lookups: this program's getaddrinfo stands before the C library's ---- */
+
+static _Atomic bool resolver_hangs;
+static _Atomic int in_resolver;
+
+int getaddrinfo(const char *restrict node, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict found)
+{
+	typedef int look_up(const char *, const char *, const struct addrinfo *,
+	                    struct addrinfo **);
+	void *behind = dlsym(RTLD_NEXT, "getaddrinfo");
+	look_up *real;
+
+	memcpy(&real, &behind, sizeof(real));
+	if (!node || strcmp(node, "no-answer.test") != 0)
+		return real(node, service, hints, found);
+	wi_add_seq(&in_resolver, 1);
+	while (wi_load_seq(&resolver_hangs))
+		usleep(1000);
+	wi_sub_seq(&in_resolver, 1);
+	return EAI_AGAIN;
 }
 
 /* ---- the router ---- */
@@ -308,6 +337,34 @@ static void a_server_that_does_not_end_is_left(void **state)
 	assert_true(wi_now_ns() - began_ns < 20 * WI_SEC);
 }
 
+/* The name of one API is looked up for ever: neither the next one's answer nor a stop waits. */
+static void a_dead_resolver_holds_nobody_up(void **state)
+{
+	int64_t began_ns, until_ns;
+
+	(void)state;
+	wi_store_seq(&resolver_hangs, true);
+	snprintf(urls, sizeof(urls), "http://no-answer.test:8008,http://127.0.0.1:%d",
+	         test_api_port(0));
+	p.timeout_ms = 200;
+	test_api_tell("0 ok %s", members(0, ""));
+	start();
+	await(3, 0);
+	test_api_tell("0 status 500");
+	await(0, 5);
+	/* Nor does it pile up. */
+	assert_in_range(wi_load_seq(&in_resolver), 1, 3);
+	began_ns = wi_now_ns();
+	weir_patroni_stop(&patroni);
+	assert_true(wi_now_ns() - began_ns < 20 * WI_SEC);
+	assert_int_not_equal(wi_load_seq(&in_resolver), 0);
+	wi_store_seq(&resolver_hangs, false);
+	until_ns = wi_now_ns() + 30 * WI_SEC;
+	while (wi_load_seq(&in_resolver) && wi_now_ns() < until_ns)
+		usleep(1000);
+	usleep(100000); /* the threads' own ends, which nobody can wait for */
+}
+
 /* One member is cut off and goes on saying what it saw last; the others know better. */
 static void a_stale_api_does_not_have_the_last_word(void **state)
 {
@@ -416,6 +473,39 @@ static void members_are_followed(void **state)
 	assert_int_equal(write_to(20000), 0);
 }
 
+/* ---- a child ---- */
+
+/* The fork comes while the parent's thread has the lock; there is no such thread in the child. */
+static void a_child_may_look_and_stop(void **state)
+{
+	weir_patroni_info now = {.size = sizeof(now)};
+	weir_patroni *its;
+	int status;
+	pid_t child;
+
+	(void)state;
+	test_api_tell("0 ok %s", members(0, ""));
+	start();
+	await(1, 0);
+	pthread_mutex_lock(&patroni->lock);
+	child = fork();
+	if (child == 0) {
+		alarm(30);
+		its = patroni;
+		weir_patroni_info_get(its, &now);
+#ifdef __SANITIZE_ADDRESS__ /* its allocator may be in the middle of something, and stays so */
+		its = NULL;
+#endif
+		weir_patroni_stop(&its);
+		_exit(its || now.answers < 1);
+	}
+	pthread_mutex_unlock(&patroni->lock);
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ---- TLS, options ---- */
 
 static void a_certificate_is_asked_for(void **state)
@@ -476,10 +566,12 @@ int main(void)
 		TEST(a_redirect_is_not_followed),
 		TEST(what_cannot_be_is_no_answer),
 		TEST(a_server_that_does_not_end_is_left),
+		TEST(a_dead_resolver_holds_nobody_up),
 		TEST(a_stale_api_does_not_have_the_last_word),
 		TEST(stale_words_make_no_primary_and_run_out),
 		TEST(a_leader_that_is_no_host_is_told),
 		TEST(members_are_followed),
+		TEST(a_child_may_look_and_stop),
 		TEST(a_certificate_is_asked_for),
 		TEST(wrong_options_are_told),
 	};

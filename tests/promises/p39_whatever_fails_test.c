@@ -13,6 +13,9 @@
 
 #include <cmocka.h>
 
+#include <weir/hosts.h>
+
+#include "base/assert.h"
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "driver/fake.h"
@@ -102,7 +105,35 @@ static weir_status router_open(weir_error *error)
 {
 	for (int i = 0; i < cluster.n; i++)
 		wi_store_rlx(&cluster.host[i].server.sessions_peak, 0);
-	return fake_cluster_open(&cluster, &o, &lent_router, error);
+	return fake_cluster_open_first(&cluster, 2, &o, &lent_router, error);
+}
+
+/* OK, or one of the words for what cannot be had. */
+static bool is_done(weir_status st)
+{
+	wi_check(st == WEIR_OK || st == WEIR_NO_MEMORY || st == WEIR_SYSTEM);
+	return st == WEIR_OK;
+}
+
+/* The third host comes, is changed, and goes, or stays where there is no memory to tell it to. */
+static void router_manage(void)
+{
+	const weir_advice advice = {
+		.size = sizeof(advice), .primary = fake_host_name(0), .good_for_ms = 1};
+	weir_host_settings settings;
+
+	lent_router_manage();
+	(void)is_done(weir_router_advise(lent_router, &advice, NULL));
+	if (is_done(weir_router_host_add(lent_router, fake_host_name(2), NULL, NULL))) {
+		weir_host_settings_init(&settings);
+		settings.weight = 50;
+		(void)is_done(
+			weir_router_host_set(lent_router, fake_host_name(2), &settings, NULL));
+		(void)is_done(weir_router_host_drain(lent_router, fake_host_name(2), true, NULL));
+		test_nap(WI_MS);
+		(void)is_done(weir_router_host_remove(lent_router, fake_host_name(2), NULL));
+	}
+	(void)is_done(weir_router_advise(lent_router, NULL, NULL));
 }
 
 static void router_trouble(void)
@@ -131,7 +162,7 @@ static const struct lender a_router = {.name = "router",
                                        .soil = soil,
                                        .id = serial,
                                        .trouble = router_trouble,
-                                       .manage = lent_router_manage,
+                                       .manage = router_manage,
                                        .is_alive = is_alive,
                                        .is_at_rest = router_rests,
                                        .close = lent_router_close};
@@ -157,7 +188,7 @@ static int set_up(void **state)
 	(void)state;
 	inject_init();
 	scene_options(&o);
-	fake_cluster_init(&cluster, 2);
+	fake_cluster_init(&cluster, 3);
 	wi_fake_server_init(server_of_pool());
 	wi_store_rlx(&server_of_pool()->goodbye_ns, 200000);
 	wi_store_rlx(&server_of_pool()->connect_ns, 500000);

@@ -77,6 +77,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_store_rlx(&pool->inbox, 0);
 	wi_store_rlx(&pool->inside, 0);
 	wi_store_rlx(&pool->alive, 0);
+	wi_store_rlx(&pool->missed, false);
 	wi_posted_init(&pool->last_error); /* may have been left half-written */
 	wi_health_forget(pool);
 	wi_posted_init(&pool->in_force);

@@ -58,6 +58,8 @@ static uint32_t wanted(struct weir_pool *pool)
 
 	if (pool->replacing && !coming && !pool->quiet)
 		base = max_u32(base, 1);
+	if (wi_load_rlx(&pool->missed) && !have && !coming && !pool->quiet)
+		base = max_u32(base, 1);
 	/*
 	 * Nobody waits before an open breaker: without this, nobody would ever find out that the
 	 * server is back.
@@ -66,6 +68,14 @@ static uint32_t wanted(struct weir_pool *pool)
 		base = max_u32(base, 1);
 	return max_u32(min_u32(base, minus(wi_pool_max(pool), total)),
 	               min_u32(demand, minus(wi_pool_limit(pool), total)));
+}
+
+void wi_pool_miss(struct weir_pool *pool)
+{
+	if (wi_load_rlx(&pool->alive) || wi_load_rlx(&pool->missed))
+		return;
+	wi_store_rlx(&pool->missed, true); /* the ring is the ordering */
+	wi_keeper_ring(pool->keeper);
 }
 
 static struct weir_conn *empty_slot(struct weir_pool *pool)

@@ -256,6 +256,7 @@ struct weir_pool {
 	_Atomic uint32_t demand;  /* (a) 1: the keeper could open more if somebody waits */
 	/* (a) connections ready or being settled, as the keeper last saw */
 	_Atomic uint32_t alive;
+	_Atomic bool missed; /* (a) whoever wanted one went elsewhere, as nothing was open */
 	/* (a) how long whoever closes it will wait; WI_FOREVER before that */
 	_Atomic int64_t end_ns;
 	_Atomic uint64_t waits, timeouts, refused, misuse;
@@ -634,6 +635,12 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *stats);
 
 /* The slot behind a handle, or NULL if the handle is stale. */
 struct weir_conn *wi_conn_of(const struct weir_conn *handle);
+
+/*
+ * Whoever chose this pool goes elsewhere for a connection: if nothing is open here, one is opened
+ * for who comes next. Any thread that knows the pool not to be freed meanwhile.
+ */
+void wi_pool_miss(struct weir_pool *pool);
 
 /* All idle connections of this pool are looked at before their next use. Keeper's thread. */
 void wi_pool_suspect_all(struct weir_pool *pool);

@@ -181,6 +181,8 @@ static void show(struct weir_pool *pool)
 	wi_store_rlx(&pool->shown_fresh, s->fresh);
 	wi_store_rlx(&pool->shown_cut, s->cut);
 	show_breaker(pool);
+	if (total > 0)
+		wi_store_rlx(&pool->missed, false);
 	wi_store_rlx(&pool->core.waitq.members, total);
 	wi_store_rlx(&pool->alive, s->n[WI_READY] + s->n[WI_SETTLING] - s->fresh - s->cut);
 	wi_store_seq(&pool->demand, total < wi_pool_limit(pool));

@@ -257,8 +257,10 @@ static struct weir_conn *spill(const struct search *s, struct wi_choice *choice)
 		other.host = choice->host;
 		c = take_other(s, &other, s->f->near, s->f->n);
 	}
-	if (c)
+	if (c) {
+		wi_pool_miss(choice->host->pool);
 		*choice = other;
+	}
 	return c;
 }
 

@@ -322,6 +322,21 @@ static void a_busy_replica_is_passed_over(void **state)
 	assert_int_equal(stats_of(0).fallback_reads, 0);
 }
 
+/* Else the one that was first would read for both. */
+static void a_replica_with_nothing_open_gets_its_first_connection(void **state)
+{
+	(void)state;
+	options.pool_min = 0;
+	options.pool_max = 2;
+	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
+	for (int i = 0; i < 2000 && !(stats_of(1).pool.opened && stats_of(2).pool.opened); i++) {
+		assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
+		(void)visit(WEIR_READ, NULL);
+	}
+	assert_true(stats_of(1).pool.opened > 0);
+	assert_true(stats_of(2).pool.opened > 0);
+}
+
 struct reader {
 	pthread_t thread;
 	weir_status st;
@@ -1094,6 +1109,7 @@ int main(void)
 		TEST(first_reads_from_the_first),
 		TEST(the_less_loaded_is_chosen),
 		TEST(a_busy_replica_is_passed_over),
+		TEST(a_replica_with_nothing_open_gets_its_first_connection),
 		TEST(who_waits_at_one_host_takes_what_another_has),
 		TEST(the_own_zone_comes_first),
 		TEST(blanks_name_no_endpoint),

@@ -148,6 +148,16 @@ static int64_t first_question(const struct court *c)
 	return first;
 }
 
+/* Whether the advice names a candidate by the very timeline that the host says it is on. */
+static bool is_vouched_for(const struct court *c)
+{
+	const struct wi_advice *a = c->advice;
+
+	return a && a->primary >= 0 && (uint32_t)a->primary < c->n && a->timeline &&
+	       is_candidate(c, (uint32_t)a->primary) &&
+	       c->sight[a->primary].timeline == a->timeline;
+}
+
 /* The way back: no host has the history any more that the memory is to protect. */
 static void forget_history(const struct court *c, struct wi_so_far *so_far)
 {
@@ -157,7 +167,7 @@ static void forget_history(const struct court *c, struct wi_so_far *so_far)
 	}
 	if (!so_far->below_ns)
 		so_far->below_ns = last_answer(c);
-	if (first_question(c) - so_far->below_ns < WI_FORGET_NS)
+	if (!is_vouched_for(c) && first_question(c) - so_far->below_ns < WI_FORGET_NS)
 		return;
 	so_far->timeline = 0;
 	so_far->below_ns = 0;

@@ -33,7 +33,9 @@
  * A way back. A cluster restored to a lower timeline under its old identifier would have no primary
  * for ever. So the highest timeline is forgotten when no host could be on it any more: every one
  * answers, each is another server of the system, and all have been on lower ones for
- * WI_FORGET_NS. A lone host never proves that: its name may lead back to who was left behind.
+ * WI_FORGET_NS, or at once if the advice names one by the timeline that it is on: so who appointed
+ * itself, and was made a standby again, keeps nobody waiting. A lone host never proves that: its
+ * name may lead back to who was left behind.
  *
  * Endpoints named by hand (options.primary and options.replicas) hide who answers: a writer can
  * only be the primary, a reader is a replica whatever it answers.

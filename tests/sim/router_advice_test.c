@@ -158,6 +158,25 @@ static void a_self_appointed_primary_gets_no_write(void **state)
 	assert_int_equal(write_to(20000), 2);
 }
 
+/* It is a standby again, rewound: whom the advice names by its timeline need not wait for that. */
+static void who_appointed_itself_keeps_the_primary_from_no_writes(void **state)
+{
+	uint32_t timeline = wi_load_rlx(&cluster.host[0].server.timeline);
+
+	(void)state;
+	open_router();
+	advise(0, timeline, LONG_MS);
+	appoint(2, timeline + 1);
+	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	assert_int_equal(write_to(WEIR_NO_WAIT), -1);
+	wi_store_rlx(&cluster.host[2].server.in_recovery, true);
+	probe();
+	assert_int_equal(write_to(WEIR_NO_WAIT), -1);
+	wi_store_rlx(&cluster.host[2].server.timeline, timeline);
+	probe();
+	assert_int_equal(write_to(10000), 0);
+}
+
 static void a_standby_gets_no_write_whatever_the_advice(void **state)
 {
 	(void)state;
@@ -325,6 +344,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_advice_decides_a_tie, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_self_appointed_primary_gets_no_write, set_up,
 	                                        tear_down),
+		cmocka_unit_test_setup_teardown(
+			who_appointed_itself_keeps_the_primary_from_no_writes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_standby_gets_no_write_whatever_the_advice, set_up,
 	                                        tear_down),
 		cmocka_unit_test_setup_teardown(an_older_timeline_than_advised_gets_no_write,

@@ -463,6 +463,41 @@ static void a_restored_cluster_has_a_primary_again(void **state)
 	assert_int_equal(j.so_far.below_ns, 0);
 }
 
+/*
+ * Host 2 appointed itself, on a higher timeline, and was made a standby again. An authority that
+ * names who is the primary, and its timeline, knows that; one that does not know the timeline, or
+ * while somebody may still be on the higher one, proves nothing.
+ */
+static void advice_ends_the_memory_of_who_appointed_itself(void **state)
+{
+	static const struct {
+		const char *words[3];
+		struct wi_advice advice;
+		int primary;
+	} rows[] = {
+		{{"pt2", "st2", "st2"}, {0, 2, 1}, 0},    {{"pt2", "st2", "st2"}, {0, 0, 1}, -1},
+		{{"pt2", "st2", "st2"}, {0, 1, 1}, -1},   {{"pt2", "st2", "st2"}, {0, 3, 1}, -1},
+		{{"pt2", "st2", "st2"}, {1, 2, 1}, -1},   {{"pt2", "st2", "st2"}, {-1, 2, 1}, -1},
+		{{"pt2", "st2", "-"}, {0, 2, 1}, -1},     {{"pt2", "st2", "st3"}, {0, 2, 1}, -1},
+		{{"pt2", "st2", "pt3"}, {0, 2, 1}, -1},   {{"pt2", "st2", "st0"}, {0, 2, 1}, -1},
+		{{"pt2", "st2y2", "st2"}, {0, 2, 1}, -1}, {{"pt2", "pt2", "st2"}, {0, 2, 1}, 0},
+	};
+
+	(void)state;
+	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		struct wi_opinion opinions[3];
+		struct wi_sight sights[3];
+		struct wi_judgement j;
+
+		for (uint32_t i = 0; i < 3; i++)
+			sights[i] = sight_of(rows[row].words[i], i, 1000);
+		j = wi_roles_judge(sights, NULL, 3, (struct wi_so_far){.system = 1, .timeline = 3},
+		                   &rows[row].advice, opinions);
+		if (j.primary != rows[row].primary)
+			fail_msg("row %zu: the primary is %d", row, j.primary);
+	}
+}
+
 /* A name that leads to who was left behind proves nothing. */
 static void a_lone_host_forgets_nothing(void **state)
 {
@@ -487,6 +522,7 @@ int main(void)
 		cmocka_unit_test(there_are_never_two_primaries),
 		cmocka_unit_test(a_contest_is_decided_by_a_second_look),
 		cmocka_unit_test(a_restored_cluster_has_a_primary_again),
+		cmocka_unit_test(advice_ends_the_memory_of_who_appointed_itself),
 		cmocka_unit_test(a_lone_host_forgets_nothing),
 	};
 

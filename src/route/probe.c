@@ -312,6 +312,12 @@ static enum wi_probe_news idle_heard(struct wi_probe *p)
 	return WI_PROBE_STIRRED;
 }
 
+void wi_probe_renew(struct wi_probe *p)
+{
+	if (p->state == WI_PROBE_IDLE)
+		hang_up(p);
+}
+
 void wi_probe_begin(struct wi_probe *p, int64_t now_ns, int64_t limit_ms, int64_t connect_ms)
 {
 	p->begun_ns = now_ns;

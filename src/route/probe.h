@@ -104,6 +104,12 @@ bool wi_probe_is_busy(const struct wi_probe *probe);
  */
 void wi_probe_begin(struct wi_probe *probe, int64_t now_ns, int64_t limit_ms, int64_t connect_ms);
 
+/*
+ * The next question is asked over a new connection, wherever the host's name leads by then. Not
+ * while busy.
+ */
+void wi_probe_renew(struct wi_probe *probe);
+
 enum wi_probe_news {
 	WI_PROBE_NO_NEWS,
 	WI_PROBE_ANSWERED, /* found.sight is new */

@@ -366,6 +366,43 @@ static void off_a_name_is_one_host(void **state)
 	assert_int_equal(s[0].role, WEIR_ROLE_PRIMARY);
 }
 
+/*
+ * A service's name leads to the new primary a while after the old one has become a standby, and
+ * that goes on answering. (The fake servers know no addresses: that it was looked up and connected
+ * to again is what can be seen.)
+ */
+static void a_name_that_leads_to_a_standby_is_looked_up_again(void)
+{
+	uint64_t connects;
+
+	wi_store_rlx(&cluster.host[0].server.in_recovery, true);
+	options.several_addresses = false;
+	options.pool_min = 0;
+	open_at("postgresql://app@db.test/shop", 1);
+	assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
+	connects = wi_load_rlx(&cluster.host[0].server.connects);
+	await_lookups(1);
+	while (wi_load_rlx(&cluster.host[0].server.connects) < connects + 1)
+		a_moment();
+	wi_store_rlx(&cluster.host[0].server.in_recovery, false);
+	while (!wi_topology_of(router)->primary)
+		a_moment();
+}
+
+static void a_lone_name_is_followed_to_the_new_primary(void **state)
+{
+	(void)state;
+	a_name_that_leads_to_a_standby_is_looked_up_again();
+}
+
+static void a_writer_endpoint_is_followed_to_the_new_primary(void **state)
+{
+	(void)state;
+	snprintf(options.primary, sizeof(options.primary), "db.test");
+	snprintf(options.replicas, sizeof(options.replicas), "10.0.0.2");
+	a_name_that_leads_to_a_standby_is_looked_up_again();
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -378,6 +415,8 @@ int main(void)
 		TEST(a_dead_resolver_is_told_and_waited_for),
 		TEST(what_is_said_of_a_name_holds_for_its_addresses),
 		TEST(off_a_name_is_one_host),
+		TEST(a_lone_name_is_followed_to_the_new_primary),
+		TEST(a_writer_endpoint_is_followed_to_the_new_primary),
 	};
 
 	test_watchdog(120, "the simulation of names that lead to several hosts");

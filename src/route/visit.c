@@ -212,6 +212,19 @@ static weir_status wait_for_room(struct visit *v, weir_error *error)
 	return WEIR_OK;
 }
 
+/* A write whom the primary did not refuse: who did is none any more, and the next one may not. */
+static bool is_orphan(struct visit *v)
+{
+	const struct wi_host *p;
+	bool refused;
+
+	come_in(v);
+	p = wi_topology_of(v->router)->primary;
+	refused = p && (v->wish.sick | v->wish.busy) >> p->number & 1;
+	wi_unpin(v->seat);
+	return v->wish.intent == WEIR_WRITE && !refused;
+}
+
 /* Nobody is able. OK: something may have changed, choose again; else the end. */
 static weir_status wait_for_change(struct visit *v, uint32_t seen, weir_error *error)
 {
@@ -221,8 +234,9 @@ static weir_status wait_for_change(struct visit *v, uint32_t seen, weir_error *e
 
 	if (v->choice.capped)
 		return wait_for_room(v, error);
-	if (v->wish.busy || (v->wish.sick && v->said.status == WEIR_AUTH))
+	if ((v->wish.busy || (v->wish.sick && v->said.status == WEIR_AUTH)) && !is_orphan(v))
 		return wi_fail_with(error, &v->said);
+	v->wish.busy = 0;
 	if ((fails && !v->choice.pending) || now_ns >= until_ns || is_hopeless(v))
 		return explain(v, error);
 	if (v->wish.sick && until_ns - now_ns > RETRY_NS)

@@ -119,6 +119,7 @@ struct seeker {
 	weir_status st;
 	int host;
 	weir_error error;
+	_Atomic bool ended;
 };
 
 static void *seek(void *arg)
@@ -132,6 +133,7 @@ static void *seek(void *arg)
 	if (s->st == WEIR_OK)
 		s->host = fake_host_of(c);
 	weir_checkin(&c);
+	wi_store_rlx(&s->ended, true);
 	return NULL;
 }
 
@@ -257,6 +259,31 @@ static void a_granted_connection_of_a_demoted_host_is_no_write(void **state)
 	fake_cluster_promote(&cluster, 2);
 	probe();
 	test_stop_release(&stop);
+	pthread_join(s.thread, NULL);
+	assert_int_equal(s.st, WEIR_OK);
+	assert_int_equal(s.host, 2);
+}
+
+/* What the old primary refused is no answer to who waits for the next one. */
+static void a_refusal_of_the_old_primary_ends_no_wait(void **state)
+{
+	struct test_stop stop = {.point = "visit.refused", .visit = 1};
+	struct seeker s = {.stop = &stop};
+
+	(void)state;
+	options.pool_min = 0;
+	options.probe_interval_ms = 3600000; /* only when told */
+	open_router();
+	wi_store_rlx(&cluster.host[0].server.connect_fault, WI_FAULT_AUTH);
+	seek_start(&s, WEIR_WRITE);
+	test_stop_await(&stop);
+	wi_store_rlx(&cluster.host[0].server.in_recovery, true);
+	wait_for_role(0, WEIR_ROLE_REPLICA);
+	test_stop_release(&stop);
+	while (!wi_load_rlx(&router->gate.sleepers) && !wi_load_rlx(&s.ended))
+		continue;
+	fake_cluster_promote(&cluster, 2);
+	probe();
 	pthread_join(s.thread, NULL);
 	assert_int_equal(s.st, WEIR_OK);
 	assert_int_equal(s.host, 2);
@@ -948,6 +975,7 @@ int main(void)
 		TEST(with_all_hosts_dead_nobody_waits),
 		TEST(waiters_of_the_old_primary_are_sent_to_the_new),
 		TEST(a_granted_connection_of_a_demoted_host_is_no_write),
+		TEST(a_refusal_of_the_old_primary_ends_no_wait),
 		TEST(reads_go_on_without_a_primary),
 		TEST(reads_fall_back_when_the_replicas_are_gone),
 		TEST(a_silent_primary_gets_no_write),

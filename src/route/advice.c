@@ -27,6 +27,7 @@
 #include "stat/event.h"
 
 #define DISAGREE_MS 1000 /* a change of hands is no contradiction */
+#define HURRY_MS 300000  /* one that was not the primary for so long is not about to be */
 #define LONGEST_MS (INT64_C(24) * 3600 * 1000)
 
 struct wi_advised {
@@ -158,6 +159,8 @@ static void take(weir_router *r, const struct wi_advised *given)
 
 	memcpy(r->advised_primary, given->primary, sizeof(given->primary));
 	r->advice = (struct wi_advice){-1, given->timeline, given->until_ns};
+	if (other)
+		r->contradicted_ns = 0;
 	if (other && h)
 		h->trouble = true;
 }
@@ -232,13 +235,14 @@ void wi_advice_compare(weir_router *r, int64_t now_ns)
 		r->contradiction_told = false;
 		return;
 	}
+	if (!r->contradicted_ns)
+		r->contradicted_ns = now_ns;
 	/*
 	 * It is about to be the primary: each answer that says not yet is followed by a question.
 	 */
-	if (h && h->opinion.role != WEIR_ROLE_PRIMARY && h->probe.found.sight.answered)
+	if (h && h->opinion.role != WEIR_ROLE_PRIMARY && h->probe.found.sight.answered &&
+	    now_ns - r->contradicted_ns < HURRY_MS * WI_MS)
 		h->trouble = true;
-	if (!r->contradicted_ns)
-		r->contradicted_ns = now_ns;
 	if (r->contradiction_told || now_ns - r->contradicted_ns < DISAGREE_MS * WI_MS)
 		return;
 	r->contradiction_told = true;

@@ -152,6 +152,7 @@ static bool refuse(struct weir_conn *c, const char *words)
 	struct wi_failure f = {.fault = WI_FAULT_STARTING};
 
 	wi_copy(f.text, sizeof(f.text), words);
+	c->pool->misled = c->pool->misled || c->fresh;
 	contradict(c->pool, words);
 	if (c->fresh)
 		wi_open_failed(c, &f);

@@ -330,6 +330,7 @@ struct weir_pool {
 	bool was_known;              /* (k) it has known something before */
 	bool wrote;                  /* (k) by the last that it knew it was the primary */
 	bool contradicted;           /* (k) since the router last said what it knows */
+	bool misled; /* (k) a new connection led elsewhere than the probe; the router takes it back */
 	/* (a) a pooler is between: what a session reports may be old */
 	/* (a) reads are read-only: nobody else decides about default_transaction_read_only */
 	_Atomic bool guards;

@@ -80,6 +80,7 @@ void wi_host_start(struct wi_host *h)
 	h->failures = h->send_away = 0;
 	wi_store_rlx(&h->dead, false);
 	h->completed = h->trouble = h->hurt = false;
+	atomic_init(&h->renewed_ns, 0);
 	h->full_since_ns = 0;
 	h->last = (struct wi_sight){0};
 	memset(h->starts, 0, sizeof(h->starts));

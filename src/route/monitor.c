@@ -6,12 +6,11 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/line.h"
-#include "pool/resolve.h"
 #include "route/names.h"
 #include "route/router.h"
 
 #define RESTLESS_MS 30000
-#define RENEW_MS 1000         /* between two looks at where a name leads that leads to no primary */
+#define RENEW_MS 1000         /* between two looks at where a host's address leads */
 #define RENEW_SELDOM_MS 30000 /* the same where that has been so for long */
 #define FULL_MS 10000         /* how long a host that has no room for the probe keeps its role */
 
@@ -31,35 +30,34 @@ void wi_monitor_trouble(void *arg, const struct wi_failure *failure)
 	wi_keeper_ring(h->router->keeper);
 }
 
-/* The one name that there is for the primary, and somebody else answers. */
+/* The one way that there is to the primary, and somebody else answers. */
 static bool leads_astray(const struct wi_host *h)
 {
-	const struct wi_endpoint *e = h->endpoint;
-
-	return h->last.answered && h->opinion.role != WEIR_ROLE_PRIMARY && !e->hostaddr[0] &&
-	       !wi_host_is_literal(e->host) &&
+	return h->last.answered && h->opinion.role != WEIR_ROLE_PRIMARY &&
 	       (h->named == WI_NAMED_WRITER ||
 	        (h->named == WI_NAMED_NOT && wi_hosts_count(h->router) == 1));
 }
 
 /*
- * The name of a service is led to the new primary some time after the old one is none: a
- * question over the connection to that one would never hear of it.
+ * A name or an address leads to another server some time after the old one is no primary any more;
+ * and a question over the connection to that one would never hear of it.
  */
-static void follow_name(struct wi_host *h, int64_t now_ns)
+static void look_where_it_leads(struct wi_host *h, int64_t now_ns)
 {
-	bool seldom = now_ns >= h->router->alarmed_until_ns;
+	bool seldom = !h->pool->misled && now_ns >= h->router->alarmed_until_ns;
 	int64_t pause_ns = (seldom ? RENEW_SELDOM_MS : RENEW_MS) * WI_MS;
 
-	if (!leads_astray(h) || now_ns - h->renewed_ns < pause_ns)
+	if ((!h->pool->misled && !leads_astray(h)) ||
+	    now_ns - wi_load_rlx(&h->renewed_ns) < pause_ns)
 		return;
-	h->renewed_ns = now_ns;
+	h->pool->misled = false;
+	wi_store_rlx(&h->renewed_ns, now_ns);
 	wi_probe_renew(&h->probe);
 }
 
 static void begin(struct wi_host *h, int64_t now_ns)
 {
-	follow_name(h, now_ns);
+	look_where_it_leads(h, now_ns);
 	h->trouble = false;
 	h->asking_for = wi_load_rlx(&h->router->tickets);
 	wi_probe_begin(&h->probe, now_ns, wi_pace_limit_ms(h->router),

@@ -118,6 +118,8 @@ struct wi_host {
 
 	/* (m) it answers, but serves only from then on; 0: it does */
 	_Atomic int64_t held_until_ns;
+	/* (m) the probe was last sent where the address leads now; 0: never */
+	_Atomic int64_t renewed_ns;
 	_Atomic bool dead;       /* (m) as many probes in a row have failed as open a breaker */
 	_Atomic uint32_t share;  /* (m) of reads, by weight and slow start: see gauge.h */
 	_Atomic uint32_t pull;   /* (m) the same by cost, too */
@@ -153,12 +155,11 @@ struct wi_host {
 	uint32_t failures;          /* (k) in a row */
 	bool completed;             /* (k) at least one probe came to an end */
 	bool trouble;               /* (k) its pool met with trouble since the last probe began */
-	int64_t renewed_ns;    /* (k) its probe was last sent where its name leads now; 0: never */
-	bool hurt;             /* (k) trouble other than want of room since the last answer */
-	int64_t full_since_ns; /* (k) it has no room for the probe; 0: it has */
-	struct wi_sight last;  /* (k) its last answer; zeroed: revoked */
-	bool unlisted;         /* (k) it has left, and is freed when nobody can see it any more */
-	uint64_t starts[4];    /* (k) of the servers that answered here, the last one first */
+	bool hurt;                  /* (k) trouble other than want of room since the last answer */
+	int64_t full_since_ns;      /* (k) it has no room for the probe; 0: it has */
+	struct wi_sight last;       /* (k) its last answer; zeroed: revoked */
+	bool unlisted;      /* (k) it has left, and is freed when nobody can see it any more */
+	uint64_t starts[4]; /* (k) of the servers that answered here, the last one first */
 	int64_t several_until_ns; /* (k) different servers answer here; 0: not so */
 	bool several;             /* (k) at the last judgement */
 	uint32_t falls;           /* (k) how often it has lost a role by a failed probe, of late */

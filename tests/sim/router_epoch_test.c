@@ -253,6 +253,26 @@ static void a_primary_that_was_replaced_keeps_no_writer(void **state)
 	assert_true(stats_of(0).pool.closed[WEIR_CLOSE_WRONG_ROLE] >= SIZE);
 }
 
+/* New connections lead to another server than the probe's, which might ask the old one for ever. */
+static void where_connections_lead_the_probe_goes(void **state)
+{
+	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
+	weir_conn *c;
+
+	(void)state;
+	open_router();
+	assert_int_equal(wi_load_rlx(&wi_host_at(router, 0)->renewed_ns), 0);
+	wi_store_rlx(&cluster.host[0].started_by_probe, UINT64_C(1800000000000000));
+	probe();
+	while (!wi_load_rlx(&wi_host_at(router, 0)->renewed_ns) && wi_now_ns() < until_ns)
+		sched_yield();
+	assert_int_not_equal(wi_load_rlx(&wi_host_at(router, 0)->renewed_ns), 0);
+	wi_store_rlx(&cluster.host[0].started_by_probe, 0);
+	c = checkout(WEIR_WRITE);
+	assert_int_equal(fake_host_of(c), 0);
+	weir_checkin(&c);
+}
+
 /* ---- promotion ---- */
 
 static void a_promoted_hosts_connections_stay(void **state)
@@ -452,6 +472,7 @@ int main(void)
 		TEST(a_false_alarm_of_an_old_server_costs_a_question),
 		TEST(a_lost_connection_has_the_others_asked),
 		TEST(a_primary_that_was_replaced_keeps_no_writer),
+		TEST(where_connections_lead_the_probe_goes),
 		TEST(a_promoted_hosts_connections_stay),
 		TEST(promoted_and_demoted_again),
 		TEST(reads_are_read_only_at_the_primary_too),

@@ -378,6 +378,8 @@ static struct weir_conn *choose_reader(weir_router *r, const struct wi_topology 
 		return as_wanted(r, t, wish, choice);
 	if (keeps_away(r, wish)) {
 		choice->stale = true;
+		if (wish->target != WEIR_TARGET_PREFER_PRIMARY)
+			return from_primary_instead(r, t, wish, true, choice);
 		return from_primary(r, t, wish, WEIR_REASON_TOO_STALE, choice);
 	}
 	find_field(r, t, wish, &f);

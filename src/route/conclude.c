@@ -8,7 +8,7 @@
  * added later is judged from its own first answer on.
  *
  * Orderings. [route:R3] in hand_out, [route:A3] in probed (stats.c): who waits for a probe finds
- * what it found. [fresh:R1] in show_position (fresh.c).
+ * what it found. [fresh:R1] [fresh:R2] [fresh:R3] in show_position (fresh.c).
  */
 #include "base/atomic.h"
 #include "base/clock.h"
@@ -70,6 +70,13 @@ static bool make_brief(weir_router *r, struct brief *b, int64_t now_ns)
 	return looked_at;
 }
 
+/* Another system, or what was before the history that is forgotten. */
+static bool is_another_past(const struct wi_so_far *before, const struct wi_so_far *now)
+{
+	return before->system &&
+	       (now->system != before->system || now->timeline < before->timeline);
+}
+
 /* The judgement is about hosts by their places. */
 static struct wi_judgement judge(weir_router *r, int64_t now_ns)
 {
@@ -84,6 +91,8 @@ static struct wi_judgement judge(weir_router *r, int64_t now_ns)
 	if (advised)
 		advice.primary = (int)in_brief(&b, (uint32_t)(advice.primary + 1)) - 1;
 	j = wi_roles_judge(b.sight, b.named, b.n, r->so_far, advised ? &advice : NULL, b.opinion);
+	if (is_another_past(&r->so_far, &j.so_far))
+		wi_floor_forget(r);
 	r->so_far = j.so_far;
 	for (uint32_t i = 0; i < b.n; i++) {
 		b.host[i]->opinion = b.opinion[i];
@@ -140,25 +149,49 @@ static struct wi_lag lag_of(const weir_router *r, const struct wi_host *h,
 	return wi_lag_of(&r->history, s->lsn);
 }
 
+/*
+ * Its replay has gone back since its last answer: a standby that is started anew begins at its last
+ * restart point. So does one that a crash of a single backend has made begin again, which leaves
+ * the server's start as it was: then one is made up.
+ */
+static bool has_gone_back(struct wi_host *h)
+{
+	const struct wi_sight *s = &h->probe.found.sight;
+	struct wi_sight ran = h->ran;
+
+	if (!s->started)
+		return true; /* for all that is known */
+	h->ran = *s;
+	if (s->started != ran.started)
+		return true;
+	h->setbacks += s->lsn < ran.lsn;
+	return s->lsn < ran.lsn;
+}
+
 static void show_position(const weir_router *r, struct wi_host *h, const struct wi_judgement *j)
 {
 	const struct wi_sight *s = &h->probe.found.sight;
 	struct wi_lag lag = lag_of(r, h, j);
+	bool is_back = has_gone_back(h);
 
 	/*
-	 * Without a primary nothing is newer than before: what was promised stays true and grows
-	 * old.
+	 * Without a primary nothing is newer than before: what was promised of a server that goes
+	 * on stays true and grows old.
 	 */
-	if (j->primary >= 0 || h->opinion.role != WEIR_ROLE_REPLICA) {
+	if (j->primary >= 0 || h->opinion.role != WEIR_ROLE_REPLICA || is_back || is_vague(h)) {
 		wi_store_rlx(&h->as_of_ns, lag.as_of_ns);
 		wi_store_rlx(&h->behind_since_ns, lag.behind_since_ns);
 	}
 	/* So many bytes it was behind a primary: without one, that says nothing of now. */
-	wi_store_rlx(&h->bytes_of_ns,
-	             j->primary >= 0 ? primary_of(r, j)->probe.found.sight.asked_ns : 0);
 	wi_store_rlx(&h->lag_bytes, j->primary >= 0 ? lag.bytes : -1);
-	wi_store_rlx(&h->started, is_vague(h) ? 0 : s->started);
-	wi_store_rlx(&h->timeline, is_vague(h) ? 0 : s->timeline);
+	/* [fresh:R3] the number is there before its time is; pairs with A3. */
+	wi_store_rel(&h->bytes_of_ns,
+	             j->primary >= 0 ? primary_of(r, j)->probe.found.sight.asked_ns : 0);
+	wi_store_rlx(&h->started, is_vague(h) || !s->started ? 0 : s->started + h->setbacks);
+	if (wi_load_rlx(&h->timeline) != s->timeline)
+		wi_store_rlx(&h->lsn, 0);
+	/* [fresh:R2] no position on another timeline is left; pairs with A2. */
+	wi_store_rel(&h->timeline, is_vague(h) ? 0 : s->timeline);
 	/* [fresh:R1] the timeline is there before a position on it is; pairs with A1. */
 	wi_store_rel(&h->lsn, is_vague(h) ? 0 : s->lsn);
 }
@@ -173,10 +206,11 @@ static bool is_over(const weir_router *r, const struct wi_host *h, double share)
 {
 	const weir_options *o = &r->options;
 	int64_t as_of_ns = wi_load_rlx(&h->as_of_ns), bytes = wi_load_rlx(&h->lag_bytes);
-	double age_ms = (double)(h->probe.found.sight.answered_ns - as_of_ns) / WI_MS;
+	int64_t answered_ns = h->probe.found.sight.answered_ns;
 
 	return (o->max_lag_ms &&
-	        (as_of_ns == WI_LAG_UNKNOWN || age_ms > share * (double)o->max_lag_ms)) ||
+	        (as_of_ns == WI_LAG_UNKNOWN ||
+	         (double)(answered_ns - as_of_ns) / WI_MS > share * (double)o->max_lag_ms)) ||
 	       (o->max_lag_bytes &&
 	        (bytes < 0 || (double)bytes > share * (double)o->max_lag_bytes));
 }

@@ -16,7 +16,9 @@
  * reached it: that says nothing of the others.
  *
  * Orderings. [fresh:A1] in has_reached sees the timeline of the position that it finds, or a later
- * one; pairs with [fresh:R1] (conclude.c).
+ * one; pairs with [fresh:R1] (conclude.c). [fresh:A2] there finds no position that is older than the
+ * timeline; pairs with [fresh:R2]. As both are the same before and after, they belong together.
+ * [fresh:A3] in is_close finds no number that is older than its time; pairs with [fresh:R3].
  */
 #include "base/atomic.h"
 #include "base/clock.h"
@@ -39,8 +41,9 @@ static bool is_young(const struct wi_host *h, int64_t max_lag_ms, int64_t now_ns
 static bool is_close(const weir_router *r, const struct wi_host *h, int64_t max_lag_bytes,
                      int64_t now_ns)
 {
+	/* [fresh:A3] sees the number of this time, or a later one; pairs with R3. */
+	int64_t of_ns = wi_load_acq(&h->bytes_of_ns);
 	int64_t bytes = wi_load_rlx(&h->lag_bytes);
-	int64_t of_ns = wi_load_rlx(&h->bytes_of_ns);
 
 	return bytes >= 0 && bytes <= max_lag_bytes && now_ns - of_ns <= r->bytes_good_ns;
 }
@@ -58,11 +61,17 @@ static bool is_recent(const weir_router *r, const struct wi_host *h, const struc
 static enum wi_freshness has_reached(const weir_router *r, const struct wi_topology *t,
                                      const struct wi_host *h, const weir_token *token)
 {
-	/* [fresh:A1] sees this position's timeline, or a later one; pairs with R1. */
-	uint64_t lsn = wi_load_acq(&h->lsn);
-	uint32_t timeline = wi_load_rlx(&h->timeline);
-	bool reached = wi_floor_is_reached(r, timeline, lsn);
+	/* [fresh:A2] sees no position of a timeline before this one; pairs with R2. */
+	uint32_t timeline = wi_load_acq(&h->timeline);
+	uint64_t lsn;
+	bool reached;
 
+	WI_YIELD("fresh.reached.looked");
+	/* [fresh:A1] sees this position's timeline, or a later one; pairs with R1. */
+	lsn = wi_load_acq(&h->lsn);
+	reached = wi_floor_is_reached(r, timeline, lsn);
+	if (timeline != wi_load_rlx(&h->timeline))
+		return WI_STALE; /* the position may be of the one, or of the other */
 	if (!timeline || (t->primary && t->timeline != timeline))
 		return token->lsn || !reached ? WI_STALE : WI_FRESH;
 	if (token->lsn && (token->system != t->system || token->timeline != timeline))

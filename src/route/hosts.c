@@ -99,6 +99,8 @@ void wi_host_start(struct wi_host *h)
 	memset(h->reasons, 0, sizeof(h->reasons));
 	wi_weigh_start(h);
 	atomic_init(&h->started, 0);
+	h->ran = (struct wi_sight){0};
+	h->setbacks = 0;
 	atomic_init(&h->lagging, false);
 	h->standing = (struct wi_standing){0};
 }

@@ -11,7 +11,7 @@
  * Positions are multiples of 8 anyway, and 48 bits of them are two petabytes of log; what does not
  * fit is beyond all replicas, which is safe.
  *
- * doubt: a commit succeeded and its position is not known. Until the primary was asked after that,
+ * doubt: a commit succeeded, or may have, and its position is not known. Until the primary was asked after that,
  * no replica is known to have it; then the floor is raised to what it said.
  *
  * window: reads keep away from replicas for a while after a write. The while is read_your_writes_ms
@@ -24,11 +24,18 @@
  * part, so a replica that has reached it has all that is left of the old one: the keeper raises the
  * floor to that.
  *
- * Invariants. I1: the floor only rises. I2: a token that was taken is at or below the floor, or
- * doubt is set.
+ * Another past. Where the hosts are another system now, or what they had been was given up (roles.h),
+ * no position of before says anything, and what was written then is gone for everybody: the floor
+ * is forgotten, with a doubt, as somebody may have written there already.
+ *
+ * Invariants. I1: the floor only rises, but when it is forgotten. I2: a token that was taken since
+ * is at or below the floor, or doubt is set.
  *
  * Progress and limits. Wait-free but for the maximum's loop, in which somebody else has raised it.
  * Numbers only: what orders a read after a write is whatever tells the reader that there was one.
+ *
+ * Orderings. [floor:A1] in is_reached, [floor:R1] in tend: who finds no doubt any more finds the
+ * floor that came in its place.
  */
 #include <weir/token.h>
 
@@ -121,9 +128,13 @@ void wi_floor_raise(weir_router *r, const weir_token *token)
 
 bool wi_floor_is_reached(const weir_router *r, uint32_t timeline, uint64_t lsn)
 {
-	uint64_t floor = wi_load_rlx(&r->floor);
+	/* [floor:A1] sees the floor that the doubt was resolved to; pairs with R1. */
+	int64_t doubt_ns = wi_load_acq(&r->doubt_ns);
+	uint64_t floor;
 
-	if (wi_load_rlx(&r->doubt_ns))
+	WI_YIELD("floor.reached.looked");
+	floor = wi_load_rlx(&r->floor);
+	if (doubt_ns)
 		return false;
 	return !floor || ((floor & STEPS_MOST) < STEPS_MOST && timeline == floor >> STEPS_BITS &&
 	                  lsn / 8 >= (floor & STEPS_MOST));
@@ -145,8 +156,17 @@ void wi_floor_tend(weir_router *r, const struct wi_sight *s)
 		raise_floor(r, pack(s->timeline, s->lsn));
 	if (doubt_ns && s->asked_ns >= doubt_ns) {
 		raise_floor(r, pack(s->timeline, s->lsn));
-		wi_cas_rlx(&r->doubt_ns, &doubt_ns, 0);
+		/* [floor:R1] the floor is raised before the doubt goes; pairs with A1. */
+		wi_cas_rel(&r->doubt_ns, &doubt_ns, 0);
 	}
+}
+
+void wi_floor_forget(weir_router *r)
+{
+	if (!wi_load_rlx(&r->floor))
+		return;
+	raise_doubt(r);
+	wi_store_rlx(&r->floor, 0);
 }
 
 /* ---- window ---- */

@@ -286,8 +286,11 @@ static weir_status commit_failed(struct weir_conn *c, const struct wi_failure *f
 {
 	bool again = wi_pool_classify(c->pool, f->sqlstate, false) == WEIR_CLASS_RETRY;
 
-	if (f->fault != WI_FAULT_SQL)
+	if (f->fault != WI_FAULT_SQL) {
+		/* Whoever looks whether it was is to look where that can be seen. */
+		note_token(c, &behind_all);
 		return told(c, f, WEIR_OUTCOME_UNKNOWN, "lost in COMMIT", error);
+	}
 	return told(c, f, again ? WEIR_RETRY : WEIR_QUERY, "rolled back by COMMIT", error);
 }
 

@@ -158,6 +158,8 @@ struct wi_host {
 	bool hurt;                  /* (k) trouble other than want of room since the last answer */
 	int64_t full_since_ns;      /* (k) it has no room for the probe; 0: it has */
 	struct wi_sight last;       /* (k) its last answer; zeroed: revoked */
+	struct wi_sight ran;        /* (k) its last answer, revoked or not */
+	uint64_t setbacks;          /* (k) how often its replay went back without a new start */
 	bool unlisted;      /* (k) it has left, and is freed when nobody can see it any more */
 	uint64_t starts[4]; /* (k) of the servers that answered here, the last one first */
 	int64_t several_until_ns; /* (k) different servers answer here; 0: not so */
@@ -633,6 +635,9 @@ void wi_floor_raise(weir_router *router, const weir_token *token);
 
 /* What the primary has said may take the place of what is not known. The keeper's thread. */
 void wi_floor_tend(weir_router *router, const struct wi_sight *primary);
+
+/* The hosts have another past now: no position of before says anything. The keeper's thread. */
+void wi_floor_forget(weir_router *router);
 
 /* Whether a standby has reached it, and whether a primary on this timeline may be read from. */
 bool wi_floor_is_reached(const weir_router *router, uint32_t timeline, uint64_t lsn);

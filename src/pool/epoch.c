@@ -50,6 +50,7 @@ void wi_epoch_move(struct weir_pool *pool)
 	WI_YIELD("epoch.move.moved");
 	for (uint32_t i = 1; i <= n; i++)
 		wi_or_seq(&pool->conns[i].notes, WI_NOTE_VERIFY);
+	wi_add_seq(&pool->epochs_noted, 1);
 	wi_keeper_ring(pool->keeper);
 }
 
@@ -65,7 +66,8 @@ void wi_epoch_turn(struct weir_pool *pool)
 	if (pool->epoch_is_over)
 		wi_epoch_move(pool);
 	pool->epoch_is_over = false;
-	epoch = wi_load_seq(&pool->epoch);
+	/* Twice for each epoch: who moves it may be stopped before all notes are set. */
+	epoch = wi_load_seq(&pool->epoch) + wi_load_seq(&pool->epochs_noted);
 	if (epoch == pool->epoch_seen)
 		return;
 	pool->epoch_seen = epoch;

@@ -321,16 +321,18 @@ struct weir_pool {
 	void *trouble_arg;                                               /* (c) */
 	/* (c) the last of its checkins that were to say so is noted here, too; NULL: nowhere */
 	_Atomic int64_t *back_any_ns;
-	struct wi_posted last_error; /* (k) writes, any thread reads: a struct wi_last_error */
-	bool routed;                 /* (c) */
-	_Atomic uint32_t epoch;      /* (a) see epoch.c */
-	uint32_t epoch_seen;         /* (k) */
-	bool epoch_is_over;          /* (k) it moves at the end of this turn */
-	struct wi_belief belief;     /* (k) what the router knows */
-	bool was_known;              /* (k) it has known something before */
-	bool wrote;                  /* (k) by the last that it knew it was the primary */
-	bool contradicted;           /* (k) since the router last said what it knows */
-	bool misled; /* (k) a new connection led elsewhere than the probe; the router takes it back */
+	struct wi_posted last_error;   /* (k) writes, any thread reads: a struct wi_last_error */
+	bool routed;                   /* (c) */
+	_Atomic uint32_t epoch;        /* (a) see epoch.c */
+	_Atomic uint32_t epochs_noted; /* (a) of them, those noted on every connection */
+	uint32_t epoch_seen;           /* (k) the sum of both, at the last look */
+	bool epoch_is_over;            /* (k) it moves at the end of this turn */
+	struct wi_belief belief;       /* (k) what the router knows */
+	bool was_known;                /* (k) it has known something before */
+	bool wrote;                    /* (k) by the last that it knew it was the primary */
+	bool contradicted;             /* (k) since the router last said what it knows */
+	/* (k) a new connection led elsewhere than the probe; the router takes it back */
+	bool misled;
 	/* (a) a pooler is between: what a session reports may be old */
 	/* (a) reads are read-only: nobody else decides about default_transaction_read_only */
 	_Atomic bool guards;

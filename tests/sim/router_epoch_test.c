@@ -390,6 +390,40 @@ static void a_question_of_an_older_epoch_does_not_count(void **state)
 
 static _Atomic uint64_t writes;
 
+static struct test_stop between;
+
+static void *give_refused_back(void *arg)
+{
+	test_stop_arm(&between);
+	weir_checkin(arg);
+	test_stop_arm(NULL);
+	return NULL;
+}
+
+/*
+ * Who moves the epoch is stopped before he has noted it on any: the idle ones are asked in the end.
+ */
+static void an_epoch_moves_in_two_steps(void **state)
+{
+	pthread_t thread;
+	weir_conn *c;
+
+	(void)state;
+	wi_store_rlx(&cluster.host[0].server.reports_nothing, true);
+	open_router();
+	c = checkout(WEIR_WRITE);
+	assert_int_equal(run(c, "BEGIN READ ONLY"), WEIR_OK);
+	assert_int_equal(run(c, "INSERT"), WEIR_QUERY);
+	between = (struct test_stop){.point = "epoch.move.moved", .visit = 1};
+	assert_int_equal(pthread_create(&thread, NULL, give_refused_back, &c), 0);
+	test_stop_await(&between);
+	for (int i = 0; i < 3; i++)
+		probe(); /* the keeper's turns go on */
+	test_stop_release(&between);
+	pthread_join(thread, NULL);
+	await_calm(0);
+}
+
 /* Threads write while the primary moves to and fro; each connection meets one refusal at most. */
 static void write_on(struct test_thread *self)
 {
@@ -478,6 +512,7 @@ int main(void)
 		TEST(reads_are_read_only_at_the_primary_too),
 		TEST(who_reads_through_a_promotion_goes_on_reading),
 		TEST(a_question_of_an_older_epoch_does_not_count),
+		TEST(an_epoch_moves_in_two_steps),
 		TEST(a_storm_of_switchovers_refuses_few),
 	};
 

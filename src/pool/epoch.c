@@ -183,6 +183,7 @@ bool wi_epoch_take(struct weir_conn *c)
 		return true;
 	c->standby = reports_standby(c);
 	wi_settings_met(c->answer, c->errand != WI_DO_WHO, &met);
+	c->met_standby = met.recovering > 0;
 	words = objection(b, &met);
 	if (words)
 		return refuse(c, words);
@@ -293,18 +294,25 @@ static bool are_equal(const struct wi_belief *a, const struct wi_belief *b)
 	       a->started == b->started;
 }
 
+/* It met somebody who is not what it has to be, or is to be made that. */
+static bool is_unfit(const struct weir_conn *c)
+{
+	return wi_access_is_owed(c) ||
+	       (c->met_standby && c->pool->belief.expect == WI_EXPECT_PRIMARY);
+}
+
 /* What was opened before anybody knew is made what it has to be. */
 static void ask_the_unfit(struct weir_pool *pool)
 {
 	for (uint32_t i = 1; i <= pool->n_conns; i++)
-		if (pool->conns[i].life == WI_READY && wi_access_is_owed(&pool->conns[i]))
+		if (pool->conns[i].life == WI_READY && is_unfit(&pool->conns[i]))
 			wi_conn_note(&pool->conns[i], WI_NOTE_VERIFY);
 	pool->sweep_wanted = true;
 }
 
 /*
  * The first knowledge of all is no news to connections that were just opened: they had nobody to
- * disagree with.
+ * disagree with, but where a name leads to several servers.
  */
 void wi_pool_believe(struct weir_pool *pool, const struct wi_belief *belief)
 {

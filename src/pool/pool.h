@@ -161,7 +161,8 @@ struct weir_conn {
 	uint8_t edition;     /* (k) of the startup options its connect was begun with; 0: none */
 	/* (k) one of its statements was refused for being a write, nobody knows why */
 	bool accused;
-	uint32_t epoch; /* (k) of the host, when it was last asked who answers */
+	bool met_standby; /* (k) who answered when it was last asked was one */
+	uint32_t epoch;   /* (k) of the host, when it was last asked who answers */
 	WI_ON_NEW_LINE struct wi_watch watch; /* (k) */
 	struct wi_answer *answer;             /* (k) of the errand, if it wants one */
 	int server_process;                   /* (k) as it said itself when it was verified; or 0 */

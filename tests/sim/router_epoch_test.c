@@ -273,6 +273,32 @@ static void where_connections_lead_the_probe_goes(void **state)
 	weir_checkin(&c);
 }
 
+/*
+ * A name of several servers: what was opened before the first probe was over leads to a standby,
+ * and the probe to the primary.
+ */
+static void what_was_opened_before_anything_was_known_is_asked(void **state)
+{
+	weir_request q = WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = 300);
+	weir_conn *c = NULL;
+
+	(void)state;
+	wi_store_rlx(&cluster.host[0].leads_elsewhere, true);
+	wi_store_rlx(&cluster.host[0].probe_fails, true);
+	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
+	while (stats_of(0).pool.idle < SIZE)
+		sched_yield();
+	wi_store_rlx(&cluster.host[0].probe_fails, false);
+	probe();
+	assert_int_equal(stats_of(0).role, WEIR_ROLE_PRIMARY);
+	assert_int_not_equal(weir_checkout_with(router, &q, &c, &error), WEIR_OK);
+	wi_store_rlx(&cluster.host[0].leads_elsewhere, false);
+	q.timeout_ms = PATIENCE_MS;
+	if (weir_checkout_with(router, &q, &c, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+	weir_checkin(&c);
+}
+
 /* ---- promotion ---- */
 
 static void a_promoted_hosts_connections_stay(void **state)
@@ -507,6 +533,7 @@ int main(void)
 		TEST(a_lost_connection_has_the_others_asked),
 		TEST(a_primary_that_was_replaced_keeps_no_writer),
 		TEST(where_connections_lead_the_probe_goes),
+		TEST(what_was_opened_before_anything_was_known_is_asked),
 		TEST(a_promoted_hosts_connections_stay),
 		TEST(promoted_and_demoted_again),
 		TEST(reads_are_read_only_at_the_primary_too),

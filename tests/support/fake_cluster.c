@@ -109,11 +109,16 @@ static void answer_token(struct fake_host *h, struct wi_answer *a, bool of_stand
 	put_text(a, 5, "16777216");
 }
 
+static bool is_standby(struct fake_host *h)
+{
+	return wi_load_rlx(&h->server.in_recovery) || wi_load_rlx(&h->leads_elsewhere);
+}
+
 /* The columns of the question who answers (src/pool/settings.c), from `at` on. */
 static void answer_who(struct fake_host *h, struct wi_answer *a, bool read_only)
 {
 	open_row(a, 3);
-	put_text(a, 0, wi_load_rlx(&h->server.in_recovery) ? "t" : "f");
+	put_text(a, 0, is_standby(h) ? "t" : "f");
 	put_text(a, 1, read_only || wi_load_rlx(&h->read_only) ? "on" : "off");
 	put_started(a, 2, wi_load_rlx(&h->started));
 }
@@ -122,7 +127,7 @@ static void answer_who(struct fake_host *h, struct wi_answer *a, bool read_only)
 static void answer_settings(struct fake_host *h, struct wi_answer *a)
 {
 	open_row(a, 12);
-	put_text(a, 9, wi_load_rlx(&h->server.in_recovery) ? "t" : "f");
+	put_text(a, 9, is_standby(h) ? "t" : "f");
 	put_started(a, 10, wi_load_rlx(&h->started));
 	put_text(a, 0, "30s");
 	put_text(a, 1, "0");
@@ -157,6 +162,10 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 
 	if (fails_at_commit(h, sql, failure))
 		return false;
+	if (full && wi_load_rlx(&h->probe_fails)) {
+		wi_failure_set(failure, WI_FAULT_SQL, "XX001", "could not read block", NULL);
+		return false;
+	}
 	if (full && wi_load_rlx(&h->basic_only)) {
 		wi_failure_set(failure, WI_FAULT_SQL, "42501",
 		               "permission denied for function pg_control_system", NULL);

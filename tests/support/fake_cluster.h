@@ -33,7 +33,9 @@ struct fake_host {
 	 * COMMIT is refused with this SQLSTATE; "": the connection is lost in it; NULL: it succeeds
 	 */
 	_Atomic(const char *) commit_fails;
-	_Atomic bool lose_position;        /* the connection is lost where a token is asked for */
+	_Atomic bool lose_position;   /* the connection is lost where a token is asked for */
+	_Atomic bool leads_elsewhere; /* sessions that are no probe's find a standby */
+	_Atomic bool probe_fails;     /* its whole question is refused, and that says nothing */
 	_Atomic uint64_t started_by_probe; /* what probes are told instead; 0: the same */
 	_Atomic uint64_t probes;           /* questions of the probe answered */
 };

@@ -87,7 +87,7 @@ static void open_first(int n)
 {
 	assert_int_equal(fake_cluster_open_first(&cluster, n, &options, &router, &error), WEIR_OK);
 	probe();
-	fake_cluster_calm(router, 1);
+	fake_cluster_calm(router, (uint32_t)options.pool_min);
 }
 
 static void must(weir_status st)

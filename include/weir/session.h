@@ -30,11 +30,11 @@ WEIR_BEGIN
  *
  * Limits. One thread at a time, like a connection. At most two connections of a session are out at
  * once; of a third nothing is remembered but that it was taken. What was lost in a failover (the
- * new primary never had it) is not shown again by anybody. A primary shows a commit when it has been
- * acknowledged, which may wait for a synchronous standby, and a standby when it has replayed it: a
- * read that goes to the primary after one from a standby may for so long show less. Between two
- * processes only `at_least` travels, as text: weir_session_take first, if what was read is to hold
- * there as well.
+ * new primary never had it) is not shown again by anybody. A primary shows a commit when it has
+ * been acknowledged, which may wait for a synchronous standby, and a standby when it has replayed
+ * it: a read that goes to the primary after one from a standby may for so long show less. Between
+ * two processes only `at_least` travels, as text: weir_session_take first, if what was read is to
+ * hold there as well.
  */
 typedef struct weir_session {
 	size_t size;         /* sizeof(weir_session); 0 means the same */

@@ -16,8 +16,9 @@
  * Then every connection gets a note, and the note sends it to the keeper: the idle ones at once,
  * those that are out as they come back, and those that a taker finds before the keeper does, who
  * goes on to the next. The keeper asks all of them at the same time, one round trip each, and gives
- * back what agrees. So nobody who comes after the end of an epoch gets a connection of before it
- * that has not been asked, readers neither, and the warm path has nothing to compare.
+ * back what agrees. So no writer who comes after the end of an epoch gets a connection of before it
+ * that has not been asked, and the warm path has nothing to compare. A reader may get one: a write
+ * on it is refused wherever it leads (access.c), and it need not wait.
  *
  * Orderings. The epoch moves, and then the notes are set; the keeper takes a note back, reads the
  * epoch, and then asks: all of it sequentially consistent. So a question that was sent for an older

@@ -143,7 +143,8 @@ static void say_lag(struct wi_text *t, const struct wi_host *h, weir_role role, 
 static void say_standing(struct wi_text *t, const struct wi_host *h, const struct wi_report *report,
                          int64_t now_ns)
 {
-	int64_t held_until_ns = wi_load_rlx(&h->held_until_ns);
+	int64_t held_ns = wi_load_rlx(&h->held_until_ns) - now_ns;
+	int64_t held_ms = held_ns > 0 ? held_ns / WI_MS + 1 : 0;
 
 	if (report->follows[0])
 		wi_text_add(t, report->sight.streams_on ? ", follows %s" : ", wants to follow %s",
@@ -155,9 +156,8 @@ static void say_standing(struct wi_text *t, const struct wi_host *h, const struc
 		            (long long)report->sight.delay_ms);
 	if (report->several)
 		wi_text_add(t, ", its name leads to several servers");
-	if (held_until_ns > now_ns)
-		wi_text_add(t, ", held for another %lld ms",
-		            (long long)((held_until_ns - now_ns) / WI_MS + 1));
+	if (held_ms > 0)
+		wi_text_add(t, ", held for another %lld ms", (long long)held_ms);
 }
 
 /*
@@ -279,7 +279,7 @@ weir_status wi_explain(weir_router *r, const struct wi_wish *wish, const struct 
                        weir_error *error)
 {
 	weir_status st = status_of(r, wish, choice);
-	struct roll roll;
+	struct roll roll = {0};
 	struct wi_text t;
 
 	if (!error)

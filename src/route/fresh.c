@@ -16,8 +16,8 @@
  * reached it: that says nothing of the others.
  *
  * Orderings. [fresh:A1] in has_reached sees the timeline of the position that it finds, or a later
- * one; pairs with [fresh:R1] (conclude.c). [fresh:A2] there finds no position that is older than the
- * timeline; pairs with [fresh:R2]. As both are the same before and after, they belong together.
+ * one; pairs with [fresh:R1] (conclude.c). [fresh:A2] there finds no position that is older than
+ * the timeline; pairs with [fresh:R2]. As both are the same before and after, they belong together.
  * [fresh:A3] in is_close finds no number that is older than its time; pairs with [fresh:R3].
  */
 #include "base/atomic.h"

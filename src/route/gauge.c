@@ -104,7 +104,7 @@ double wi_loads_usual_ns(struct wi_load *const *loads, uint32_t n, double usual_
 		const struct wi_gauge *g = &loads[i]->gauge;
 		double ns = g->flow.held * (double)LOOK_NS / (g->flow.returned + 1);
 
-		if (g->flow.held >= ENOUGH_HELD / 2 && (least == 0 || ns < least))
+		if (2 * g->flow.held >= ENOUGH_HELD && (least == 0 || ns < least))
 			least = ns;
 	}
 	if (least == 0)

@@ -11,8 +11,8 @@
  * Positions are multiples of 8 anyway, and 48 bits of them are two petabytes of log; what does not
  * fit is beyond all replicas, which is safe.
  *
- * doubt: a commit succeeded, or may have, and its position is not known. Until the primary was asked after that,
- * no replica is known to have it; then the floor is raised to what it said.
+ * doubt: a commit succeeded, or may have, and its position is not known. Until the primary was
+ * asked after that, no replica is known to have it; then the floor is raised to what it said.
  *
  * window: reads keep away from replicas for a while after a write. The while is read_your_writes_ms
  * or, where that is 0, five times what replicas were last seen to be behind and a probe's period:
@@ -24,9 +24,9 @@
  * part, so a replica that has reached it has all that is left of the old one: the keeper raises the
  * floor to that.
  *
- * Another past. Where the hosts are another system now, or what they had been was given up (roles.h),
- * no position of before says anything, and what was written then is gone for everybody: the floor
- * is forgotten, with a doubt, as somebody may have written there already.
+ * Another past. Where the hosts are another system now, or what they had been was given up
+ * (roles.h), no position of before says anything, and what was written then is gone for everybody:
+ * the floor is forgotten, with a doubt, as somebody may have written there already.
  *
  * Invariants. I1: the floor only rises, but when it is forgotten. I2: a token that was taken since
  * is at or below the floor, or doubt is set.

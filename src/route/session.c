@@ -8,8 +8,9 @@
  *
  * And the host that showed it last (`sole`) shows no less by itself: replay only goes on. Not so
  * when its server was started anew, as a standby then begins at its last restart point and may be
- * read before it is where it was; so a host counts as the same only with the same start. (A crash of
- * one backend does the same to a standby and leaves its start as it is: conclude.c makes one up.)
+ * read before it is where it was; so a host counts as the same only with the same start. (A crash
+ * of one backend does the same to a standby and leaves its start as it is: conclude.c makes one
+ * up.)
  *
  * t. A session's connection has a note on it (WI_NOTE_STAMP), by which its checkin leaves the time
  * and the count of its lending in the slot. The session remembers slot and count; when it comes

@@ -28,8 +28,7 @@
 	X(FENCED, "a server that was left behind acknowledges no write")                           \
 	X(ROLE,                                                                                    \
 	  "a write is given the primary, no standby takes one; a read is given whom it asked for") \
-	X(REFUSED,                                                                                 \
-	  "once a refusal by a read-only server is given back, no write is sent there")      \
+	X(REFUSED, "once a refusal by a read-only server is given back, no write is sent there")   \
 	X(REFUSED_ONCE, "a connection refuses writes to its users at most once a demotion")        \
 	X(AWAY, "who comes after a host was removed gets no connection of it")                     \
 	X(COMES_BACK, "writes are acknowledged again soon after all is well")

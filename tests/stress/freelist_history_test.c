@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "support/history.h"
 #include "support/linear.h"
 #include "support/narrow_freelist.h"
 #include "support/threads.h"
@@ -64,7 +65,7 @@ static void move(struct test_thread *self)
 		struct test_move *m = &made[self->number][i];
 
 		m->push = n && wi_rng_below(&self->rng, 2);
-		m->invoked_ns = wi_now_ns();
+		m->invoked_ns = test_beginning_ns();
 		if (m->push) {
 			m->value = (uint8_t)held[--n];
 			r->kind->push(&list, &table, m->value);

@@ -80,7 +80,7 @@ struct test_op *test_op_begin(struct test_lane *lane, enum test_op_kind kind)
 	op = &lane->ops[lane->n++];
 	memset(op, 0, sizeof(*op));
 	op->kind = kind;
-	op->invoked_ns = wi_now_ns();
+	op->invoked_ns = test_beginning_ns();
 	return op;
 }
 

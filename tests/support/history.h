@@ -14,6 +14,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
+
+/*
+ * Now; and what the caller does next is not done before. A processor may read memory ahead of its
+ * clock, and an operation would have happened before it is said to begin. Drains no store buffer.
+ */
+static inline int64_t test_beginning_ns(void)
+{
+	int64_t now_ns = wi_now_ns();
+
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_lfence();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory");
+#endif
+	return now_ns;
+}
+
 enum test_op_kind {
 	TEST_TAKE,  /* a checkout, whether it got something or not */
 	TEST_PUT,   /* a checkin */

@@ -211,6 +211,7 @@ static void a_verdict_is_an_intent(void **state)
 	(void)state;
 	weir_options_init(&options);
 	options.checkout_timeout_ms = 30000;
+	options.read_fallback = WEIR_READ_FALLBACK_WAIT; /* a slow standby is waited for */
 	if (weir_router_open(test_cluster_url(cluster), &options, &router, &error) != WEIR_OK)
 		fail_msg("%s", error.text);
 	assert_int_equal(weir_router_probe(router, 30000), WEIR_OK);

@@ -197,7 +197,6 @@ struct wi_topology {
 	uint32_t timeline; /* the primary's; 0: unknown */
 	uint64_t system;   /* 0: unknown */
 	struct wi_host *reader[WI_HOSTS_MAX];
-	uint32_t weight[WI_HOSTS_MAX]; /* of each reader */
 };
 
 /* What each thread counts in its seat of a host's pool: checkouts by what they were for. */

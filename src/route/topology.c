@@ -36,7 +36,6 @@ void wi_topology_grace(weir_router *r)
 
 static void add_reader(struct wi_topology *t, struct wi_host *host)
 {
-	t->weight[t->n_readers] = wi_host_terms(host)->weight;
 	t->reader[t->n_readers++] = host;
 }
 
@@ -112,8 +111,7 @@ static bool is_same(const struct wi_topology *a, const struct wi_topology *b)
 	       a->n_readers == b->n_readers && a->n_regular == b->n_regular &&
 	       a->n_near == b->n_near && a->n_drawn == b->n_drawn && a->settled == b->settled &&
 	       a->split == b->split && a->timeline == b->timeline && a->system == b->system &&
-	       memcmp(a->reader, b->reader, sizeof(a->reader)) == 0 &&
-	       memcmp(a->weight, b->weight, sizeof(a->weight)) == 0;
+	       memcmp(a->reader, b->reader, sizeof(a->reader)) == 0;
 }
 
 bool wi_topology_publish(weir_router *r, const struct wi_judgement *judgement)

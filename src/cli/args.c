@@ -32,10 +32,28 @@ int cli_refused(const struct cli_word *word, const weir_error *error)
 	return CLI_EXIT_SYSTEM;
 }
 
-void cli_args_init(struct cli_args *args, const struct cli_word *word, const struct option *longs,
-                   int argc, char **argv)
+static struct option *longs_of(const struct cli_option *options)
 {
-	*args = (struct cli_args){.word = word, .longs = longs, .argc = argc, .argv = argv};
+	size_t n = 0;
+	struct option *longs;
+
+	while (options[n].name)
+		n++;
+	longs = cli_alloc(n + 2, sizeof(*longs));
+	for (size_t i = 0; i < n; i++) {
+		longs[i].name = options[i].name;
+		longs[i].has_arg = options[i].value ? required_argument : no_argument;
+		longs[i].val = options[i].id;
+	}
+	longs[n].name = "help";
+	longs[n].val = CLI_ARG_HELP;
+	return longs;
+}
+
+void cli_args_init(struct cli_args *args, const struct cli_word *word, int argc, char **argv)
+{
+	*args = (struct cli_args){
+		.word = word, .longs = longs_of(word->options), .argc = argc, .argv = argv};
 	optind = 0; /* 0, not 1, makes glibc forget an earlier scan */
 	opterr = 0;
 }
@@ -43,6 +61,7 @@ void cli_args_init(struct cli_args *args, const struct cli_word *word, const str
 void cli_args_fini(struct cli_args *args)
 {
 	free(args->settings);
+	free(args->longs);
 }
 
 static const char *nearest_option(const struct option *longs, const char *name)
@@ -80,25 +99,37 @@ static void complain(const struct cli_args *args)
 		cli_usage(args->word, "unknown option --%s", name);
 }
 
-static int take_urls(struct cli_args *args, int max_urls)
+static bool is_url(const struct cli_word *word)
 {
-	int given = args->argc - optind;
+	return !strcmp(word->operands, "[URL]");
+}
 
-	if (given > max_urls) {
-		if (max_urls)
-			cli_usage(args->word, "one connection string at most, and %d were given",
-			          given);
-		else
-			cli_usage(args->word, "takes nothing but options");
+static void complain_of_many(const struct cli_word *word, int given)
+{
+	if (!word->max_operands)
+		cli_usage(word, "takes nothing but options");
+	else if (is_url(word))
+		cli_usage(word, "one connection string at most, and %d were given", given);
+	else
+		cli_usage(word, "takes %s, and %d were given", word->operands, given);
+}
+
+static int take_operands(struct cli_args *args)
+{
+	args->n_operands = args->argc - optind;
+	args->operands = args->argv + optind;
+	if (args->n_operands > args->word->max_operands) {
+		complain_of_many(args->word, args->n_operands);
 		return CLI_ARG_BAD;
 	}
-	if (given && !*args->argv[optind]) {
-		cli_usage(args->word,
-		          "the connection string is empty (leave it out to use the environment)");
+	if (args->n_operands && !*args->operands[0]) {
+		cli_usage(args->word, "%s",
+		          is_url(args->word) ? "the connection string is empty (leave it out to "
+		                               "use the environment)"
+		                             : "an empty argument says nothing");
 		return CLI_ARG_BAD;
 	}
-	if (given)
-		args->url = args->argv[optind];
+	args->url = args->n_operands ? args->operands[0] : NULL;
 	return CLI_ARG_END;
 }
 
@@ -117,16 +148,16 @@ static bool take_set(struct cli_args *args, const char *text)
 	return true;
 }
 
-int cli_args_next(struct cli_args *args, int max_urls)
+int cli_args_next(struct cli_args *args)
 {
 	for (;;) {
 		int got = getopt_long(args->argc, args->argv, ":h", args->longs, NULL);
 
 		switch (got) {
 		case -1:
-			return take_urls(args, max_urls);
+			return take_operands(args);
 		case CLI_ARG_HELP:
-			fputs(args->word->help, stdout);
+			cli_help_word(stdout, args->word);
 			return CLI_ARG_HELP;
 		case ':':
 			cli_usage(args->word, "%s needs a value", args->argv[optind - 1]);

@@ -24,37 +24,29 @@ struct cli_setting_arg {
 
 struct cli_args {
 	const struct cli_word *word;
-	const struct option *longs;
+	struct option *longs; /* getopt's form of the word's options */
 	int argc;
 	char **argv;
-	const char *url; /* NULL: the environment */
+	const char *url; /* the first operand; NULL: the environment */
+	/* what stands without dashes, inside argv, once all options are read */
+	char *const *operands;
+	int n_operands;
 	struct cli_setting_arg *settings;
 	size_t n_settings;
 };
 
-/* What cli_args_next returns beside the values of the word's own options, which are above 255. */
+/* What cli_args_next returns beside the ids of the word's own options, which are above 255. */
 enum cli_arg { CLI_ARG_END = -1, CLI_ARG_HELP = 'h', CLI_ARG_BAD = '?' };
 
-/* Two rows for every word's table of options; CLI_ARG_HELP and 's' are handled by cli_args_next. */
-#define CLI_ARG_ROWS                                                                               \
-	{                                                                                          \
-		"help", no_argument, NULL, CLI_ARG_HELP                                            \
-	}
-#define CLI_ARG_SET_ROW                                                                            \
-	{                                                                                          \
-		"set", required_argument, NULL, 's'                                                \
-	}
-
-void cli_args_init(struct cli_args *args, const struct cli_word *word, const struct option *longs,
-                   int argc, char **argv);
+void cli_args_init(struct cli_args *args, const struct cli_word *word, int argc, char **argv);
 void cli_args_fini(struct cli_args *args);
 
 /*
- * The next of the word's own options (its text is in optarg); CLI_ARG_END after the last, with
- * args->url set from what stands without dashes (max_urls of it); CLI_ARG_HELP after the help was
- * printed; CLI_ARG_BAD after a message.
+ * The id of the next of the word's own options (its value is in optarg); CLI_ARG_END after the
+ * last, with args->operands and args->url set from what stands without dashes, before, between or
+ * behind the options; CLI_ARG_HELP after the help was printed; CLI_ARG_BAD after a message.
  */
-int cli_args_next(struct cli_args *args, int max_urls);
+int cli_args_next(struct cli_args *args);
 
 /* Keeps an option of weir's for cli_args_options. Both texts outlive args. */
 void cli_args_set(struct cli_args *args, const char *name, const char *value);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The arguments of `weir bench`, from its help to the plan. */
-#include <getopt.h>
 #include <string.h>
 
 #include "cli/args.h"
@@ -27,55 +26,48 @@ enum {
 	OPT_JSON,
 };
 
-static const struct option longs[] = {
-	CLI_ARG_ROWS,
-	CLI_ARG_SET_ROW,
-	{"threads", required_argument, NULL, OPT_THREADS},
-	{"duration", required_argument, NULL, OPT_DURATION},
-	{"reads", required_argument, NULL, OPT_READS},
-	{"hold-us", required_argument, NULL, OPT_HOLD},
-	{"pool-max", required_argument, NULL, OPT_POOL_MAX},
-	{"pool-min", required_argument, NULL, OPT_POOL_MIN},
-	{"sql-read", required_argument, NULL, OPT_SQL_READ},
-	{"sql-write", required_argument, NULL, OPT_SQL_WRITE},
-	{"write", no_argument, NULL, OPT_WRITE},
-	{"write-table", required_argument, NULL, OPT_WRITE_TABLE},
-	{"write-schema", required_argument, NULL, OPT_WRITE_SCHEMA},
-	{"per-request", no_argument, NULL, OPT_PER_REQUEST},
-	{"timeout-ms", required_argument, NULL, OPT_TIMEOUT},
-	{"seed", required_argument, NULL, OPT_SEED},
-	{"quiet", no_argument, NULL, OPT_QUIET},
-	{"json", no_argument, NULL, OPT_JSON},
-	{NULL, 0, NULL, 0},
+static const char about[] =
+	"Worker threads take a connection, run a statement and give it back, as fast as they can. "
+	"URL names all hosts (postgresql://app@h1,h2:5433/shop); without it the environment is "
+	"asked. Ctrl-C ends the run early, with the table.\n"
+	"\n"
+	"Without any option that says what a write is, it is a SELECT 1 on the primary.";
+
+static const struct cli_option flags[] = {
+	{"threads", OPT_THREADS, "N", "worker threads (default 8)", NULL},
+	{"duration", OPT_DURATION, "S", "seconds (default 10)", NULL},
+	{"reads", OPT_READS, "PCT", "share of reads in percent (default 80)", NULL},
+	{"hold-us", OPT_HOLD, "N", "keep each connection so long after its answer (default 0)",
+         NULL},
+	{"pool-max", OPT_POOL_MAX, "N", "connections to one host, at most", NULL},
+	{"pool-min", OPT_POOL_MIN, "N", "connections kept open", NULL},
+	{"sql-read", OPT_SQL_READ, "SQL", "what a read runs (default SELECT 1)", NULL},
+	{"sql-write", OPT_SQL_WRITE, "SQL", "what a write runs", NULL},
+	{"write", OPT_WRITE, NULL, "writes are transactions that touch no table", NULL},
+	{"write-table", OPT_WRITE_TABLE, "NAME",
+         "writes are inserts of default values into this table", NULL},
+	{"write-schema", OPT_WRITE_SCHEMA, "NAME", "writes go to a new schema, dropped at the end",
+         NULL},
+	{"per-request", OPT_PER_REQUEST, NULL,
+         "connect for each request by plain libpq, for comparison", NULL},
+	{"timeout-ms", OPT_TIMEOUT, "N", "longest wait for a connection (default 5000)", NULL},
+	{"seed", OPT_SEED, "N", "of the chance that tells reads from writes (default 1)", NULL},
+	CLI_OPTION_SET,
+	{"quiet", OPT_QUIET, NULL, "no progress", NULL},
+	{"json", OPT_JSON, NULL, "one document for programs", NULL},
+	{.name = NULL},
 };
 
-static const char help_text[] =
-	"weir bench [URL] [OPTION]...\n"
-	"\n"
-	"Worker threads take a connection, run a statement and give it back, as fast as they can.\n"
-	"URL names all hosts (postgresql://app@h1,h2:5433/shop); without it the environment is asked.\n"
-	"\n"
-	"  --threads N            worker threads (default 8)\n"
-	"  --duration S           seconds (default 10)\n"
-	"  --reads PCT            share of reads in percent (default 80)\n"
-	"  --hold-us N            keep each connection so long after its answer (default 0)\n"
-	"  --pool-max N           connections to one host, at most\n"
-	"  --pool-min N           connections kept open\n"
-	"  --sql-read SQL         what a read runs (default SELECT 1)\n"
-	"  --sql-write SQL        what a write runs\n"
-	"  --write                writes are transactions that touch no table\n"
-	"  --write-table NAME     writes are inserts of default values into this table\n"
-	"  --write-schema NAME    writes go to a new schema, dropped at the end\n"
-	"                         (without any of these a write is a SELECT 1 on the primary)\n"
-	"  --per-request          connect for each request by plain libpq, for comparison\n"
-	"  --timeout-ms N         longest wait for a connection (default 5000)\n"
-	"  --seed N               of the chance that tells reads from writes (default 1)\n"
-	"  --set NAME=VALUE       any option of weir's, see: weir options\n"
-	"  --quiet                no progress\n"
-	"  --json                 one document for programs\n"
-	"\n"
-	"Exit status: 0 all went well; 1 some requests failed; 2 none succeeded; 64 wrong usage;\n"
-	"128 and the signal's number after a signal. Ctrl-C ends the run early, with the table.\n";
+static const struct cli_ending endings[] = {
+	{CLI_EXIT_OK, "all went well"},
+	{CLI_EXIT_DEGRADED, "some requests failed"},
+	{CLI_EXIT_DOWN, "none succeeded"},
+	{CLI_EXIT_USAGE, "wrong usage or configuration; nothing was opened"},
+	{CLI_EXIT_SYSTEM, "the system refused memory, a thread or a descriptor"},
+	{CLI_EXIT_OUTPUT, "the output could not be written"},
+	{CLI_EXIT_SIGNAL, "and the signal's number, after a signal and its table: 130 for Ctrl-C"},
+	{0, NULL},
+};
 
 /* Tells the three ways to write apart; --write beside any of them adds nothing. */
 static int choose_writes(const struct cli_args *args, struct cli_plan *plan, enum cli_writes writes)
@@ -174,7 +166,7 @@ static int read_args(struct cli_args *args, struct cli_plan *plan)
 	plan->options.checkout_timeout_ms = 5000;
 	cli_copy(plan->options.application_name, sizeof(plan->options.application_name),
 	         "weir-bench");
-	while ((got = cli_args_next(args, 1)) != CLI_ARG_END) {
+	while ((got = cli_args_next(args)) != CLI_ARG_END) {
 		if (got == CLI_ARG_HELP || got == CLI_ARG_BAD)
 			return got;
 		if (!take(args, plan, got))
@@ -190,7 +182,7 @@ static int run(const struct cli_word *word, int argc, char **argv)
 	struct cli_plan plan;
 	int got, result;
 
-	cli_args_init(&args, word, longs, argc, argv);
+	cli_args_init(&args, word, argc, argv);
 	got = read_args(&args, &plan);
 	if (got == CLI_ARG_HELP)
 		result = CLI_EXIT_OK;
@@ -205,6 +197,10 @@ static int run(const struct cli_word *word, int argc, char **argv)
 const struct cli_word cli_word_bench = {
 	.name = "bench",
 	.brief = "load from many threads: who served what, how fast, what failed",
-	.help = help_text,
+	.operands = "[URL]",
+	.max_operands = 1,
+	.about = about,
+	.options = flags,
+	.endings = endings,
 	.run = run,
 };

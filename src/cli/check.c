@@ -9,7 +9,6 @@
  */
 #include "cli/check.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,26 +20,28 @@
 
 enum { OPT_JSON = 256, OPT_TIMEOUT };
 
-static const struct option longs[] = {
-	CLI_ARG_ROWS,
-	CLI_ARG_SET_ROW,
-	{"json", no_argument, NULL, OPT_JSON},
-	{"timeout-ms", required_argument, NULL, OPT_TIMEOUT},
-	{NULL, 0, NULL, 0},
+static const char about[] =
+	"Probes every host of the cluster and tries a read and a write checkout. Writes nothing. "
+	"URL names all hosts (postgresql://app@h1,h2:5433/shop); without it the environment is "
+	"asked.";
+
+static const struct cli_option flags[] = {
+	{"timeout-ms", OPT_TIMEOUT, "N", "all of it ends within N milliseconds (default 5000)",
+         NULL},
+	CLI_OPTION_SET,
+	{"json", OPT_JSON, NULL, "one document for programs", NULL},
+	{.name = NULL},
 };
 
-static const char help_text[] =
-	"weir check [URL] [OPTION]...\n"
-	"\n"
-	"Probes every host of the cluster and tries a read and a write checkout. Writes nothing.\n"
-	"URL names all hosts (postgresql://app@h1,h2:5433/shop); without it the environment is asked.\n"
-	"\n"
-	"  --timeout-ms N     all of it ends within N milliseconds (default 5000)\n"
-	"  --set NAME=VALUE   any option of weir's, see: weir options\n"
-	"  --json             one document for programs\n"
-	"\n"
-	"Exit status: 0 all is well; 1 a host is unreachable, of unknown role, or no replica serves\n"
-	"reads; 2 nothing can be written or nothing is reachable; 64 wrong usage or configuration.\n";
+static const struct cli_ending endings[] = {
+	{CLI_EXIT_OK, "all is well"},
+	{CLI_EXIT_DEGRADED, "a host is unreachable, of unknown role, or no replica serves reads"},
+	{CLI_EXIT_DOWN, "nothing can be written, or nothing is reachable"},
+	{CLI_EXIT_USAGE, "wrong usage or configuration"},
+	{CLI_EXIT_SYSTEM, "the system refused memory, a thread or a descriptor"},
+	{CLI_EXIT_OUTPUT, "the output could not be written"},
+	{0, NULL},
+};
 
 #define TIMEOUT_MS 5000
 #define TIMEOUT_MS_MAX 3600000
@@ -67,7 +68,7 @@ static int read_args(struct cli_args *args, struct request *request)
 	int got;
 
 	request->timeout_ms = TIMEOUT_MS;
-	while ((got = cli_args_next(args, 1)) != CLI_ARG_END) {
+	while ((got = cli_args_next(args)) != CLI_ARG_END) {
 		if (got == CLI_ARG_HELP || got == CLI_ARG_BAD)
 			return got;
 		if (got == OPT_JSON)
@@ -171,7 +172,7 @@ static int run(const struct cli_word *word, int argc, char **argv)
 	struct request request = {.json = false};
 	int got, result;
 
-	cli_args_init(&args, word, longs, argc, argv);
+	cli_args_init(&args, word, argc, argv);
 	got = read_args(&args, &request);
 	if (got == CLI_ARG_HELP)
 		result = CLI_EXIT_OK;
@@ -186,6 +187,10 @@ static int run(const struct cli_word *word, int argc, char **argv)
 const struct cli_word cli_word_check = {
 	.name = "check",
 	.brief = "look at every host of a cluster, with an exit status for scripts",
-	.help = help_text,
+	.operands = "[URL]",
+	.max_operands = 1,
+	.about = about,
+	.options = flags,
+	.endings = endings,
 	.run = run,
 };

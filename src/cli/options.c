@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* `weir options`: shows the table of options, for people, programs and the documentation. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -13,24 +12,25 @@
 
 enum { OPT_JSON = 256, OPT_MARKDOWN };
 
-static const struct option longs[] = {
-	CLI_ARG_ROWS,
-	{"json", no_argument, NULL, OPT_JSON},
-	{"markdown", no_argument, NULL, OPT_MARKDOWN},
-	{NULL, 0, NULL, 0},
-};
-
-static const char help_text[] =
-	"weir options [--json | --markdown]\n"
-	"\n"
+static const char about[] =
 	"Shows every option: name, unit, default, what is allowed, environment name, meaning.\n"
 	"\n"
-	"An option may stand in the environment (WEIR_POOL_MAX=20), on the command line\n"
-	"(--set pool_max=20) or in the URL (postgresql://app@h1/shop?pool_max=20).\n"
-	"The last of these wins.\n"
-	"\n"
-	"  --json          as one document\n"
-	"  --markdown      as docs/options.md\n";
+	"An option may stand in the environment (WEIR_POOL_MAX=20), on the command line "
+	"(--set pool_max=20) or in the URL (postgresql://app@h1/shop?pool_max=20). The last of "
+	"these wins.";
+
+static const struct cli_option flags[] = {
+	{"json", OPT_JSON, NULL, "as one document", NULL},
+	{"markdown", OPT_MARKDOWN, NULL, "as docs/options.md", NULL},
+	{.name = NULL},
+};
+
+static const struct cli_ending endings[] = {
+	{CLI_EXIT_OK, "the table was shown"},
+	{CLI_EXIT_USAGE, "wrong usage"},
+	{CLI_EXIT_OUTPUT, "the output could not be written"},
+	{0, NULL},
+};
 
 /* What a value may be, in words; text must have room for a choice list. */
 static const char *allowed(const weir_option_row *row, char *text, size_t room)
@@ -155,8 +155,8 @@ static int run(const struct cli_word *word, int argc, char **argv)
 	bool json = false, markdown = false;
 	int got;
 
-	cli_args_init(&args, word, longs, argc, argv);
-	while ((got = cli_args_next(&args, 0)) != CLI_ARG_END) {
+	cli_args_init(&args, word, argc, argv);
+	while ((got = cli_args_next(&args)) != CLI_ARG_END) {
 		if (got == CLI_ARG_HELP)
 			return CLI_EXIT_OK;
 		if (got == CLI_ARG_BAD)
@@ -178,6 +178,10 @@ static int run(const struct cli_word *word, int argc, char **argv)
 const struct cli_word cli_word_options = {
 	.name = "options",
 	.brief = "show the table of options",
-	.help = help_text,
+	.operands = "",
+	.max_operands = 0,
+	.about = about,
+	.options = flags,
+	.endings = endings,
 	.run = run,
 };

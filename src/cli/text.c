@@ -219,3 +219,48 @@ void cli_paint(FILE *out, enum cli_tint tint, const char *text)
 	else
 		fputs(text, out);
 }
+
+size_t cli_paragraph(const char *text)
+{
+	const char *end = strstr(text, "\n\n");
+
+	return end ? (size_t)(end - text) : strlen(text);
+}
+
+/* How many bytes of the words at text, len at most, fit into `width` columns: at least a word. */
+static size_t words_that_fit(const char *text, size_t len, size_t width)
+{
+	size_t fit = 0;
+
+	for (size_t i = 0; i <= len; i++) {
+		if (i < len && text[i] != ' ')
+			continue;
+		if (fit && i > width)
+			break;
+		fit = i;
+	}
+	return fit;
+}
+
+void cli_fold_part(FILE *out, const char *text, size_t len, size_t indent, size_t width)
+{
+	const char *end = text + len;
+
+	while (text < end) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+		size_t line = (size_t)((newline ? newline : end) - text);
+		size_t n = *text == ' ' ? line : words_that_fit(text, line, width - indent);
+
+		fprintf(out, "%.*s\n", (int)n, text);
+		text += n;
+		if (text < end)
+			text++;
+		if (text < end)
+			fprintf(out, "%*s", (int)indent, "");
+	}
+}
+
+void cli_fold(FILE *out, const char *text, size_t indent, size_t width)
+{
+	cli_fold_part(out, text, strlen(text), indent, width);
+}

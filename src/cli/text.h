@@ -40,6 +40,18 @@ const char *cli_nearest(const char *name, const char *const names[]);
 /* A duration to three digits: "812 ns", "1.25 us", "30 s". */
 const char *cli_duration(char text[CLI_SHORT], int64_t ns);
 
+#define CLI_FLAG 64 /* room for an option with its dashes and what its value is called */
+
+/*
+ * Writes text folded at spaces so that no line has more than `width` columns where that can be, all
+ * but the first indented, and ends the line. A line that begins with a space is kept as it is.
+ */
+void cli_fold(FILE *out, const char *text, size_t indent, size_t width);
+void cli_fold_part(FILE *out, const char *text, size_t len, size_t indent, size_t width);
+
+/* How long the paragraph at text is: up to an empty line or the end. */
+size_t cli_paragraph(const char *text);
+
 /* A setting in milliseconds: "none" for 0, "unknown" below, else "250 ms", "30 s", "5 min". */
 const char *cli_setting(char text[CLI_SHORT], int64_t ms);
 

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,32 +22,29 @@
 
 enum { OPT_JSON = 256, OPT_INTERVAL, OPT_SECONDS, OPT_COUNT };
 
-static const struct option longs[] = {
-	CLI_ARG_ROWS,
-	CLI_ARG_SET_ROW,
-	{"json", no_argument, NULL, OPT_JSON},
-	{"interval", required_argument, NULL, OPT_INTERVAL},
-	{"seconds", required_argument, NULL, OPT_SECONDS},
-	{"count", required_argument, NULL, OPT_COUNT},
-	{NULL, 0, NULL, 0},
+static const char about[] =
+	"Shows the hosts of a cluster as a router sees them, live: roles, timelines, lag, "
+	"breakers, events, and whether reads and writes are served, by trying a checkout of each "
+	"ten times a second. It sends no SQL of its own but the router's probes. On a terminal it "
+	"redraws; else it prints a line for each change. Ctrl-C ends it.";
+
+static const struct cli_option flags[] = {
+	{"interval", OPT_INTERVAL, "S",
+         "looks every S seconds (default 1), and whenever something happens", NULL},
+	{"seconds", OPT_SECONDS, "S", "ends after S seconds", NULL},
+	{"count", OPT_COUNT, "N", "ends after N looks", NULL},
+	CLI_OPTION_SET,
+	{"json", OPT_JSON, NULL, "a document a look, each on one line", NULL},
+	{.name = NULL},
 };
 
-static const char help_text[] =
-	"weir watch [URL] [OPTION]...\n"
-	"\n"
-	"Shows the hosts of a cluster as a router sees them, live: roles, timelines, lag, breakers,\n"
-	"events, and whether reads and writes are served, by trying a checkout of each ten times a\n"
-	"second. It sends no SQL of its own but the router's probes. On a terminal it redraws; else\n"
-	"it prints a line for each change. Ctrl-C ends it.\n"
-	"\n"
-	"  --interval S       looks every S seconds (default 1), and whenever something happens\n"
-	"  --seconds S        ends after S seconds\n"
-	"  --count N          ends after N looks\n"
-	"  --set NAME=VALUE   any option of weir's, see: weir options\n"
-	"  --json             a document a look, each on one line\n"
-	"\n"
-	"Exit status: 0 when it ends as it was told to, also by a signal; 64 wrong usage or\n"
-	"configuration; 71 no thread or memory; 74 the output could not be written.\n";
+static const struct cli_ending endings[] = {
+	{CLI_EXIT_OK, "it ended as it was told to, also by a signal"},
+	{CLI_EXIT_USAGE, "wrong usage or configuration"},
+	{CLI_EXIT_SYSTEM, "no thread or memory"},
+	{CLI_EXIT_OUTPUT, "the output could not be written"},
+	{0, NULL},
+};
 
 #define GOODBYE_MS 500
 #define AT_MOST_NS (50 * CLI_MS) /* a picture so often at most, whatever happens */
@@ -141,7 +137,7 @@ static int read_args(struct cli_args *args, struct cli_watch_plan *plan)
 {
 	int got;
 
-	while ((got = cli_args_next(args, 1)) != CLI_ARG_END) {
+	while ((got = cli_args_next(args)) != CLI_ARG_END) {
 		if (got == CLI_ARG_HELP || got == CLI_ARG_BAD)
 			return got;
 		if (!read_arg(args, got, plan))
@@ -254,7 +250,7 @@ static int run(const struct cli_word *word, int argc, char **argv)
 	struct cli_args args;
 	int got, result;
 
-	cli_args_init(&args, word, longs, argc, argv);
+	cli_args_init(&args, word, argc, argv);
 	got = read_args(&args, &plan);
 	if (got == CLI_ARG_HELP)
 		result = CLI_EXIT_OK;
@@ -269,6 +265,10 @@ static int run(const struct cli_word *word, int argc, char **argv)
 const struct cli_word cli_word_watch = {
 	.name = "watch",
 	.brief = "the hosts of a cluster, live: roles, lag, events, who serves reads and writes",
-	.help = help_text,
+	.operands = "[URL]",
+	.max_operands = 1,
+	.about = about,
+	.options = flags,
+	.endings = endings,
 	.run = run,
 };

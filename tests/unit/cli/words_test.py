@@ -88,14 +88,37 @@ class Usage(unittest.TestCase):
         self.refused("check", f"postgresql://u:{SECRET}@h/d?nosuch_parameter=1", says="nosuch_parameter")
 
 
+def words():
+    """The words that the command says it has."""
+    lines = weir("help").stdout.split("weir WORD [OPTION]...")[1].splitlines()
+    return [line.split()[0] for line in lines if line.startswith("  ") and not line.strip().startswith(("help", "--"))]
+
+
 class Help(unittest.TestCase):
+    def test_every_word_explains_itself_in_one_way(self):
+        self.assertLess({"check", "options", "bench", "watch"}, set(words()))
+        for word in words():
+            with self.subTest(word=word):
+                text = weir("help", word).stdout
+                self.assertTrue(text.startswith(f"weir {word} "), text)
+                self.assertIn("\n  --help ", text)
+                self.assertIn("\nExit status:\n  0  ", text)
+                self.assertEqual([line for line in text.splitlines() if len(line) > 90], [])
+                self.assertNotIn(". (", text)
+
+    def test_options_stand_where_they_like(self):
+        for arguments in (["--count", "0", "h1"], ["h1", "--count", "0"], ["--interval=1", "h1", "--count=0"]):
+            result = weir("watch", *arguments)
+            self.assertEqual(result.returncode, USAGE)
+            self.assertIn("--count takes a whole number", result.stderr)
+
     def test_help_everywhere(self):
         for arguments in (["help"], ["--help"], ["-h"]):
             result = weir(*arguments)
             self.assertEqual((result.returncode, result.stderr), (0, ""))
             for word in ("check", "options", "bench", "watch"):
                 self.assertIn(word, result.stdout)
-        for word in ("check", "options", "bench", "watch"):
+        for word in words():
             by_help, by_option = weir("help", word), weir(word, "--help")
             self.assertEqual((by_help.returncode, by_option.returncode), (0, 0))
             self.assertEqual(by_help.stdout, by_option.stdout)

@@ -4,6 +4,7 @@
 #define WEIR_STATS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <weir/conn.h>
@@ -72,6 +73,42 @@ typedef struct weir_durations {
 } weir_durations;
 
 /*
+ * The same as counts by length, for those who draw curves of their own: how many fell into each of
+ * these buckets. bucket[i] has those that are longer than bound i - 1 and not longer than bound i;
+ * the last one those that are longer than all bounds.
+ */
+#define WEIR_HISTOGRAM_BOUNDS 22
+typedef struct weir_histogram {
+	uint64_t count; /* the sum of the buckets */
+	uint64_t sum_ns;
+	uint64_t bucket[WEIR_HISTOGRAM_BOUNDS + 1];
+} weir_histogram;
+
+/*
+ * Bound i of every histogram, in nanoseconds: 1, 2.5 and 5 of each power of ten from 10 us to 10 s,
+ * then 30 s, 60 s and 300 s. INT64_MAX: there is no such bound. Any thread.
+ */
+WEIR_API int64_t weir_histogram_bound_ns(size_t i);
+
+/* weir_intent, as an index. */
+#define WEIR_INTENTS 2
+
+/*
+ * What was done through weir's own calls (weir_exec, weir_query, weir_tx, weir_run ...); what a
+ * program asks through libpq directly is not seen. A batch, or one string of several statements,
+ * is one query.
+ */
+typedef struct weir_work {
+	uint64_t queries;         /* that ended, in whatever way */
+	uint64_t query_errors;    /* of them, those that did not end with OK */
+	uint64_t query_retryable; /* of the errors: with RETRY */
+	uint64_t query_timeouts;  /* with TIMEOUT */
+	uint64_t query_unknown;   /* with OUTCOME_UNKNOWN */
+	/* transactions that weir_tx or weir_run began, by their ends */
+	uint64_t committed, rolled_back, unknown;
+} weir_work;
+
+/*
  * One pool at one moment. Counts are sums over threads, each exact, not all of the same instant;
  * after the load has stopped they agree exactly: checkouts = checkins + busy.
  */
@@ -124,6 +161,12 @@ typedef struct weir_pool_stats {
 	 */
 	uint32_t doubted;
 	uint64_t verified; /* connections that were asked, and agreed with what the router knows */
+	/*
+	 * by what the connection was checked out for: weir_intent; without a router all is WEIR_WRITE
+	 */
+	weir_work work[WEIR_INTENTS];
+	weir_durations query; /* of the queries in `work` */
+	weir_histogram query_times;
 } weir_pool_stats;
 
 /*

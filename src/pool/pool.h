@@ -31,6 +31,7 @@
 #include "pool/login.h"
 #include "pool/resolve.h"
 #include "pool/settings.h"
+#include "pool/tally.h"
 #include "stat/event.h"
 #include "stat/hist.h"
 
@@ -268,8 +269,9 @@ struct weir_pool {
 	struct wi_room holdings_room, stacks_room; /* (c) grow by themselves */
 	struct wi_holding *holdings;               /* (c) of each slot, by number: see held.h */
 	struct wi_posted *stacks;                  /* (c) of each slot; NULL: none are taken */
-	uint64_t lent_before;     /* (c) counted by slots before a child made the pool anew */
-	struct wi_hist wait_hist; /* (a) */
+	uint64_t lent_before;      /* (c) counted by slots before a child made the pool anew */
+	struct wi_hist wait_hist;  /* (a) */
+	struct wi_tallies tallies; /* (a) */
 
 	/* the keeper's */
 	WI_ON_NEW_LINE struct wi_job job; /* (k) */

@@ -81,6 +81,7 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 	s->orphans = wi_load_rlx(&pool->orphans);
 	wi_hist_durations(&pool->wait_hist, &s->wait);
 	wi_hist_durations(&pool->connect_hist, &s->connect);
+	wi_tally_read(pool, s);
 	if (wi_posted_read(&pool->last_error, &e, sizeof(e)))
 		wi_copy(s->last_connect_error, sizeof(s->last_connect_error), e.text);
 	s->lost = wi_load_rlx(&pool->health.lost);

@@ -37,14 +37,48 @@ static uint64_t bucket_bound(unsigned bucket)
 	return ((uint64_t)(bucket % WI_HIST_SUB + WI_HIST_SUB + 1) << shift) - 1;
 }
 
+/* ---- the bounds that outsiders know ---- */
+
+#define US INT64_C(1000)
+#define MS (1000 * US)
+#define SEC (1000 * MS)
+
+static const int64_t bound_ns[WEIR_HISTOGRAM_BOUNDS] = {
+	10 * US,   25 * US, 50 * US,  100 * US, 250 * US, 500 * US, 1 * MS,   2500 * US,
+	5 * MS,    10 * MS, 25 * MS,  50 * MS,  100 * MS, 250 * MS, 500 * MS, 1 * SEC,
+	2500 * MS, 5 * SEC, 10 * SEC, 30 * SEC, 60 * SEC, 300 * SEC};
+
+int64_t weir_histogram_bound_ns(size_t i)
+{
+	return i < WEIR_HISTOGRAM_BOUNDS ? bound_ns[i] : INT64_MAX;
+}
+
+static unsigned coarse_of(uint64_t ns)
+{
+	unsigned i = 0;
+
+	while (i < WEIR_HISTOGRAM_BOUNDS && ns > (uint64_t)bound_ns[i])
+		i++;
+	return i;
+}
+
+/* ---- adding and reading ---- */
+
 void wi_hist_add(struct wi_hist *h, int64_t ns)
+{
+	wi_hist_add_many(h, ns, 1);
+}
+
+void wi_hist_add_many(struct wi_hist *h, int64_t ns, uint64_t n)
 {
 	uint64_t value = ns > 0 ? (uint64_t)ns : 0;
 	uint64_t max = wi_load_rlx(&h->max_ns);
 
 	while (value > max && !wi_cas_rlx(&h->max_ns, &max, value))
 		;
-	wi_add_rlx(&h->bucket[bucket_of(value)], 1);
+	wi_add_rlx(&h->sum_ns, value * n);
+	wi_add_rlx(&h->bucket[bucket_of(value)], n);
+	wi_add_rlx(&h->coarse[coarse_of(value)], n);
 }
 
 void wi_hist_read(const struct wi_hist *h, struct wi_hist_view *view)
@@ -89,4 +123,13 @@ void wi_hist_durations(const struct wi_hist *h, weir_durations *durations)
 		.p999_ns = wi_hist_quantile(&view, 999),
 		.max_ns = view.max_ns,
 	};
+}
+
+void wi_hist_histogram(const struct wi_hist *h, weir_histogram *histogram)
+{
+	*histogram = (weir_histogram){.sum_ns = wi_load_rlx(&h->sum_ns)};
+	for (unsigned i = 0; i <= WEIR_HISTOGRAM_BOUNDS; i++) {
+		histogram->bucket[i] = wi_load_rlx(&h->coarse[i]);
+		histogram->count += histogram->bucket[i];
+	}
 }

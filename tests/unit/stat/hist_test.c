@@ -209,6 +209,42 @@ static void no_value_is_lost_between_threads(void **state)
 	assert_int_equal(d.max_ns, ADDERS * ADDS - 1);
 }
 
+static void public_buckets_are_exact_at_their_bounds(void **state)
+{
+	weir_histogram h;
+
+	(void)state;
+	for (size_t i = 0; i < WEIR_HISTOGRAM_BOUNDS; i++) {
+		assert_true(i == 0 || weir_histogram_bound_ns(i) > weir_histogram_bound_ns(i - 1));
+		wi_hist_add(&hist, weir_histogram_bound_ns(i));
+		wi_hist_add(&hist, weir_histogram_bound_ns(i) + 1);
+	}
+	assert_true(weir_histogram_bound_ns(WEIR_HISTOGRAM_BOUNDS) == INT64_MAX);
+	wi_hist_histogram(&hist, &h);
+	assert_int_equal(h.count, 2 * WEIR_HISTOGRAM_BOUNDS);
+	assert_int_equal(h.bucket[0], 1);
+	for (size_t i = 1; i < WEIR_HISTOGRAM_BOUNDS; i++)
+		assert_int_equal(h.bucket[i], 2);
+	assert_int_equal(h.bucket[WEIR_HISTOGRAM_BOUNDS], 1);
+}
+
+static void one_value_may_stand_for_many(void **state)
+{
+	weir_histogram h;
+	weir_durations d;
+
+	(void)state;
+	wi_hist_add_many(&hist, 3000, 9);
+	wi_hist_add(&hist, 20000000);
+	wi_hist_histogram(&hist, &h);
+	wi_hist_durations(&hist, &d);
+	assert_int_equal(h.count, 10);
+	assert_int_equal(h.sum_ns, 9 * 3000 + 20000000);
+	assert_int_equal(d.count, 10);
+	assert_in_range(d.p90_ns, 3000, 3000 + 3000 / 16);
+	assert_int_equal(d.max_ns, 20000000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +257,8 @@ int main(void)
 		cmocka_unit_test_setup(rank_is_rounded_up, empty),
 		cmocka_unit_test_setup(negative_durations_count_as_zero, empty),
 		cmocka_unit_test_setup(longest_values_share_a_bucket_and_keep_the_maximum, empty),
+		cmocka_unit_test_setup(public_buckets_are_exact_at_their_bounds, empty),
+		cmocka_unit_test_setup(one_value_may_stand_for_many, empty),
 		cmocka_unit_test_setup(no_value_is_lost_between_threads, empty),
 	};
 

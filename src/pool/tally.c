@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Counting statements and transactions, by what the connection was checked out for. */
+#include "pool/tally.h"
+
+#include "base/atomic.h"
+#include "pool/pool.h"
+
+/* Without a router nobody said what it is for: then it may be anything, and counts as a write. */
+static struct wi_work *work_of(struct weir_conn *c)
+{
+	weir_reason reason = (weir_reason)wi_load_rlx(&c->reason);
+	bool writes = reason == WEIR_REASON_WRITE || reason == WEIR_REASON_NONE;
+
+	return &c->pool->tallies.work[writes ? WEIR_WRITE : WEIR_READ];
+}
+
+static void count_error(struct wi_work *w, weir_status status)
+{
+	wi_add_rlx(&w->query_errors, 1);
+	if (status == WEIR_RETRY)
+		wi_add_rlx(&w->query_retryable, 1);
+	else if (status == WEIR_TIMEOUT)
+		wi_add_rlx(&w->query_timeouts, 1);
+	else if (status == WEIR_OUTCOME_UNKNOWN)
+		wi_add_rlx(&w->query_unknown, 1);
+}
+
+void wi_tally_query(struct weir_conn *c, int64_t began_ns, int64_t ended_ns, weir_status status,
+                    const char *tag)
+{
+	struct wi_work *w = work_of(c);
+
+	(void)tag;
+	wi_add_rlx(&w->queries, 1);
+	if (status != WEIR_OK)
+		count_error(w, status);
+	wi_hist_add(&c->pool->tallies.query_hist, ended_ns - began_ns);
+}
+
+void wi_tally_transaction(struct weir_conn *c, enum wi_tally_end end)
+{
+	wi_add_rlx(&work_of(c)->ended[end], 1);
+}
+
+static weir_work read_work(const struct wi_work *w)
+{
+	return (weir_work){
+		.queries = wi_load_rlx(&w->queries),
+		.query_errors = wi_load_rlx(&w->query_errors),
+		.query_retryable = wi_load_rlx(&w->query_retryable),
+		.query_timeouts = wi_load_rlx(&w->query_timeouts),
+		.query_unknown = wi_load_rlx(&w->query_unknown),
+		.committed = wi_load_rlx(&w->ended[WI_TALLY_COMMITTED]),
+		.rolled_back = wi_load_rlx(&w->ended[WI_TALLY_ROLLED_BACK]),
+		.unknown = wi_load_rlx(&w->ended[WI_TALLY_UNKNOWN]),
+	};
+}
+
+void wi_tally_read(const struct weir_pool *pool, weir_pool_stats *s)
+{
+	for (int i = 0; i < WEIR_INTENTS; i++)
+		s->work[i] = read_work(&pool->tallies.work[i]);
+	wi_hist_durations(&pool->tallies.query_hist, &s->query);
+	wi_hist_histogram(&pool->tallies.query_hist, &s->query_times);
+}

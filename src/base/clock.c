@@ -13,6 +13,14 @@ int64_t wi_now_ns(void)
 	return (int64_t)now.tv_sec * WI_SEC + now.tv_nsec;
 }
 
+int64_t wi_wall_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * WI_SEC + now.tv_nsec;
+}
+
 int64_t wi_deadline_after(int64_t now_ns, int64_t timeout_ms)
 {
 	if (timeout_ms < 0 || timeout_ms > (WI_FOREVER - now_ns) / WI_MS)

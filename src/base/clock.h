@@ -12,6 +12,11 @@
 /* CLOCK_MONOTONIC: never steps, does not count while the machine is suspended. */
 int64_t wi_now_ns(void);
 
+/*
+ * Since 1970, as the machine's clock says: it may step. For people to read, and for nothing else.
+ */
+int64_t wi_wall_ns(void);
+
 /* now + timeout_ms; negative: WI_FOREVER; saturates instead of wrapping. */
 int64_t wi_deadline_after(int64_t now_ns, int64_t timeout_ms);
 

@@ -182,7 +182,7 @@ WI_INLINE void give_back_warm(struct weir_conn *c)
 struct misuse {
 	weir_event_sink sink;
 	void *arg;
-	int64_t at_ns;
+	weir_event event;
 	char host[WEIR_ERROR_HOST];
 };
 
@@ -203,20 +203,13 @@ static void count_misuse(const struct weir_conn *handle, struct misuse *m)
 	wi_add_rlx(&pool->misuse, 1);
 	m->sink = pool->options.on_event;
 	m->arg = pool->options.on_event_arg;
-	m->at_ns = pool->core.world->now();
 	wi_copy(m->host, sizeof(m->host), pool->endpoint->name);
-}
-
-static void tell_misuse(const struct misuse *m)
-{
-	const weir_event event = {
-		.kind = WEIR_EVENT_MISUSE,
-		.at_ns = m->at_ns,
-		.host = m->host,
-		.text = "a handle was given back that is not out (given back twice?)"};
-
-	if (m->sink)
-		m->sink(m->arg, &event);
+	m->event = (weir_event){.kind = WEIR_EVENT_MISUSE,
+	                        .at_ns = pool->core.world->now(),
+	                        .host = m->host,
+	                        .text = "a handle was given back that is not out "
+	                                "(given back twice?)"};
+	wi_event_note(pool->ring, &m->event);
 }
 
 /*
@@ -255,7 +248,7 @@ static WI_NOINLINE void hand_in_slowly(const struct weir_conn *handle, uint32_t 
 	count_misuse(handle, &misuse);
 	wi_rcu_leave();
 	if (misuse.sink)
-		tell_misuse(&misuse);
+		misuse.sink(misuse.arg, &misuse.event);
 }
 
 WI_INLINE void hand_in(struct weir_conn **handle, uint32_t note)

@@ -124,6 +124,15 @@ static void start_values(struct weir_pool *pool, const struct wi_pool_config *co
 	                pool->options.breaker_open_ms, pool->options.breaker_open_max_ms);
 }
 
+static weir_status make_ring(struct weir_pool *pool, const struct wi_pool_config *config,
+                             weir_error *error)
+{
+	pool->ring = config->ring ? config->ring : &pool->own_ring;
+	if (!config->ring && !wi_ring_open(&pool->own_ring))
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for the last events");
+	return WEIR_OK;
+}
+
 weir_status wi_pool_create(const struct wi_pool_config *config, struct wi_keeper *keeper,
                            struct weir_pool **out, weir_error *error)
 {
@@ -138,8 +147,11 @@ weir_status wi_pool_create(const struct wi_pool_config *config, struct wi_keeper
 	start_values(pool, config, keeper);
 	st = configure(pool, config, error);
 	if (st == WEIR_OK)
+		st = make_ring(pool, config, error);
+	if (st == WEIR_OK)
 		st = make_conns(pool, error);
 	if (st != WEIR_OK) {
+		wi_ring_close(&pool->own_ring);
 		wi_held_fini(pool);
 		wi_room_close(&pool->room);
 		wi_target_fini(&pool->target);
@@ -161,6 +173,7 @@ void wi_pool_free(struct weir_pool *pool)
 	wi_target_fini(&pool->target);
 	wi_held_fini(pool);
 	wi_room_close(&pool->room);
+	wi_ring_close(&pool->own_ring);
 	wi_dsn_fini(&pool->dsn);
 	wi_free(pool, sizeof(*pool));
 }

@@ -188,7 +188,8 @@ struct wi_pool_config {
 	 */
 	void (*on_trouble)(void *arg, const struct wi_failure *failure);
 	void *trouble_arg;
-	bool routed; /* a router's: its connections are to agree with what that knows */
+	bool routed;          /* a router's: its connections are to agree with what that knows */
+	struct wi_ring *ring; /* where its events are remembered; NULL: in one of its own */
 };
 
 /* Reasons a waiter can be refused with (wi_core_shut, wi_core_refuse). */
@@ -343,6 +344,8 @@ struct weir_pool {
 	/* (a) when an accused connection was last found to be innocent; 0: never */
 	_Atomic int64_t false_alarm_ns;
 	_Atomic uint64_t verified; /* (a) connections that were asked and agreed */
+	struct wi_ring own_ring;   /* (a) of a pool without a router */
+	struct wi_ring *ring;      /* (c) where its events are remembered */
 };
 
 /* The last connect failure. */
@@ -545,8 +548,8 @@ static inline bool wi_pool_is_parents(const struct weir_pool *pool)
 }
 
 #define wi_pool_tell(pool, kind, ...)                                                              \
-	wi_event_tell(&(pool)->options, (pool)->core.world->now(), (kind), (pool)->endpoint->name, \
-	              __VA_ARGS__)
+	wi_event_tell((pool)->ring, &(pool)->options, (pool)->core.world->now(), (kind),           \
+	              (pool)->endpoint->name, __VA_ARGS__)
 
 /* ---- What the router asks of a pool ---- */
 

@@ -91,6 +91,19 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 	}
 }
 
+size_t weir_pool_events_get(weir_pool *pool, uint64_t after_sequence, weir_event_record *records,
+                            size_t room, uint64_t *lost)
+{
+	if (lost)
+		*lost = 0;
+	return pool ? wi_ring_read(pool->ring, after_sequence, records, room, lost) : 0;
+}
+
+uint64_t weir_pool_events_count(weir_pool *pool, weir_event_kind kind)
+{
+	return pool ? wi_ring_count(pool->ring, kind) : 0;
+}
+
 static void nothing_known(weir_in_force *f)
 {
 	*f = (weir_in_force){

@@ -246,8 +246,9 @@ void wi_advice_compare(weir_router *r, int64_t now_ns)
 	if (r->contradiction_told || now_ns - r->contradicted_ns < DISAGREE_MS * WI_MS)
 		return;
 	r->contradiction_told = true;
-	wi_event_tell(&r->options, now_ns, WEIR_EVENT_ADVICE_DOUBTED, h ? h->endpoint->name : NULL,
-	              "the advice names %s%s", h ? h->endpoint->name : "nobody", words);
+	wi_event_tell(&r->ring, &r->options, now_ns, WEIR_EVENT_ADVICE_DOUBTED,
+	              h ? h->endpoint->name : NULL, "the advice names %s%s",
+	              h ? h->endpoint->name : "nobody", words);
 }
 
 void wi_advice_drop(weir_router *r)

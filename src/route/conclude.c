@@ -240,9 +240,10 @@ static void tell_role(const struct wi_host *h, weir_role old, int64_t now_ns)
 	const struct wi_report *report = wi_load_rlx(&h->report); /* this thread's own */
 	bool why = report->failure.text[0] != '\0';
 
-	wi_event_tell(&h->router->options, now_ns, WEIR_EVENT_ROLE_CHANGED, h->endpoint->name,
-	              "was %s, is %s%s%s", weir_role_name(old), weir_role_name(report->role),
-	              why ? ": " : "", why ? report->failure.text : "");
+	wi_event_tell(&h->router->ring, &h->router->options, now_ns, WEIR_EVENT_ROLE_CHANGED,
+	              h->endpoint->name, "was %s, is %s%s%s", weir_role_name(old),
+	              weir_role_name(report->role), why ? ": " : "",
+	              why ? report->failure.text : "");
 }
 
 static void role_changed(weir_router *r, struct wi_host *h, weir_role old, int64_t now_ns)

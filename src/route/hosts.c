@@ -116,7 +116,8 @@ static weir_status fill(struct wi_host *h, void *script, weir_error *error)
 	                                .script = script,
 	                                .on_trouble = wi_monitor_trouble,
 	                                .trouble_arg = h,
-	                                .routed = true};
+	                                .routed = true,
+	                                .ring = &r->ring};
 	struct wi_target target;
 	weir_status st;
 
@@ -345,8 +346,9 @@ weir_status wi_hosts_add(weir_router *r, const struct wi_host_plan *plan, weir_e
 	wi_keeper_drop(r->keeper, &r->job);
 	wi_keeper_add(r->keeper, &r->job);
 	wi_keeper_ring(r->keeper);
-	wi_event_tell(&r->options, r->world->now(), WEIR_EVENT_HOST_ADDED, h->endpoint->name,
-	              "weight %u, zone \"%s\"", plan->terms.weight, plan->terms.zone);
+	wi_event_tell(&r->ring, &r->options, r->world->now(), WEIR_EVENT_HOST_ADDED,
+	              h->endpoint->name, "weight %u, zone \"%s\"", plan->terms.weight,
+	              plan->terms.zone);
 	return WEIR_OK;
 }
 
@@ -370,8 +372,8 @@ void wi_hosts_remove(struct wi_host *h, const char *why)
 	wi_probe_stop(&h->probe);
 	if (r->history_of == h)
 		r->history_of = NULL;
-	wi_event_tell(&r->options, r->world->now(), WEIR_EVENT_HOST_REMOVED, h->endpoint->name,
-	              "%s; connections out: %u", why, wi_pool_out(h->pool));
+	wi_event_tell(&r->ring, &r->options, r->world->now(), WEIR_EVENT_HOST_REMOVED,
+	              h->endpoint->name, "%s; connections out: %u", why, wi_pool_out(h->pool));
 }
 
 static weir_status remove_one(struct wi_host *h, weir_error *error)
@@ -395,9 +397,9 @@ bool wi_hosts_change(struct wi_host *h, const struct wi_terms *terms)
 {
 	if (!wi_host_set_terms(h, terms))
 		return false;
-	wi_event_tell(&h->router->options, h->router->world->now(), WEIR_EVENT_HOST_CHANGED,
-	              h->endpoint->name, "weight %u, zone \"%s\"%s", terms->weight, terms->zone,
-	              terms->drained ? ", drained" : "");
+	wi_event_tell(&h->router->ring, &h->router->options, h->router->world->now(),
+	              WEIR_EVENT_HOST_CHANGED, h->endpoint->name, "weight %u, zone \"%s\"%s",
+	              terms->weight, terms->zone, terms->drained ? ", drained" : "");
 	return true;
 }
 

@@ -39,8 +39,8 @@ static void let_go(struct wi_host *h)
 	weir_router *r = h->router;
 
 	r->mine[h->number] = NULL; /* a child that is forked from here on leaves it alone */
-	wi_event_tell(&r->options, r->world->now(), WEIR_EVENT_HOST_LEFT, h->endpoint->name,
-	              "nothing of it is left");
+	wi_event_tell(&r->ring, &r->options, r->world->now(), WEIR_EVENT_HOST_LEFT,
+	              h->endpoint->name, "nothing of it is left");
 	wi_keeper_drop(r->keeper, &h->pool->job);
 	wi_host_free(h, false);
 }

@@ -110,8 +110,8 @@ static bool add_one(weir_router *r, struct wi_name *n, const char *address)
 		plan.script = r->script_of(r->script_arg, &plan.endpoint);
 	if (wi_hosts_add(r, &plan, &error) == WEIR_OK)
 		return true;
-	wi_event_tell(&r->options, r->world->now(), WEIR_EVENT_HOST_REFUSED, plan.endpoint.name,
-	              "%s", error.text);
+	wi_event_tell(&r->ring, &r->options, r->world->now(), WEIR_EVENT_HOST_REFUSED,
+	              plan.endpoint.name, "%s", error.text);
 	return false;
 }
 

@@ -224,7 +224,7 @@ static void answer(weir_router *r, struct wi_order *o, int64_t now_ns)
 		return;
 	}
 	if (o->status != WEIR_OK)
-		wi_event_tell(&r->options, now_ns, WEIR_EVENT_HOST_REFUSED, o->host, "%s",
+		wi_event_tell(&r->ring, &r->options, now_ns, WEIR_EVENT_HOST_REFUSED, o->host, "%s",
 		              o->error.text);
 	wi_free(o, sizeof(*o));
 }

@@ -71,8 +71,8 @@ static void tell(weir_router *r, const struct wi_judgement *j, int64_t now_ns)
 			            h->probe.found.sight.timeline);
 	}
 	wi_event_tell(
-		&r->options, now_ns, WEIR_EVENT_SPLIT_BRAIN, NULL, "%s%s: %s contradict each other",
-		j->primary < 0 ? "no primary" : "the primary is ",
+		&r->ring, &r->options, now_ns, WEIR_EVENT_SPLIT_BRAIN, NULL,
+		"%s%s: %s contradict each other", j->primary < 0 ? "no primary" : "the primary is ",
 		j->primary < 0 ? "" : wi_host_at(r, (uint32_t)j->primary)->endpoint->name, words);
 }
 
@@ -114,8 +114,8 @@ static void look_for_fenced(struct wi_host *h, int64_t now_ns)
 	if (h->fenced_told || h->probe.found.sight.asked_ns < h->doubted_ns)
 		return;
 	h->fenced_told = true;
-	wi_event_tell(&h->router->options, now_ns, WEIR_EVENT_FENCED, h->endpoint->name,
-	              "gets no write: %s", report->failure.text);
+	wi_event_tell(&h->router->ring, &h->router->options, now_ns, WEIR_EVENT_FENCED,
+	              h->endpoint->name, "gets no write: %s", report->failure.text);
 }
 
 void wi_quarrel_tell(weir_router *r, const struct wi_judgement *j, int64_t now_ns)

@@ -194,6 +194,7 @@ static void destroy(weir_router *r, bool in_child)
 	wi_keeper_free(r->keeper);
 	wi_free(r->named, r->n_named * sizeof(*r->named));
 	wi_dsn_fini(&r->dsn);
+	wi_ring_close(&r->ring);
 	wi_free(r, sizeof(*r));
 }
 
@@ -214,6 +215,8 @@ static weir_status build(weir_router *r, const struct wi_router_config *config,
 	if (st != WEIR_OK)
 		return st;
 	start_values(r);
+	if (!wi_ring_open(&r->ring))
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for the last events");
 	st = wi_keeper_create(r->world, &r->keeper, error);
 	if (st == WEIR_OK)
 		st = make_hosts(r, config, n_writers, error);

@@ -310,6 +310,7 @@ struct weir_router {
 	int64_t split_since_ns; /* (k) 0: hosts do not contradict each other */
 	bool stopped;           /* (k) the probes are closed */
 	bool had_primary;       /* (k) ever */
+	struct wi_ring ring;    /* (a) the last events, those of the pools, too */
 };
 
 /* ---- router.c ---- */

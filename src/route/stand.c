@@ -192,7 +192,7 @@ static void leave_out(weir_router *r, struct wi_host *h, int64_t now_ns)
 	s->out_until_ns = now_ns + for_ns;
 	wi_store_rlx(&h->ejected_bad, (uint32_t)(s->bad + 0.5));
 	wi_add_rlx(&h->ejections, 1);
-	wi_event_tell(&r->options, now_ns, WEIR_EVENT_EJECTED, h->endpoint->name,
+	wi_event_tell(&r->ring, &r->options, now_ns, WEIR_EVENT_EJECTED, h->endpoint->name,
 	              "serves no reads for %lld ms, unless nobody else can: %u connections lost or "
 	              "refused of late, %u given back",
 	              (long long)(for_ns / WI_MS), (unsigned)(s->bad + 0.5), (unsigned)s->served);
@@ -210,7 +210,7 @@ static bool take_back(weir_router *r, struct wi_host *h, int64_t now_ns)
 	s->out_until_ns = 0;
 	s->back_ns = now_ns;
 	s->start_ns = window_ns(r) ? now_ns : 0;
-	wi_event_tell(&r->options, now_ns, WEIR_EVENT_READMITTED, h->endpoint->name,
+	wi_event_tell(&r->ring, &r->options, now_ns, WEIR_EVENT_READMITTED, h->endpoint->name,
 	              "serves reads again");
 	return true;
 }

@@ -147,6 +147,26 @@ size_t weir_router_stats_get(weir_router *r, weir_host_stats *hosts, size_t room
 	return n;
 }
 
+/* In a forked child these are still the parent's, and memory like any other. */
+size_t weir_router_events_get(weir_router *r, uint64_t after_sequence, weir_event_record *records,
+                              size_t room, uint64_t *lost)
+{
+	size_t n;
+
+	if (lost)
+		*lost = 0;
+	if (!r || !wi_router_enter(r))
+		return 0;
+	n = wi_ring_read(&r->ring, after_sequence, records, room, lost);
+	wi_router_leave(r);
+	return n;
+}
+
+uint64_t weir_router_events_count(weir_router *r, weir_event_kind kind)
+{
+	return r ? wi_ring_count(&r->ring, kind) : 0;
+}
+
 /* The pool of a place, which stays until it is left; NULL: nobody has that place. */
 static struct weir_pool *enter_pool(weir_router *r, uint32_t number)
 {

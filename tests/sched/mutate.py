@@ -22,7 +22,7 @@ import time
 import mutations
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TESTS = ["queue", "cache", "close", "freelist", "stop", "pool"]
+TESTS = ["queue", "cache", "close", "freelist", "stop", "pool", "ring"]
 LIMIT_S = 600
 
 

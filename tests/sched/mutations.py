@@ -432,6 +432,35 @@ TABLE = [
 """, """\
 	wi_rcu_wait();
 """, "pool"),
+    # ---- stat/ring.c ----
+    ("ring: a writer writes where another one is at it", "stat/ring.c", """\
+		if (state & 1 || state > 2 * number)
+""", """\
+		if (state > 2 * number)
+""", "ring"),
+    ("ring: a late writer writes over a newer event", "stat/ring.c", """\
+		if (state & 1 || state > 2 * number)
+""", """\
+		if (state & 1)
+""", "ring"),
+    ("ring: a record is said to be full before its words", "stat/ring.c", """\
+	wi_store_rel(&r->state, 2 * number); /*""", """\
+	wi_store_rlx(&r->state, 2 * number); /*""", "ring"),
+    ("ring: words before the record says that it is written", "stat/ring.c", """\
+		wi_store_rel(&r->word[i], words[i]);
+""", """\
+		wi_store_rlx(&r->word[i], words[i]);
+""", "ring"),
+    ("ring: a reader's second look is not after the words", "stat/ring.c", """\
+		words[i] = wi_load_acq(&r->word[i]);""", """\
+		words[i] = wi_load_rlx(&r->word[i]);""", "ring"),
+    ("ring: a reader looks at the record once", "stat/ring.c", """\
+	if (wi_load_rlx(&r->state) != 2 * number)
+		return GONE;
+""", "", "ring"),
+    ("ring: a reader's first look is not before the words", "stat/ring.c", """\
+	uint64_t state = wi_load_acq(&r->state); /*""", """\
+	uint64_t state = wi_load_rlx(&r->state); /*""", "ring"),
 ]
 
 # In every test run: the fastest, of each kind one.

@@ -19,6 +19,8 @@ static struct {
 	char host[64], text[WEIR_ERROR_TEXT];
 } told;
 
+static struct wi_ring ring;
+
 static void note(void *arg, const weir_event *event)
 {
 	assert_ptr_equal(arg, &told);
@@ -37,13 +39,14 @@ static void sink_gets_the_event(void **state)
 	weir_options_init(&options);
 	options.on_event = note;
 	options.on_event_arg = &told;
-	wi_event_tell(&options, 77, WEIR_EVENT_LOST, "db1:5432", "ended by\nthe server: %d\n", 57);
+	wi_event_tell(&ring, &options, 77, WEIR_EVENT_LOST, "db1:5432",
+	              "ended by\nthe server: %d\n", 57);
 	assert_int_equal(told.calls, 1);
 	assert_int_equal(told.kind, WEIR_EVENT_LOST);
 	assert_int_equal(told.at_ns, 77);
 	assert_string_equal(told.host, "db1:5432");
 	assert_string_equal(told.text, "ended by the server: 57");
-	wi_event_tell(&options, 78, WEIR_EVENT_LEAK, NULL, "x");
+	wi_event_tell(&ring, &options, 78, WEIR_EVENT_LEAK, NULL, "x");
 	assert_string_equal(told.host, "");
 	assert_int_equal(told.calls, 2);
 }
@@ -55,7 +58,7 @@ static void without_a_sink_nothing_happens(void **state)
 
 	(void)state;
 	weir_options_init(&options);
-	wi_event_tell(&options, 1, WEIR_EVENT_LOST, "h", "%s", "text");
+	wi_event_tell(&ring, &options, 1, WEIR_EVENT_LOST, "h", "%s", "text");
 	assert_int_equal(told.calls, calls);
 }
 

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import re
 
-FENCE = re.compile(r"^(```+)\s*([\w+#-]*)\s*$")
+FENCE = re.compile(r"^(```+)\s*([\w+#-]*)(?:\s+(\w[\w.-]*))?\s*$")
 
 
 @dataclasses.dataclass
@@ -13,6 +13,7 @@ class Block:
     line: int  # of the first line inside, from 1 on
     language: str  # of a fence, perhaps ""; "indented" for lines that are
     text: str
+    name: str = ""  # of a file, as in ```c shop.c
 
     @property
     def place(self):
@@ -21,7 +22,7 @@ class Block:
     def commands(self):
         """(line number, command) of each command: lines that end in a backslash go on; a comment alone is none."""
         start, text = 0, ""
-        for number, line in enumerate(self.text.split("\n"), self.line):
+        for number, line in enumerate(self.text.splitlines(), self.line):
             start = start if text else number
             text += line[:-1] if line.endswith("\\") else line
             if not line.endswith("\\"):
@@ -40,7 +41,7 @@ def blocks(file, text):
     for number, line in enumerate(text.split("\n"), 1):
         if fence:
             if line.strip() == fence[0]:
-                yield Block(file, start, fence[1], "\n".join(kept))
+                yield Block(file, start, fence[1], "\n".join(kept) + "\n", fence[2] or "")
                 fence = None
             else:
                 kept.append(line)

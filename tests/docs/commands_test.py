@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,10 +21,13 @@ CMAKE = os.environ.get("TEST_CMAKE", "cmake")
 URL = os.environ.get("CLUSTER_URL", "")
 ONLY = os.environ.get("TEST_DOCS", "")
 
-# (file, how the command begins or a part of it, why it is not run). Each row must be needed.
+# (file or *, a part of the command, why it is not run). Each row must be needed.
 NOT_RUN = [
-    ("README.md", "./dev demo", "builds another preset and takes minutes"),
-    ("README.md", "./dev test", "runs this test"),
+    ("*", "./dev ", "builds and takes minutes; `./dev test` itself runs this test"),
+    ("*", "cmake --install", "writes outside of the test; consumer.install does it elsewhere"),
+    ("docs/guide.md", "weir size", "not there yet"),
+    ("docs/guide.md", "cc shop.c", "not there yet: weir_query"),
+    ("docs/migrating.md", "spatch", "docs/migrating has a test of its own with the real one"),
 ]
 
 # Written for people, run as: what stands for it here. Regular expressions, in this order.
@@ -40,7 +44,7 @@ SHORTER = [
 
 
 def why_not(block, command):
-    return next((row for row in NOT_RUN if row[0] == block.file and row[1] in command), None)
+    return next((row for row in NOT_RUN if row[0] in ("*", block.file) and row[1] in command), None)
 
 
 def stand_in(command):
@@ -106,15 +110,20 @@ class Commands(unittest.TestCase):
             return None
         place = self.scratch / f"{number}"
         place.mkdir()
+        for file in blocks.all_blocks(SOURCE):
+            if file.file == block.file and file.name:
+                (place / file.name).write_text(file.text)
         for entry in SOURCE.iterdir():
             if entry.name not in (".git", "build"):
                 (place / entry.name).symlink_to(entry)
-        try:
-            done = subprocess.run(["bash", "-c", text], cwd=place, env=self.environment, stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
-        except subprocess.TimeoutExpired as late:
-            return f"{block.place}: did not end within {late.timeout} s:\n{text}\n{late.stdout}"
-        return f"{block.place}: ended with {done.returncode}:\n{text}\n{done.stdout}" if done.returncode else None
+        with subprocess.Popen(["bash", "-c", text], cwd=place, env=self.environment, stdin=subprocess.DEVNULL, start_new_session=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as bash:
+            try:
+                said, _ = bash.communicate(timeout=60)
+            except subprocess.TimeoutExpired as late:
+                os.killpg(bash.pid, signal.SIGKILL)
+                return f"{block.place}: did not end within {late.timeout} s:\n{text}\n{bash.communicate()[0]}"
+        return f"{block.place}: ended with {bash.returncode}:\n{text}\n{said}" if bash.returncode else None
 
     def test_every_command_runs(self):
         found = chosen()

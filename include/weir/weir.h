@@ -21,6 +21,7 @@
 #include <weir/event.h>
 #include <weir/exec.h>
 #include <weir/export.h>
+#include <weir/health.h>
 #include <weir/hosts.h>
 #include <weir/options.h>
 #include <weir/pool.h>

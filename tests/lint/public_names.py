@@ -3,7 +3,7 @@
 import re
 
 
-APART = {"patroni.h"}  # of libraries of their own
+APART = {"http.h", "patroni.h"}  # of libraries of their own
 
 
 def declared(include, only=None):

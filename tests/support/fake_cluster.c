@@ -123,6 +123,18 @@ static void answer_who(struct fake_host *h, struct wi_answer *a, bool read_only)
 	put_started(a, 2, wi_load_rlx(&h->started));
 }
 
+/* The columns of a look at health, in its order (src/exec/health.c). */
+static void answer_health(struct fake_host *h, struct wi_answer *a)
+{
+	open_row(a, 6);
+	put_text(a, 0, "150007");
+	put_text(a, 1, "shop");
+	put_text(a, 2, "app");
+	put_text(a, 3, "1700000000123456");
+	put_text(a, 4, is_standby(h) ? "t" : "f");
+	put_text(a, 5, is_standby(h) || wi_load_rlx(&h->read_only) ? "on" : "off");
+}
+
 /* What the default options ask for (src/pool/settings.c). */
 static void answer_settings(struct fake_host *h, struct wi_answer *a)
 {
@@ -179,7 +191,9 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 	}
 	if (!a)
 		return true;
-	if (strstr(sql, "server_version_num"))
+	if (strstr(sql, "current_database"))
+		answer_health(h, a);
+	else if (strstr(sql, "server_version_num"))
 		answer_probe(h, a, full, whole);
 	else if (strstr(sql, "recovering"))
 		answer_token(h, a, strstr(sql, "pg_last_wal_replay_lsn") != NULL);

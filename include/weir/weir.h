@@ -31,6 +31,7 @@
 #include <weir/stats.h>
 #include <weir/status.h>
 #include <weir/token.h>
+#include <weir/tx.h>
 #include <weir/version.h>
 
 #endif

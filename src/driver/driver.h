@@ -114,7 +114,8 @@ struct wi_facts {
 	/* of send or send_two, the last one: how many statements succeeded before the first that
 	 * did not */
 	int succeeded;
-	char tls[64]; /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "off" */
+	char tls[64];      /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "off" */
+	char failed_by[6]; /* in_failed_tx: the SQLSTATE of the error that did it, or "" */
 };
 
 struct wi_driver {

@@ -75,7 +75,7 @@ struct fake_conn {
 	bool tx_read_only;              /* the transaction it is in */
 	bool read_only, born_read_only; /* default_transaction_read_only, now and at startup */
 	uint64_t serial;
-	char heard[6];
+	char heard[6], failed_by[6];
 	char *sql;  /* what was asked, or NULL */
 	char *then; /* and after it, or NULL */
 };
@@ -539,6 +539,8 @@ static void obey(struct fake_conn *c, const char *statement)
 		c->tx_read_only = strstr(statement, "READ ONLY") || c->read_only;
 	if (begins_with(statement, "BEGIN") || begins_with(statement, "START TRANSACTION"))
 		c->in_tx = true;
+	else if (begins_with(statement, "ROLLBACK TO"))
+		c->failed_tx = false;
 	else if (begins_with(statement, "ROLLBACK") || begins_with(statement, "COMMIT"))
 		c->in_tx = c->failed_tx = false;
 	else if (begins_with(statement, "SET "))
@@ -589,6 +591,7 @@ static bool run_sql(struct fake_conn *c, struct wi_answer *answer, struct wi_fai
 	if (c->server->answer && !c->server->answer(c->server, c->sql, answer, &why)) {
 		wi_failure_set(failure, why.fault, why.sqlstate, why.text, c->target->secret);
 		fail_transaction(c);
+		wi_copy(c->failed_by, sizeof(c->failed_by), why.sqlstate);
 		if (!c->heard[0] && wi_fault_is_heard(why.sqlstate, c->target->hears_all))
 			memcpy(c->heard, why.sqlstate, sizeof(c->heard));
 		return false;
@@ -597,6 +600,8 @@ static bool run_sql(struct fake_conn *c, struct wi_answer *answer, struct wi_fai
 		if (begins_with(sql, "INSERT") && takes_no_writes(c)) {
 			wi_failure_set(failure, WI_FAULT_SQL, "25006",
 			               "cannot execute INSERT in a read-only transaction", NULL);
+			fail_transaction(c);
+			memcpy(c->failed_by, "25006", sizeof(c->failed_by));
 			if (!c->heard[0])
 				memcpy(c->heard, "25006", sizeof(c->heard));
 			return false;
@@ -799,6 +804,8 @@ static void fake_facts(void *conn, struct wi_facts *facts)
 		.succeeded = c->succeeded,
 		.tls = "off",
 	};
+	if (c->failed_tx)
+		memcpy(facts->failed_by, c->failed_by, sizeof(facts->failed_by));
 }
 
 static struct pg_conn *fake_pg(void *conn)

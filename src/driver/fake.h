@@ -9,7 +9,7 @@
  * real clock; on a test's clock the test calls wi_fake_settle after it has moved the clock.
  *
  * SQL is not understood, but a few words are, so that a session has the states that a pool must put
- * right: BEGIN opens a transaction, COMMIT and ROLLBACK end it, SET changes a setting, RESET ALL
+ * right: BEGIN opens a transaction, COMMIT and ROLLBACK end it, ROLLBACK TO mends one that has failed, SET changes a setting, RESET ALL
  * and DISCARD ALL undo that, and DISCARD ALL inside a transaction, or beside other statements in
  * one string, is refused with 25001. INSERT is refused with 25006 by a standby, in a transaction
  * begun READ ONLY, and where default_transaction_read_only was on when the transaction began; that

@@ -34,6 +34,8 @@ static void pq_facts(void *conn, struct wi_facts *facts)
 		.succeeded = c->succeeded,
 		.tls = "off",
 	};
+	if (facts->in_failed_tx)
+		memcpy(facts->failed_by, c->failed_by, sizeof(facts->failed_by));
 	if (PQsslInUse(pg))
 		snprintf(facts->tls, sizeof(facts->tls), "%s %s", protocol ? protocol : "TLS",
 		         cipher ? cipher : "");

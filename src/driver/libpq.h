@@ -31,10 +31,11 @@ struct pq_conn {
 	bool touched; /* something was heard since the settings were seen to be as marked */
 	/* since it was marked clean, notifications came or a command may have left something */
 	bool changed;
-	int syncs;     /* ends of a pipeline's statements that are still to come */
-	int succeeded; /* statements of the last exchange, until one did not */
-	bool failed;   /* only close is left to do, whatever libpq thinks */
-	char heard[6]; /* SQLSTATE of the first error of note; "" for none */
+	int syncs;         /* ends of a pipeline's statements that are still to come */
+	int succeeded;     /* statements of the last exchange, until one did not */
+	bool failed;       /* only close is left to do, whatever libpq thinks */
+	char heard[6];     /* SQLSTATE of the first error of note; "" for none */
+	char failed_by[6]; /* of the last error, but those that only say that one was before */
 };
 
 /* libpq_param.c */

@@ -80,6 +80,8 @@ static void hear_error(struct pq_conn *c, const PGresult *result)
 
 	if (!c->heard[0] && wi_fault_is_heard(sqlstate, c->target->hears_all))
 		wi_copy(c->heard, sizeof(c->heard), sqlstate);
+	if (sqlstate && strcmp(sqlstate, "25P02") != 0)
+		wi_copy(c->failed_by, sizeof(c->failed_by), sqlstate);
 }
 
 /*

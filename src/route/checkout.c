@@ -304,24 +304,44 @@ static void set_pace(weir_router *r, int64_t max_lag_ms)
 	wi_rcu_leave();
 }
 
-weir_status weir_checkout_with(weir_router *r, const weir_request *request, weir_conn **conn,
-                               weir_error *error)
+/* avoid: hosts that it is not to come to, a bit each. */
+static weir_status checkout_with(weir_router *r, const weir_request *request, uint64_t avoid,
+                                 weir_conn **conn, weir_error *error)
 {
 	struct wi_wish wish;
 	weir_request q;
 	weir_status st;
 
-	if (wi_unlikely(!r || !conn))
-		return refuse(r, WEIR_WRITE, conn, error);
 	*conn = NULL;
 	st = load_request(&q, request, error);
 	if (st != WEIR_OK)
 		return st;
 	make_wish(r, &q, &wish);
+	wish.sick |= avoid;
 	if (wish.max_lag_ms || wish.max_lag_bytes)
 		set_pace(r, smaller_limit(wish.max_lag_ms, wish.max_lag_bytes ? BYTES_PACE_MS : 0));
 	st = checkout(r, &wish, timeout_of(r, &q), conn, error);
 	if (st == WEIR_OK && q.session)
 		wi_session_note(r, q.session, *conn);
 	return st;
+}
+
+weir_status weir_checkout_with(weir_router *r, const weir_request *request, weir_conn **conn,
+                               weir_error *error)
+{
+	if (wi_unlikely(!r || !conn))
+		return refuse(r, WEIR_WRITE, conn, error);
+	return checkout_with(r, request, 0, conn, error);
+}
+
+weir_status wi_checkout_elsewhere(weir_router *r, const weir_request *request, uint64_t avoid,
+                                  weir_conn **conn)
+{
+	weir_request at_once;
+	weir_status st = load_request(&at_once, request, NULL);
+
+	*conn = NULL;
+	at_once.size = sizeof(at_once);
+	at_once.timeout_ms = WEIR_NO_WAIT;
+	return st == WEIR_OK ? checkout_with(r, &at_once, avoid, conn, NULL) : st;
 }

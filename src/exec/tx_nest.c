@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Transactions in transactions: savepoints. tx.c has the idea. */
+#include <stdio.h>
+
+#include "base/cancel.h"
+#include "base/text.h"
+#include "exec/say.h"
+#include "exec/tx.h"
+#include "pool/pool.h"
+
+#define SAVEPOINT_ROOM 128
+#define SAVEPOINT "weir_savepoint_%llu"
+
+weir_status weir_tx_nest(weir_tx *outer, weir_tx *tx, weir_error *error)
+{
+	char sql[SAVEPOINT_ROOM];
+	struct wi_failure f;
+	struct wi_tx_at e;
+	enum wi_said said;
+	weir_status st;
+	WI_NO_CANCEL;
+
+	if (!tx || tx == outer || wi_tx_is_in_use(tx))
+		return wi_fail(error, WEIR_INVALID,
+		               tx ? "this weir_tx is open already" : "tx is NULL");
+	if (!wi_tx_find(outer, &e, &st, error))
+		return st;
+	if (!wi_tx_is_innermost(&e))
+		return wi_fail(error, WEIR_INVALID, "another one is open in that transaction");
+	st = wi_tx_check(&e, error);
+	if (st != WEIR_OK)
+		return st;
+	snprintf(sql, sizeof(sql), "SAVEPOINT " SAVEPOINT, (unsigned long long)e.m.depth + 1);
+	said = wi_say(e.c, sql, e.root.deadline_ns, &f);
+	if (said != WI_SAID_DONE)
+		return wi_said_of(e.c,
+		                  said == WI_SAID_ERROR  ? WEIR_QUERY
+		                  : said == WI_SAID_LATE ? WEIR_TIMEOUT
+		                                         : WEIR_CONNECT,
+		                  "SAVEPOINT", &f, error);
+	wi_tx_store(tx, &(struct wi_tx){
+				.state = WI_TX_OPEN,
+				.conn = e.root.conn,
+				.root = (uint64_t)(uintptr_t)e.outermost,
+				.serial = ++e.root.last,
+				.around = e.m.serial,
+				.depth = e.m.depth + 1,
+			});
+	e.root.innermost = e.root.last;
+	wi_tx_save(&e);
+	return WEIR_OK;
+}
+
+weir_status wi_tx_undo_nested(struct wi_tx_at *e, weir_error *error)
+{
+	unsigned long long depth = e->m.depth;
+	char sql[SAVEPOINT_ROOM];
+	struct wi_failure f;
+	enum wi_said said;
+
+	snprintf(sql, sizeof(sql),
+	         "ROLLBACK TO SAVEPOINT " SAVEPOINT "; RELEASE SAVEPOINT " SAVEPOINT, depth, depth);
+	said = wi_say(e->c, sql, wi_tx_undo_by(e->c), &f);
+	if (said == WI_SAID_ERROR) {
+		/* The holder's own SQL has done away with it. What is around stays uncommitted. */
+		e->m.state = WI_TX_ENDED;
+		wi_tx_store(e->tx, &e->m);
+		return wi_said_of(e->c, WEIR_QUERY, "ROLLBACK TO SAVEPOINT", &f, error);
+	}
+	wi_tx_ended(e);
+	return wi_tx_undone(e->c, said, &f, error);
+}
+
+weir_status wi_tx_release(struct wi_tx_at *e, weir_error *error)
+{
+	char sql[SAVEPOINT_ROOM];
+	struct wi_failure f;
+	struct wi_facts facts;
+	weir_status st = WEIR_CONNECT;
+
+	e->c->pool->driver->facts(e->c->link, &facts);
+	if (facts.in_failed_tx) {
+		st = wi_tx_undo_nested(e, error);
+		return st == WEIR_OK ? wi_tx_failed_before(e->c, facts.failed_by, error) : st;
+	}
+	snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT " SAVEPOINT, (unsigned long long)e->m.depth);
+	switch (wi_say(e->c, sql, e->root.deadline_ns, &f)) {
+	case WI_SAID_DONE:
+		wi_tx_ended(e);
+		return WEIR_OK;
+	case WI_SAID_ERROR:
+		/* As in undo_nested: there is no such savepoint any more. */
+		e->m.state = WI_TX_ENDED;
+		wi_tx_store(e->tx, &e->m);
+		return wi_said_of(e->c, WEIR_QUERY, "RELEASE SAVEPOINT", &f, error);
+	case WI_SAID_LATE:
+		st = WEIR_TIMEOUT;
+		break;
+	case WI_SAID_UNSENT:
+	case WI_SAID_LOST:
+		break;
+	}
+	wi_tx_ended(e);
+	return wi_said_of(e->c, st, "rolled back, and the connection is lost", &f, error);
+}

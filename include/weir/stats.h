@@ -129,7 +129,7 @@ typedef struct weir_pool_stats {
 	uint64_t checkins;  /* checkins and discards */
 	uint64_t waits;     /* checkouts that had to wait, however they ended */
 	uint64_t timeouts;  /* ended with TIMEOUT */
-	uint64_t refused;   /* ended with EXHAUSTED, SHED, CONNECT, AUTH or CLOSED */
+	uint64_t refused;   /* ended with EXHAUSTED, SHED, CONNECT, AUTH, CLOSED or UNAVAILABLE */
 	uint64_t opened;    /* connections opened and ready */
 	uint64_t connect_failures;
 	uint64_t closed[WEIR_CLOSE_REASONS];
@@ -166,7 +166,15 @@ typedef struct weir_pool_stats {
 	 */
 	weir_work work[WEIR_INTENTS];
 	weir_durations query; /* of the queries in `work` */
-	weir_histogram query_times;
+	/*
+	 * how long connections are held: some lendings are timed, and each stands for those of its
+	 * connection since the last one was (src/pool/timed.c tells what that means)
+	 */
+	weir_durations hold;
+	uint64_t hold_samples; /* how many were timed */
+	/* the same four by length */
+	weir_histogram wait_times, connect_times, hold_times, query_times;
+	uint64_t refused_with[WEIR_STATUSES]; /* `refused`, by weir_status */
 } weir_pool_stats;
 
 /*

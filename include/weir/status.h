@@ -41,6 +41,9 @@ typedef enum weir_status {
 #undef WEIR_STATUS_ENUM
 } weir_status;
 
+/* Above the number of every status: for counts by status. */
+#define WEIR_STATUSES 16
+
 typedef enum weir_retry {
 	WEIR_RETRY_NEVER = 0,
 	WEIR_RETRY_LATER = 1,

@@ -7,6 +7,11 @@
 
 #include <weir/conn.h>
 
+#define FITS(name, number, retry, text)                                                            \
+	_Static_assert((number) < WEIR_STATUSES, #name " can be counted");
+WEIR_STATUS_MAP(FITS)
+#undef FITS
+
 const char *weir_status_name(weir_status status)
 {
 	switch (status) {

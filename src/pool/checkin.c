@@ -61,7 +61,7 @@ struct weir_conn *wi_inbox_take_all(struct weir_pool *pool)
 
 static bool is_clean(struct weir_conn *c)
 {
-	const uint32_t kept = c->pool->standing | WI_NOTE_STACK | WI_NOTE_READS;
+	const uint32_t kept = c->pool->standing | WI_NOTE_STACK | WI_NOTE_READS | WI_NOTE_TIMED;
 	uint32_t notes = wi_load_seq(&c->notes) & ~kept;
 	const uint32_t proven = WI_NOTE_LOOK | WI_NOTE_CHECK | WI_NOTE_PING;
 
@@ -97,6 +97,8 @@ static void give_back(struct weir_conn *c, struct wi_seat *seat, uint32_t note)
 
 	wi_conn_unload(c);
 	stamp(c);
+	if (wi_load_rlx(&c->notes) & WI_NOTE_TIMED)
+		wi_timed_end(c);
 	wi_epoch_heard(c);
 	if (note)
 		wi_or_acq_rel(&c->notes, note);

@@ -32,20 +32,28 @@ static bool is_unusable(uint32_t notes, enum wi_access access)
 	                WI_NOTE_ASKED | WI_NOTE_SILENT);
 }
 
-/* Lends a slot whose stack may be wanted. */
+/* Notes that say what is to be known of a lending, and nothing of the connection. */
+#define ASIDE ((uint32_t)(WI_NOTE_STACK | WI_NOTE_READS | WI_NOTE_TIMED))
+
+/* Lends a slot whose stack may be wanted, or how long it is out. */
 static struct weir_conn *lend(struct weir_conn *c, struct wi_seat *seat)
 {
 	struct weir_conn *handle = wi_warm_lend(c, seat);
+	uint32_t notes = wi_load_rlx(&c->notes);
 
-	if (wi_load_rlx(&c->notes) & WI_NOTE_STACK)
+	if (wi_likely(!(notes & (WI_NOTE_STACK | WI_NOTE_TIMED))))
+		return handle;
+	if (notes & WI_NOTE_STACK)
 		wi_held_stack(c);
+	if (notes & WI_NOTE_TIMED)
+		wi_timed_begin(c);
 	return handle;
 }
 
 /* Whether a taken slot may be lent at once, after a look if it wants no more than that. */
 static bool is_good(struct weir_conn *c, enum wi_access access)
 {
-	uint32_t notes = wi_load_acq(&c->notes) & ~(uint32_t)(WI_NOTE_STACK | WI_NOTE_READS);
+	uint32_t notes = wi_load_acq(&c->notes) & ~ASIDE;
 
 	if (!wi_access_suits(c, access))
 		return false;
@@ -142,7 +150,7 @@ void wi_pool_exit(struct weir_pool *pool)
 /* The caller has taken hold of it, and may not have it: it goes to the keeper. */
 static void take_back(struct weir_conn *c)
 {
-	wi_add_rlx(&c->pool->unfit, 1);
+	wi_add_rlx(&c->pool->unfit, 1); /* before it counts as given back: see read.c */
 	(void)wi_conn_let_go(c, wi_load_rlx(&c->slot.lend));
 	wi_inbox_push(c);
 }
@@ -153,7 +161,7 @@ static void take_back(struct weir_conn *c)
 static bool is_fit(struct weir_conn *c, struct wi_seat *seat, enum wi_access access,
                    int64_t check_ns, struct weir_conn **handle)
 {
-	uint32_t notes = wi_load_acq(&c->notes) & ~(uint32_t)(WI_NOTE_STACK | WI_NOTE_READS);
+	uint32_t notes = wi_load_acq(&c->notes) & ~ASIDE;
 	bool suits = wi_access_suits(c, access);
 
 	*handle = lend(c, seat);
@@ -177,14 +185,20 @@ static bool is_hopeless(struct weir_pool *pool)
 	       wi_load_rlx(&pool->alive) == 0;
 }
 
+weir_status wi_pool_refused(struct weir_pool *pool, weir_status status)
+{
+	wi_add_rlx(&pool->refused_with[status], 1);
+	return status;
+}
+
 static weir_status refused(struct weir_pool *pool, uint32_t reason, weir_error *error)
 {
-	wi_add_rlx(&pool->refused, 1);
 	if (reason == WI_REFUSE_BREAKER)
-		return wi_say_breaker(pool, error);
+		return wi_pool_refused(pool, wi_say_breaker(pool, error));
 	if (reason == WI_REFUSE_CLOSED)
-		return wi_fail(error, WEIR_CLOSED, "the pool for %s is closed",
-		               pool->endpoint->name);
+		return wi_pool_refused(pool,
+		                       wi_fail(error, WEIR_CLOSED, "the pool for %s is closed",
+		                               pool->endpoint->name));
 	return wi_fail(error, WEIR_UNAVAILABLE, "%s", "");
 }
 
@@ -194,14 +208,14 @@ weir_status wi_pool_shed(struct weir_pool *pool, weir_error *error)
 
 	if (max <= 0 || wi_load_rlx(&pool->inside) <= max)
 		return WEIR_OK;
-	wi_add_rlx(&pool->refused, 1);
+	(void)wi_pool_refused(pool, WEIR_SHED);
 	return wi_fail(error, WEIR_SHED, "%lld callers wait for %s already", (long long)max,
 	               pool->endpoint->name);
 }
 
-/* Waits in line. GRANTED: *slot is the caller's. */
+/* Waits in line. GRANTED: *slot is the caller's. final: at the deadline, its time is over. */
 static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, int64_t deadline_ns,
-                                uint32_t *slot, weir_error *error)
+                                bool final, uint32_t *slot, weir_error *error)
 {
 	int64_t began_ns = pool->core.world->now(), waited_ns;
 	struct wi_outcome o;
@@ -209,12 +223,10 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 
 	if (st != WEIR_OK)
 		return st;
-	if (deadline_ns == 0) {
-		wi_add_rlx(&pool->refused, 1);
-		return wi_say_exhausted(pool, error);
-	}
+	if (deadline_ns == 0)
+		return wi_pool_refused(pool, wi_say_exhausted(pool, error));
 	if (began_ns >= deadline_ns) { /* nor is anybody rung for */
-		wi_add_rlx(&pool->timeouts, 1);
+		wi_add_rlx(&pool->timeouts, final);
 		return wi_say_timeout(pool, 0, error);
 	}
 	wi_add_rlx(&pool->waits, 1);
@@ -230,7 +242,7 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 		return WEIR_OK; /* without a slot: the wait goes on elsewhere */
 	if (o.verdict == WI_REFUSED)
 		return refused(pool, o.value, error);
-	wi_add_rlx(&pool->timeouts, 1);
+	wi_add_rlx(&pool->timeouts, final);
 	return wi_say_timeout(pool, waited_ns, error);
 }
 
@@ -258,18 +270,23 @@ weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, int64_t 
 		if (!slot) {
 			if (is_hopeless(pool))
 				return refused(pool, WI_REFUSE_BREAKER, error);
-			st = wait_in_line(pool, seat, deadline_ns, &slot, error);
+			st = wait_in_line(pool, seat, deadline_ns, deadline_ns >= check_ns, &slot,
+			                  error);
 			if (st != WEIR_OK)
 				return st;
 			if (!slot)
 				continue;
 		}
+		/* Nothing counts as a checkout before it is sure to be one: see read.c. */
+		wi_add_rlx(&pool->unsure, 1);
 		if (!is_fit(&pool->conns[slot], seat, access, check_ns, conn))
 			continue;
 		/* The other half of this light fence is the heavy one of who suspends. */
 		wi_fence_light();
-		if (wi_likely(!wi_pool_is_suspended(pool)))
+		if (wi_likely(!wi_pool_is_suspended(pool))) {
+			wi_sub_rlx(&pool->unsure, 1);
 			return WEIR_OK;
+		}
 		take_back(&pool->conns[slot]);
 		*conn = NULL;
 	}

@@ -67,6 +67,9 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_held_forget(pool);
 	wi_core_sums(&pool->core, &pool->lent_before, &returned);
 	wi_store_rlx(&pool->unfit, 0);
+	wi_store_rlx(&pool->unsure, 0);
+	wi_store_rlx(&pool->shown_checkouts, 0);
+	wi_store_rlx(&pool->shown_checkins, 0);
 	pool->census = (struct wi_census){.n[WI_EMPTY] = pool->n_conns};
 	pool->in_hand = NULL;
 	pool->hooks = NULL; /* their threads are the parent's, and so are their connections */

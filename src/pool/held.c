@@ -100,6 +100,8 @@ void wi_held_fini(struct weir_pool *pool)
 void wi_held_forget(struct weir_pool *pool)
 {
 	memset(pool->holdings, 0, holdings_bytes(pool->n_conns));
+	for (uint32_t i = 1; i <= pool->n_conns; i++)
+		pool->holdings[i].timed_lent = wi_load_rlx(&pool->conns[i].slot.lend) >> 1;
 	if (pool->stacks)
 		memset(pool->stacks, 0, stacks_bytes(pool->n_conns));
 	wi_store_rlx(&pool->bereaved, 0);

@@ -32,7 +32,10 @@ struct wi_stack {
 };
 _Static_assert(sizeof(struct wi_stack) <= WI_POSTED_WORDS * 8, "it can be posted");
 
-/* Access key: (a) atomic, any thread; (k) the keeper writes, any thread reads. */
+/*
+ * Access key: (a) atomic, any thread; (k) the keeper writes, any thread reads; (h) the holder of its
+ * slot.
+ */
 struct wi_holding {
 	_Atomic uint64_t lend;         /* (k) the lending that since_ns is about */
 	_Atomic int64_t since_ns;      /* (k) lent at least since then */
@@ -40,6 +43,8 @@ struct wi_holding {
 	_Atomic int64_t ended_ns;      /* (a) when */
 	_Atomic int32_t ended_thread;  /* (a) its number */
 	_Atomic uint64_t mourned_lend; /* (k) the ended lending that was told, and seen to */
+	int64_t timed_ns;    /* (h) since when it is lent, if that is timed; 0: it is not */
+	uint64_t timed_lent; /* (h) how often it had been lent, when it was last timed */
 };
 
 /*

@@ -32,6 +32,7 @@
 #include "pool/resolve.h"
 #include "pool/settings.h"
 #include "pool/tally.h"
+#include "pool/timed.h"
 #include "stat/event.h"
 #include "stat/hist.h"
 
@@ -73,6 +74,7 @@ enum {
 	/* older than its host's epoch: the keeper asks who answers before anybody has it */
 	WI_NOTE_VERIFY = 1 << 14,
 	WI_NOTE_READS = 1 << 15, /* at a primary, and its session is read-only: see access.c */
+	WI_NOTE_TIMED = 1 << 16, /* its next lending is to be timed, or is: see timed.c */
 };
 
 /*
@@ -262,17 +264,23 @@ struct weir_pool {
 	_Atomic bool missed; /* (a) whoever wanted one went elsewhere, as nothing was open */
 	/* (a) how long whoever closes it will wait; WI_FOREVER before that */
 	_Atomic int64_t end_ns;
-	_Atomic uint64_t waits, timeouts, refused, misuse;
-	_Atomic uint64_t unfit;       /* (a) taken, and not handed out after all */
+	_Atomic uint64_t waits, timeouts, misuse;
+	_Atomic uint64_t refused_with[WEIR_STATUSES]; /* (a) */
+	/* (a) taken by callers on the slow path and not yet handed out, and all of `unfit` */
+	_Atomic uint64_t unsure;
+	_Atomic uint64_t unfit; /* (a) taken, and not handed out after all */
+	/* (a) the most that was ever read of each */
+	_Atomic uint64_t shown_checkouts, shown_checkins;
 	_Atomic uint64_t orphans;     /* (a) left lent by threads that ended */
 	_Atomic uint32_t bereaved;    /* (a) 1: a thread has ended that held something */
 	_Atomic uint32_t stack_every; /* (a) 1: every checkout leaves its stack */
 	struct wi_room holdings_room, stacks_room; /* (c) grow by themselves */
 	struct wi_holding *holdings;               /* (c) of each slot, by number: see held.h */
 	struct wi_posted *stacks;                  /* (c) of each slot; NULL: none are taken */
-	uint64_t lent_before;      /* (c) counted by slots before a child made the pool anew */
-	struct wi_hist wait_hist;  /* (a) */
-	struct wi_tallies tallies; /* (a) */
+	uint64_t lent_before; /* (c) counted by slots before a child made the pool anew */
+	struct wi_hist wait_hist, hold_hist; /* (a) */
+	_Atomic uint64_t hold_samples;       /* (a) lendings that were timed */
+	struct wi_tallies tallies;           /* (a) */
 
 	/* the keeper's */
 	WI_ON_NEW_LINE struct wi_job job; /* (k) */
@@ -285,6 +293,8 @@ struct weir_pool {
 	int64_t mourn_ns;                 /* (k) when to look again for threads that end; 0: none */
 	int64_t stacks_until_ns;          /* (k) until when every checkout leaves its stack */
 	uint32_t next_sample;             /* (k) whose stack is wanted next */
+	uint32_t next_timed;              /* (k) who is to be timed next */
+	int64_t next_timed_ns;            /* (k) when */
 	/* (k) the one whose lifetime has ended and that is on its way out, or NULL */
 	struct weir_conn *retiring;
 	bool replacing;          /* (k) a connection more is wanted before it goes */
@@ -514,6 +524,9 @@ void wi_pool_slots_init(struct weir_pool *pool, uint32_t from, uint32_t to);
  */
 struct wi_seat *wi_come_in(struct weir_pool *pool, struct wi_seat *seat, bool *open);
 
+/* checkout.c: a checkout that ends without a connection is counted; returns the status. */
+weir_status wi_pool_refused(struct weir_pool *pool, weir_status status);
+
 /* checkout.c: for a caller that is counted inside: SHED if too many wait already, else OK. */
 weir_status wi_pool_shed(struct weir_pool *pool, weir_error *error);
 
@@ -641,6 +654,9 @@ uint32_t wi_pool_shown_total(struct weir_pool *pool);
 
 /* Statistics by value; fills all of *stats. */
 void wi_pool_read(struct weir_pool *pool, weir_pool_stats *stats);
+
+/* Of them how many there are, who waits, what was taken and given back; leaves the others alone. */
+void wi_pool_read_sizes(struct weir_pool *pool, weir_pool_stats *stats);
 
 /* The slot behind a handle, or NULL if the handle is stale. */
 struct weir_conn *wi_conn_of(const struct weir_conn *handle);

@@ -15,18 +15,38 @@ uint32_t wi_pool_shown_total(struct weir_pool *pool)
 	       wi_load_rlx(&pool->shown[WI_RESOLVING]) + wi_load_rlx(&pool->shown[WI_CONNECTING]);
 }
 
-static void read_census(struct weir_pool *pool, weir_pool_stats *s)
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/*
+ * Counters never go back, as who draws curves of them takes that for a new beginning. What is
+ * taken from a sum is counted before what it is taken from: so nothing that is read is ever more
+ * than the truth, and the most that was ever read is as near to it as anybody has come.
+ */
+static uint64_t never_less(_Atomic uint64_t *shown, uint64_t now)
+{
+	uint64_t most = wi_load_rlx(shown);
+
+	while (now > most && !wi_cas_rlx(shown, &most, now))
+		;
+	return now > most ? now : most;
+}
+
+void wi_pool_read_sizes(struct weir_pool *pool, weir_pool_stats *s)
 {
 	uint32_t ready = wi_load_rlx(&pool->shown[WI_READY]);
 	uint32_t settling = wi_load_rlx(&pool->shown[WI_SETTLING]);
 	uint32_t fresh = wi_load_rlx(&pool->shown_fresh);
-	uint64_t out, unfit;
+	uint64_t lent, returned, out;
 
-	wi_core_sums(&pool->core, &s->checkouts, &s->checkins);
-	out = s->checkouts - s->checkins; /* each slot counts 0 or 1 */
-	unfit = wi_load_rlx(&pool->unfit) + pool->lent_before;
-	s->checkouts -= unfit < s->checkins ? unfit : s->checkins;
-	s->checkins -= unfit < s->checkins ? unfit : s->checkins;
+	wi_core_sums(&pool->core, &lent, &returned);
+	out = lent - returned; /* each slot counts 0 or 1 */
+	s->checkouts = never_less(&pool->shown_checkouts,
+	                          minus(lent, wi_load_rlx(&pool->unsure) + pool->lent_before));
+	s->checkins = never_less(&pool->shown_checkins,
+	                         minus(returned, wi_load_rlx(&pool->unfit) + pool->lent_before));
 	s->max = wi_pool_max(pool);
 	s->busy = (uint32_t)out;
 	s->idle = ready > s->busy ? ready - s->busy : 0;
@@ -61,11 +81,13 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 
 	memset(s, 0, sizeof(*s));
 	wi_copy(s->host, sizeof(s->host), pool->endpoint->name);
-	read_census(pool, s);
+	wi_pool_read_sizes(pool, s);
 	read_breaker(pool, s);
 	s->waits = wi_load_rlx(&pool->waits);
 	s->timeouts = wi_load_rlx(&pool->timeouts);
-	s->refused = wi_load_rlx(&pool->refused);
+	for (int i = 0; i < WEIR_STATUSES; i++)
+		s->refused += s->refused_with[i] = wi_load_rlx(&pool->refused_with[i]);
+	s->hold_samples = wi_load_rlx(&pool->hold_samples);
 	s->opened = wi_load_rlx(&pool->opened);
 	s->connect_failures = wi_load_rlx(&pool->connect_failures);
 	for (int i = 0; i < WEIR_CLOSE_REASONS; i++)
@@ -81,6 +103,10 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 	s->orphans = wi_load_rlx(&pool->orphans);
 	wi_hist_durations(&pool->wait_hist, &s->wait);
 	wi_hist_durations(&pool->connect_hist, &s->connect);
+	wi_hist_durations(&pool->hold_hist, &s->hold);
+	wi_hist_histogram(&pool->wait_hist, &s->wait_times);
+	wi_hist_histogram(&pool->connect_hist, &s->connect_times);
+	wi_hist_histogram(&pool->hold_hist, &s->hold_times);
 	wi_tally_read(pool, s);
 	if (wi_posted_read(&pool->last_error, &e, sizeof(e)))
 		wi_copy(s->last_connect_error, sizeof(s->last_connect_error), e.text);

@@ -38,12 +38,13 @@ static void describe(struct weir_pool *pool, struct wi_text *t)
 	weir_pool_stats s;
 	struct wi_last_error e;
 
-	wi_pool_read(pool, &s);
+	wi_pool_read_sizes(pool, &s);
 	wi_text_add(t, "%u of at most %u connections open, %u busy, %u idle, %u opening", s.total,
 	            s.max, s.busy, s.idle, s.opening);
 	add_phases(pool, t);
 	wi_text_add(t, ", %u callers waiting", s.waiting);
-	if (s.connect_failures && wi_posted_read(&pool->last_error, &e, sizeof(e)))
+	if (wi_load_rlx(&pool->connect_failures) &&
+	    wi_posted_read(&pool->last_error, &e, sizeof(e)))
 		wi_text_add(t, "; last connect error: %s", e.text);
 }
 

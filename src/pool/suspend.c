@@ -80,9 +80,8 @@ weir_status wi_suspend_await(struct weir_pool *pool, int64_t deadline_ns, weir_e
 	if (how == WI_SUSPENDED_ELSEWHERE)
 		return wi_fail(error, WEIR_UNAVAILABLE, "%s", "");
 	if (how == WI_SUSPENDED_FAIL || !deadline_ns) {
-		wi_add_rlx(&pool->refused, 1);
-		return fail(pool, how == WI_SUSPENDED_FAIL ? WEIR_UNAVAILABLE : WEIR_EXHAUSTED,
-		            error);
+		st = how == WI_SUSPENDED_FAIL ? WEIR_UNAVAILABLE : WEIR_EXHAUSTED;
+		return fail(pool, wi_pool_refused(pool, st), error);
 	}
 	st = wi_pool_shed(pool, error);
 	if (st != WEIR_OK)

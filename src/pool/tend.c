@@ -104,6 +104,7 @@ void wi_tend(struct weir_pool *pool, int64_t now_ns)
 	}
 	wi_lifetime_retire(pool, expired, now_ns);
 	wi_leak_ask_for_stacks(pool, now_ns);
+	wi_timed_ask(pool, now_ns);
 }
 
 uint32_t wi_pool_out_long(const struct weir_pool *pool, int64_t since_ns)

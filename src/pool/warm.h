@@ -75,7 +75,7 @@ WI_INLINE struct weir_conn *wi_warm_lend(struct weir_conn *c, struct wi_seat *se
 
 	wi_assert(count & 1); /* in two hands */
 	wi_store_rlx(&c->lender, seat);
-	/* [lend:R1] whoever sees it lent sees to whom, or a later one; pairs with A1 A2. */
+	/* [lend:R1] whoever sees it lent sees to whom, or a later one; pairs with A1 A2 A3. */
 	wi_store_rel(&c->slot.lend, count);
 	return wi_warm_handle_of(c, count);
 }

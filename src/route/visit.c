@@ -76,10 +76,8 @@ static weir_status wait_there(struct visit *v)
 	                  v->wish.deadline_ns, &v->conn, &v->said);
 	if (weighs)
 		wi_sub_rlx(&h->load, 1);
-	if (st == WEIR_TIMEOUT && until_ns < v->wish.deadline_ns) {
-		wi_sub_rlx(&h->pool->timeouts, 1); /* the caller's time is not over */
-		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", "");
-	}
+	if (st == WEIR_TIMEOUT && until_ns < v->wish.deadline_ns)
+		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", ""); /* its time is not over */
 	if (st == WEIR_OK) {
 		WI_YIELD("checkout.wait.granted");
 		come_in(v);

@@ -21,7 +21,10 @@
 #include <weir/stats.h>
 
 #define WI_HIST_SUB 16 /* buckets a power of two */
-#define WI_HIST_TOP 40 /* values below 2^40 have buckets of their own */
+/* Values below 2^40 have buckets of their own; fewer in a build that explores interleavings. */
+#ifndef WI_HIST_TOP
+#define WI_HIST_TOP 40
+#endif
 #define WI_HIST_BUCKETS ((WI_HIST_TOP - 3) * WI_HIST_SUB)
 
 /* (a) all members are atomic, any thread. Zeroed memory is an empty histogram. */

@@ -26,6 +26,7 @@
 #include <weir/options.h>
 #include <weir/pool.h>
 #include <weir/router.h>
+#include <weir/row.h>
 #include <weir/session.h>
 #include <weir/sqlstate.h>
 #include <weir/stats.h>

@@ -118,6 +118,28 @@ struct wi_facts {
 	char failed_by[6]; /* in_failed_tx: the SQLSTATE of the error that did it, or "" */
 };
 
+/*
+ * One statement of an exchange whose results are wanted, as PQsendQueryParams takes it. What it
+ * points to has to stay until the exchange has come to its end, or is given up.
+ */
+struct wi_call {
+	const char *sql;
+	int n_params;
+	const unsigned *types;
+	const char *const *values;
+	const int *lengths, *formats;
+	int result_format;
+	/* weir's own: it leaves nothing behind in the session, whatever its command tag says */
+	bool own;
+};
+
+/* What came of such an exchange. */
+struct wi_results {
+	/* room for one a call: NULL where none has come; whoever called frees them, at any end */
+	struct pg_result **of;
+	size_t failed; /* the first call that did; their number: none has */
+};
+
 struct wi_driver {
 	const char *name;
 
@@ -178,11 +200,28 @@ struct wi_driver {
 	                            struct wi_failure *failure);
 
 	/*
+	 * Sends statements at once, for one round trip; several are one implicit transaction: all
+	 * or nothing, and the rest is not run after an error. false: *failure says why; the whole
+	 * of it never left, and the connection is dead.
+	 */
+	bool (*send_calls)(void *conn, const struct wi_call *calls, size_t n,
+	                   struct wi_failure *failure);
+
+	/*
+	 * As answer_step, for what send_calls has sent: the same calls, results and failure at
+	 * every step.
+	 */
+	enum wi_step (*results_step)(void *conn, const struct wi_call *calls, size_t n,
+	                             struct wi_results *results, struct wi_failure *failure);
+	void (*result_free)(struct pg_result *result); /* NULL is a no-op. Any thread. */
+
+	/*
 	 * Throws away what a holder left under way: a running query, rows unread, COPY, which is
 	 * told to fail. One read a call. *room is how many bytes more may be read, about, and is
 	 * lowered. DONE: nothing is owed any more, and look tells whether inside a transaction.
 	 * FAILED with WI_FAULT_SQL: there is too much to read, or it is of a kind that is not worth
-	 * it (a pipeline); with WI_FAULT_LOST: the connection has ended. Only close is left then.
+	 * it (a pipeline of the holder's own); with WI_FAULT_LOST: the connection has ended. Only
+	 * close is left then.
 	 */
 	enum wi_step (*drain_step)(void *conn, size_t *room, struct wi_failure *failure);
 

@@ -76,8 +76,10 @@ struct fake_conn {
 	bool read_only, born_read_only; /* default_transaction_read_only, now and at startup */
 	uint64_t serial;
 	char heard[6], failed_by[6];
-	char *sql;  /* what was asked, or NULL */
-	char *then; /* and after it, or NULL */
+	char *sql;                  /* what was asked, or NULL */
+	char *then;                 /* and after it, or NULL */
+	const struct wi_call *call; /* what is run just now, if its result is wanted */
+	struct pg_result *reply;    /* of the script to it, or NULL */
 };
 
 static int64_t server_now(const struct wi_fake_server *server)
@@ -471,17 +473,11 @@ static int64_t fake_due(void *conn)
 
 /* ---- asking ---- */
 
-static bool fake_send(void *conn, const char *sql, struct wi_failure *failure)
+/* Something is asked; false: that cannot be now. */
+static bool begin(struct fake_conn *c, struct wi_failure *failure)
 {
-	struct fake_conn *c = conn;
-
 	if (c->stage != IDLE || c->look == WI_LOOK_BUSY || c->look == WI_LOOK_DEAD) {
 		fail(c, failure, WI_FAULT_LOST, "", "another command is already in progress");
-		return false;
-	}
-	c->sql = wi_strdup(sql);
-	if (!c->sql) {
-		fail(c, failure, WI_FAULT_MEMORY, "", "out of memory");
 		return false;
 	}
 	c->stage = ASKED;
@@ -490,6 +486,26 @@ static bool fake_send(void *conn, const char *sql, struct wi_failure *failure)
 	c->due = due_after(c->server, wi_load_rlx(&c->server->answer_ns));
 	wi_store_rlx(&c->session->cancelled, false); /* what came while it was idle is past */
 	return true;
+}
+
+static bool fake_send(void *conn, const char *sql, struct wi_failure *failure)
+{
+	struct fake_conn *c = conn;
+
+	if (!begin(c, failure))
+		return false;
+	c->sql = wi_strdup(sql);
+	if (!c->sql)
+		fail(c, failure, WI_FAULT_MEMORY, "", "out of memory");
+	return c->sql != NULL;
+}
+
+static bool fake_send_calls(void *conn, const struct wi_call *calls, size_t n,
+                            struct wi_failure *failure)
+{
+	(void)calls;
+	(void)n;
+	return begin(conn, failure);
 }
 
 static bool fake_send_two(void *conn, const char *first, const char *second,
@@ -579,6 +595,16 @@ static void set_look(struct fake_conn *c)
 	                                      : WI_LOOK_CLEAN;
 }
 
+/* What the script says to a statement. */
+static bool ask_script(struct fake_conn *c, struct wi_answer *answer, struct wi_failure *why)
+{
+	struct wi_fake_server *server = c->server;
+
+	if (c->call && server->reply)
+		return server->reply(server, c->call, &c->reply, why);
+	return !server->answer || server->answer(server, c->sql, answer, why);
+}
+
 /* Runs what was asked; false: an error, *failure says which. */
 static bool run_sql(struct fake_conn *c, struct wi_answer *answer, struct wi_failure *failure)
 {
@@ -588,7 +614,7 @@ static bool run_sql(struct fake_conn *c, struct wi_answer *answer, struct wi_fai
 	if (!answer)
 		answer = &unwanted;
 	memset(answer, 0, sizeof(*answer));
-	if (c->server->answer && !c->server->answer(c->server, c->sql, answer, &why)) {
+	if (!ask_script(c, answer, &why)) {
 		wi_failure_set(failure, why.fault, why.sqlstate, why.text, c->target->secret);
 		fail_transaction(c);
 		wi_copy(c->failed_by, sizeof(c->failed_by), why.sqlstate);
@@ -656,22 +682,9 @@ static void end_session(struct fake_conn *c)
 	pthread_mutex_unlock(&server->lock);
 }
 
-static enum wi_step fake_answer_step(void *conn, struct wi_answer *answer,
-                                     struct wi_failure *failure)
+/* What was asked has come to its end, well or not. */
+static enum wi_step end_exchange(struct fake_conn *c, bool done, const struct wi_failure *failure)
 {
-	struct fake_conn *c = conn;
-	bool done;
-
-	if (has_ended(c, failure))
-		return WI_STEP_FAILED;
-	if (!is_due(c) && !wi_load_rlx(&c->session->cancelled))
-		return WI_STEP_READ;
-	wi_add_rlx(&c->server->queries, 1);
-	done = !wi_swap_acq(&c->session->cancelled, false);
-	if (done)
-		done = run_all(c, answer, failure);
-	else
-		wi_failure_set(failure, WI_FAULT_SQL, "57014", "canceling statement", NULL);
 	forget_sql(c);
 	c->stage = IDLE;
 	c->due = WI_FOREVER;
@@ -679,6 +692,74 @@ static enum wi_step fake_answer_step(void *conn, struct wi_answer *answer,
 	if (!done && failure->fault != WI_FAULT_SQL)
 		end_session(c);
 	return done ? WI_STEP_DONE : WI_STEP_FAILED;
+}
+
+/* Whether the server was asked in time to end what it is at; *failure says so then. */
+static bool was_cancelled(struct fake_conn *c, struct wi_failure *failure)
+{
+	if (!wi_swap_acq(&c->session->cancelled, false))
+		return false;
+	wi_failure_set(failure, WI_FAULT_SQL, "57014", "canceling statement", NULL);
+	return true;
+}
+
+static enum wi_step fake_answer_step(void *conn, struct wi_answer *answer,
+                                     struct wi_failure *failure)
+{
+	struct fake_conn *c = conn;
+
+	if (has_ended(c, failure))
+		return WI_STEP_FAILED;
+	if (!is_due(c) && !wi_load_rlx(&c->session->cancelled))
+		return WI_STEP_READ;
+	wi_add_rlx(&c->server->queries, 1);
+	return end_exchange(c, !was_cancelled(c, failure) && run_all(c, answer, failure), failure);
+}
+
+/* Runs one of the statements whose results are wanted. */
+static bool run_call(struct fake_conn *c, const struct wi_call *call, struct pg_result **result,
+                     struct wi_failure *failure)
+{
+	bool changed = c->changed, done;
+	struct wi_answer row;
+
+	forget_sql(c);
+	c->sql = wi_strdup(call->sql);
+	if (!c->sql) {
+		wi_failure_set(failure, WI_FAULT_MEMORY, "", "out of memory", NULL);
+		return false;
+	}
+	c->call = call;
+	done = run_sql(c, &row, failure);
+	c->call = NULL;
+	*result = c->reply ? c->reply : wi_fake_result(&row, !done);
+	c->reply = NULL;
+	if (call->own)
+		c->changed = changed;
+	return done;
+}
+
+static enum wi_step fake_results_step(void *conn, const struct wi_call *calls, size_t n,
+                                      struct wi_results *results, struct wi_failure *failure)
+{
+	struct fake_conn *c = conn;
+	bool done;
+
+	results->failed = n;
+	if (has_ended(c, failure))
+		return WI_STEP_FAILED;
+	if (!is_due(c) && !wi_load_rlx(&c->session->cancelled))
+		return WI_STEP_READ;
+	wi_add_rlx(&c->server->queries, 1);
+	done = !was_cancelled(c, failure);
+	if (!done)
+		results->failed = 0;
+	for (size_t i = 0; done && i < n; i++) {
+		done = run_call(c, &calls[i], &results->of[i], failure);
+		if (!done)
+			results->failed = i;
+	}
+	return end_exchange(c, done, failure);
 }
 
 /* ---- what was left under way ---- */
@@ -915,6 +996,9 @@ const struct wi_driver wi_driver_fake = {
 	.send = fake_send,
 	.send_two = fake_send_two,
 	.answer_step = fake_answer_step,
+	.send_calls = fake_send_calls,
+	.results_step = fake_results_step,
+	.result_free = wi_fake_result_free,
 	.drain_step = fake_drain_step,
 	.cancel_make = fake_cancel_make,
 	.cancel_ask = fake_cancel_ask,

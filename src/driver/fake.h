@@ -9,11 +9,13 @@
  * real clock; on a test's clock the test calls wi_fake_settle after it has moved the clock.
  *
  * SQL is not understood, but a few words are, so that a session has the states that a pool must put
- * right: BEGIN opens a transaction, COMMIT and ROLLBACK end it, ROLLBACK TO mends one that has failed, SET changes a setting, RESET ALL
- * and DISCARD ALL undo that, and DISCARD ALL inside a transaction, or beside other statements in
- * one string, is refused with 25001. INSERT is refused with 25006 by a standby, in a transaction
- * begun READ ONLY, and where default_transaction_read_only was on when the transaction began; that
- * one is set by the startup options, SET, RESET and set_config.
+ * right: BEGIN opens a transaction, COMMIT and ROLLBACK end it, ROLLBACK TO mends one that has
+ * failed, SET changes a setting, RESET ALL and DISCARD ALL undo that, and DISCARD ALL inside a
+ * transaction, or beside other statements in one string, is refused with 25001. INSERT is refused
+ * with 25006 by a standby, in a transaction begun READ ONLY, and where
+ * default_transaction_read_only was on when the transaction began; that one is set by the startup
+ * options, SET, RESET and set_config. Several statements of one exchange are run until one fails;
+ * nothing is undone.
  */
 #ifndef WI_DRIVER_FAKE_H
 #define WI_DRIVER_FAKE_H
@@ -36,6 +38,13 @@ extern const struct wi_driver wi_driver_fake;
 struct wi_fake_server;
 typedef bool (*wi_fake_answer)(struct wi_fake_server *server, const char *sql,
                                struct wi_answer *answer, struct wi_failure *failure);
+
+/*
+ * The same for a statement whose result is wanted: true with *result, to be made with libpq's
+ * PQmakeEmptyPGresult, or left NULL for one without rows.
+ */
+typedef bool (*wi_fake_reply)(struct wi_fake_server *server, const struct wi_call *call,
+                              struct pg_result **result, struct wi_failure *failure);
 
 struct wi_fake_server {
 	/* Script: any thread may set these at any time. */
@@ -66,6 +75,7 @@ struct wi_fake_server {
 
 	/* Set before the first connect. */
 	wi_fake_answer answer;
+	wi_fake_reply reply; /* NULL: answer is asked for those, too, and its row is the result */
 	void *arg;
 	int64_t (*now)(void); /* NULL: wi_now_ns */
 
@@ -118,6 +128,10 @@ void wi_fake_leave(void *conn, enum wi_look look);
  * a child that got it in the middle of a change, with its lock held, could never connect.
  */
 pid_t wi_fake_fork(struct wi_fake_server *server);
+
+/* fake_result.c: a result with the row of an answer, or of an error; NULL for want of memory. */
+struct pg_result *wi_fake_result(const struct wi_answer *answer, bool failed);
+void wi_fake_result_free(struct pg_result *result);
 
 /* For libpq-free tests and benches: the connection's number, from 1, unique a server. */
 uint64_t wi_fake_serial(void *conn);

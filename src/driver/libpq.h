@@ -31,6 +31,8 @@ struct pq_conn {
 	bool touched; /* something was heard since the settings were seen to be as marked */
 	/* since it was marked clean, notifications came or a command may have left something */
 	bool changed;
+	bool hush;         /* what is heard now is of weir's own doing */
+	size_t call;       /* of send_calls: whose result comes next */
 	int syncs;         /* ends of a pipeline's statements that are still to come */
 	int succeeded;     /* statements of the last exchange, until one did not */
 	bool failed;       /* only close is left to do, whatever libpq thinks */
@@ -45,6 +47,7 @@ PGconn *wi_pq_start(const struct wi_target *target, const struct wi_endpoint *en
 
 /* libpq_hear.c */
 int wi_pq_hear_event(PGEventId what, void *info, void *unused);
+void wi_pq_keep_last_words(struct pq_conn *c, const PGresult *notice);
 void wi_pq_hear_notice(void *arg, const PGresult *notice);
 bool wi_pq_heard(void *conn, char sqlstate[6]);
 enum wi_refusal wi_pq_refused(void *conn);
@@ -65,7 +68,20 @@ int64_t wi_pq_due(void *conn);
 int wi_pq_fd(void *conn);
 const char *wi_pq_password(void *conn);
 
+/* libpq_call.c */
+bool wi_pq_send_calls(void *conn, const struct wi_call *calls, size_t n,
+                      struct wi_failure *failure);
+enum wi_step wi_pq_results_step(void *conn, const struct wi_call *calls, size_t n,
+                                struct wi_results *results, struct wi_failure *failure);
+void wi_pq_result_free(struct pg_result *result);
+
 /* libpq_ask.c */
+void wi_pq_begin_exchange(struct pq_conn *c, int syncs);
+void wi_pq_take_sync(struct pq_conn *c);
+enum wi_step wi_pq_lost(struct pq_conn *c, struct wi_failure *failure);
+enum wi_step wi_pq_surprised(struct pq_conn *c, struct wi_failure *failure);
+void wi_pq_failure_of_result(struct wi_failure *failure, enum wi_fault fault,
+                             const PGresult *result, const char *secret);
 void wi_pq_drop_error(struct pq_conn *c);
 enum wi_step wi_pq_answer_step(void *conn, struct wi_answer *answer, struct wi_failure *failure);
 bool wi_pq_cancel_ask(void *cancel);

@@ -18,8 +18,8 @@ void wi_pq_drop_error(struct pq_conn *c)
 	c->error = NULL;
 }
 
-static void failure_of_result(struct wi_failure *failure, enum wi_fault fault,
-                              const PGresult *result, const char *secret)
+void wi_pq_failure_of_result(struct wi_failure *failure, enum wi_fault fault,
+                             const PGresult *result, const char *secret)
 {
 	const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
@@ -49,7 +49,7 @@ static void tell_by_libpq(const struct pq_conn *c, struct wi_failure *failure)
 void wi_pq_tell_lost(struct pq_conn *c, struct wi_failure *failure)
 {
 	if (c->error && PQresultErrorField(c->error, PG_DIAG_SQLSTATE))
-		failure_of_result(failure, WI_FAULT_LOST, c->error, wi_pq_secret_of(c));
+		wi_pq_failure_of_result(failure, WI_FAULT_LOST, c->error, wi_pq_secret_of(c));
 	else if (c->last_words)
 		*failure = *c->last_words;
 	else
@@ -62,29 +62,31 @@ void wi_pq_tell_lost(struct pq_conn *c, struct wi_failure *failure)
 		*c->last_words = *failure;
 }
 
-static enum wi_step lost(struct pq_conn *c, struct wi_failure *failure)
+enum wi_step wi_pq_lost(struct pq_conn *c, struct wi_failure *failure)
 {
 	wi_pq_tell_lost(c, failure);
 	return WI_STEP_FAILED;
 }
 
 /* An answer of a kind that weir never asks for: what would come next is not worth guessing. */
-static enum wi_step surprised(struct pq_conn *c, struct wi_failure *failure)
+enum wi_step wi_pq_surprised(struct pq_conn *c, struct wi_failure *failure)
 {
 	if (c->last_words)
-		return lost(c, failure);
+		return wi_pq_lost(c, failure);
 	wi_failure_set(failure, WI_FAULT_LOST, NULL,
 	               "closed: the statement was answered by COPY or out of turn", NULL);
 	wi_pq_drop_error(c);
 	return WI_STEP_FAILED;
 }
 
-static void begin_exchange(struct pq_conn *c, int syncs)
+void wi_pq_begin_exchange(struct pq_conn *c, int syncs)
 {
 	c->flushing = true;
 	c->fresh = true;
 	c->syncs = syncs;
 	c->succeeded = 0;
+	c->hush = false;
+	c->call = 0;
 }
 
 bool wi_pq_send(void *conn, const char *sql, struct wi_failure *failure)
@@ -96,7 +98,7 @@ bool wi_pq_send(void *conn, const char *sql, struct wi_failure *failure)
 		wi_pq_tell_lost(c, failure);
 		return false;
 	}
-	begin_exchange(c, 0);
+	wi_pq_begin_exchange(c, 0);
 	return true;
 }
 
@@ -116,12 +118,12 @@ bool wi_pq_send_two(void *conn, const char *first, const char *second, struct wi
 		wi_pq_tell_lost(c, failure);
 		return false;
 	}
-	begin_exchange(c, 2);
+	wi_pq_begin_exchange(c, 2);
 	return true;
 }
 
 /* The end of a statement of a pipeline; after the last one the pipeline is left. */
-static void take_sync(struct pq_conn *c)
+void wi_pq_take_sync(struct pq_conn *c)
 {
 	if (c->syncs == 0)
 		c->failed = true; /* nobody asked for it */
@@ -171,7 +173,7 @@ static void take_result(struct pq_conn *c, PGresult *result, struct wi_answer *a
 		c->failed = true;
 		break;
 	case PGRES_PIPELINE_SYNC:
-		take_sync(c);
+		wi_pq_take_sync(c);
 		break;
 	}
 	PQclear(result);
@@ -181,11 +183,11 @@ static void take_result(struct pq_conn *c, PGresult *result, struct wi_answer *a
 static enum wi_step answered(struct pq_conn *c, struct wi_failure *failure)
 {
 	if (c->failed || PQstatus(c->pg) != CONNECTION_OK)
-		return lost(c, failure);
+		return wi_pq_lost(c, failure);
 	PQsetnonblocking(c->pg, 0); /* nothing is left to flush, so this cannot wait */
 	if (!c->error)
 		return WI_STEP_DONE;
-	failure_of_result(failure, WI_FAULT_SQL, c->error, wi_pq_secret_of(c));
+	wi_pq_failure_of_result(failure, WI_FAULT_SQL, c->error, wi_pq_secret_of(c));
 	wi_pq_drop_error(c);
 	return WI_STEP_FAILED;
 }
@@ -211,7 +213,7 @@ enum wi_step wi_pq_answer_step(void *conn, struct wi_answer *answer, struct wi_f
 			return answered(c, failure);
 		take_result(c, result, answer);
 		if (c->failed && PQstatus(c->pg) == CONNECTION_OK)
-			return surprised(c, failure);
+			return wi_pq_surprised(c, failure);
 	}
 	return c->flushing ? WI_STEP_WRITE : WI_STEP_READ;
 }
@@ -272,10 +274,13 @@ static enum drained drop_results(struct pq_conn *c)
 	PGresult *result = PQgetResult(c->pg);
 	ExecStatusType status = PQresultStatus(result);
 
-	if (!result)
-		return DRAINED_ALL;
+	if (!result) /* in a pipeline: the end of one of its statements */
+		return c->syncs > 0 && PQstatus(c->pg) == CONNECTION_OK ? DRAINED_MORE
+		                                                        : DRAINED_ALL;
 	PQclear(result);
-	if (status == PGRES_COPY_BOTH)
+	if (status == PGRES_PIPELINE_SYNC)
+		wi_pq_take_sync(c);
+	else if (status == PGRES_COPY_BOTH)
 		c->failed = true;
 	else if (status == PGRES_COPY_IN && PQputCopyEnd(c->pg, "given back in COPY") < 0)
 		c->failed = true;
@@ -296,9 +301,10 @@ enum wi_step wi_pq_drain_step(void *conn, size_t *room, struct wi_failure *failu
 	enum drained now = DRAINED_MORE;
 	bool alive;
 
+	c->hush = false;
 	if (c->failed || PQstatus(c->pg) != CONNECTION_OK)
-		return lost(c, failure);
-	if (PQpipelineStatus(c->pg) != PQ_PIPELINE_OFF)
+		return wi_pq_lost(c, failure);
+	if (PQpipelineStatus(c->pg) != PQ_PIPELINE_OFF && c->syncs == 0)
 		return drain_failed(failure, "what is under way cannot be ended here");
 	if (!has_room(c->pg, room))
 		return drain_failed(failure, "too much is left unread");
@@ -309,7 +315,7 @@ enum wi_step wi_pq_drain_step(void *conn, size_t *room, struct wi_failure *failu
 	while (now == DRAINED_MORE && !c->failed && (!alive || !PQisBusy(c->pg)))
 		now = drop_results(c);
 	if (c->failed || PQstatus(c->pg) != CONNECTION_OK)
-		return lost(c, failure);
+		return wi_pq_lost(c, failure);
 	if (now != DRAINED_ALL)
 		return PQflush(c->pg) > 0 ? WI_STEP_WRITE : WI_STEP_READ;
 	PQsetnonblocking(c->pg, 0);

@@ -40,7 +40,7 @@ const char *wi_pq_secret_of(const struct pq_conn *c)
 }
 
 /* Keeps the first message that ends the session. Without memory only the fact is kept. */
-static void keep_last_words(struct pq_conn *c, const PGresult *notice)
+void wi_pq_keep_last_words(struct pq_conn *c, const PGresult *notice)
 {
 	c->failed = true;
 	if (c->last_words)
@@ -58,7 +58,7 @@ void wi_pq_hear_notice(void *arg, const PGresult *notice)
 
 	if (wi_fault_ends_session(PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED),
 	                          PQresultErrorField(notice, PG_DIAG_SQLSTATE)))
-		keep_last_words(c, notice);
+		wi_pq_keep_last_words(c, notice);
 	c->to_processor(NULL, notice);
 }
 
@@ -101,7 +101,7 @@ int wi_pq_hear_event(PGEventId what, void *info, void *unused)
 		return 1;
 	c->touched = true;
 	/* The tag is there: libpq fires the event where it hands the finished result out. */
-	if (PQresultStatus(event->result) == PGRES_COMMAND_OK &&
+	if (PQresultStatus(event->result) == PGRES_COMMAND_OK && !c->hush &&
 	    wi_tag_may_leave(PQcmdStatus(event->result)))
 		c->changed = true;
 	else if (PQresultStatus(event->result) == PGRES_FATAL_ERROR)

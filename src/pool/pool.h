@@ -549,6 +549,11 @@ weir_status wi_say_breaker(struct weir_pool *pool, weir_error *error);
 enum wi_step wi_conn_await(struct weir_conn *c, struct wi_answer *answer, int64_t deadline_ns,
                            struct wi_failure *failure);
 
+/* The same for statements whose results are wanted. */
+enum wi_step wi_conn_await_results(struct weir_conn *c, const struct wi_call *calls, size_t n,
+                                   struct wi_results *results, int64_t deadline_ns,
+                                   struct wi_failure *failure);
+
 /* child.c: what a forked child may do with its parent's pool. */
 weir_status wi_pool_in_child(struct weir_pool *pool, weir_error *error);
 void wi_pool_forget(struct weir_pool *pool);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the end of an exchange means for the caller.
+ *
+ * The question that matters is whether something may have been committed. Inside a transaction a
+ * single statement that is no COMMIT cannot commit, so its loss is only a lost connection.
+ * Everything else might, whatever it looks like.
+ */
+#include "exec/judge.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/line.h"
+#include "base/text.h"
+#include "pool/busy.h"
+#include "pool/pool.h"
+
+static bool begins_with(const char *sql, const char *word)
+{
+	size_t n = strlen(word);
+
+	return strncasecmp(sql, word, n) == 0 && (sql[n] == '\0' || strchr(" \t\r\n;/-(", sql[n]));
+}
+
+static bool begins_with_one_of(const char *sql, const char *const words[], size_t n)
+{
+	sql += strspn(sql, " \t\r\n");
+	for (size_t i = 0; i < n; i++)
+		if (begins_with(sql, words[i]))
+			return true;
+	return false;
+}
+
+static bool begins_with_comment(const char *sql)
+{
+	sql += strspn(sql, " \t\r\n");
+	return strncmp(sql, "--", 2) == 0 || strncmp(sql, "/*", 2) == 0;
+}
+
+bool wi_may_commit(const char *sql, bool in_transaction)
+{
+	static const char *const words[] = {"commit", "end", "prepare", "call", "do"};
+
+	return !in_transaction || strchr(sql, ';') || begins_with_comment(sql) ||
+	       begins_with_one_of(sql, words, WI_ARRAY_LEN(words));
+}
+
+bool wi_is_plain_sql(const char *sql)
+{
+	static const char *const words[] = {"select", "insert", "update", "delete",
+	                                    "merge",  "values", "table",  "with"};
+
+	return begins_with_one_of(sql, words, WI_ARRAY_LEN(words));
+}
+
+bool wi_is_transaction_sql(const char *sql)
+{
+	static const char *const words[] = {
+		"begin",     "start",  "commit", "end", "rollback", "abort", "prepare transaction",
+		"savepoint", "release"};
+
+	return begins_with_comment(sql) || begins_with_one_of(sql, words, WI_ARRAY_LEN(words));
+}
+
+struct weir_conn *wi_exec_enter(weir_conn *conn, const char *call, enum wi_look *look,
+                                weir_status *status, weir_error *error)
+{
+	struct weir_conn *c = wi_conn_of(conn);
+
+	if (!c) {
+		*status = wi_fail(error, WEIR_STALE, "%s: the connection was given back already",
+		                  call);
+		return NULL;
+	}
+	if (wi_pool_is_parents(c->pool)) {
+		*status = wi_fail(error, WEIR_FORKED,
+		                  "%s: the connection belongs to the parent of this process", call);
+		return NULL;
+	}
+	*look = c->pool->driver->look(c->link);
+	if (*look != WI_LOOK_BUSY)
+		return c;
+	*status = wi_fail(error, WEIR_INVALID, "%s: another query is under way on this connection",
+	                  call);
+	return NULL;
+}
+
+static weir_status fail(struct weir_conn *c, weir_status status, const struct wi_failure *f,
+                        weir_error *error)
+{
+	wi_fail(error, status, "%s", f->text);
+	if (error) {
+		wi_copy(error->host, sizeof(error->host), c->pool->endpoint->name);
+		memcpy(error->sqlstate, f->sqlstate, sizeof(error->sqlstate));
+	}
+	return status;
+}
+
+weir_status wi_exec_refused(struct weir_conn *c, const struct wi_failure *f, weir_error *error)
+{
+	bool again = wi_pool_classify(c->pool, f->sqlstate, false) == WEIR_CLASS_RETRY;
+
+	return fail(c, again ? WEIR_RETRY : WEIR_QUERY, f, error);
+}
+
+/* SUSPECT: it has ended, and the keeper will count it and judge the others by how. */
+weir_status wi_exec_lost(struct weir_conn *c, bool unknown, const struct wi_failure *f,
+                         weir_error *error)
+{
+	wi_or_acq_rel(&c->notes, WI_NOTE_SUSPECT);
+	return fail(c, unknown ? WEIR_OUTCOME_UNKNOWN : WEIR_CONNECT, f, error);
+}
+
+weir_status wi_exec_late(struct weir_conn *c, bool unknown, weir_error *error)
+{
+	static const struct wi_failure f = {
+		.fault = WI_FAULT_TIMEOUT,
+		.text = "no answer to the query within the caller's deadline"};
+
+	wi_cancel_and_forget(c);
+	wi_or_acq_rel(&c->notes, WI_NOTE_DISCARD);
+	return fail(c, unknown ? WEIR_OUTCOME_UNKNOWN : WEIR_TIMEOUT, &f, error);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One statement with parameters, on a connection that is checked out.
+ *
+ * Whether its loss has committed something: inside a transaction a single statement that is no
+ * COMMIT cannot have; nor can a SELECT or the like on a session that weir itself made read-only, as
+ * long as nothing in that session has changed since (its default_transaction_read_only is reported,
+ * and so part of what a look compares).
+ */
+#include "exec/query.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "exec/judge.h"
+#include "pool/pool.h"
+#include "pool/tally.h"
+
+#define MOST_PARAMETERS 65535 /* the protocol's: chapter 55.7, Bind */
+
+static weir_status check(const weir_statement *s, const char *what, weir_error *error)
+{
+	if (!s->sql)
+		return wi_fail(error, WEIR_INVALID, "%s: sql is NULL", what);
+	if (s->n_params < 0 || s->n_params > MOST_PARAMETERS)
+		return wi_fail(error, WEIR_INVALID, "%s: there may be 0 to %d parameters, not %d",
+		               what, MOST_PARAMETERS, s->n_params);
+	if (s->n_params && !s->values)
+		return wi_fail(error, WEIR_INVALID, "%s: %d parameters, and values is NULL", what,
+		               s->n_params);
+	if ((unsigned)s->result_format > 1)
+		return wi_fail(error, WEIR_INVALID, "%s: result_format is neither 0 nor 1", what);
+	if ((unsigned)s->prepare > WEIR_PREPARE_NEVER)
+		return wi_fail(error, WEIR_INVALID, "%s: unknown prepare %d", what,
+		               (int)s->prepare);
+	for (int i = 0; s->formats && i < s->n_params; i++)
+		if ((unsigned)s->formats[i] > 1 || (s->formats[i] && !s->lengths))
+			return wi_fail(error, WEIR_INVALID,
+			               "%s: parameter $%d: its format is neither 0 nor 1, or it "
+			               "is binary and lengths is NULL",
+			               what, i + 1);
+	return WEIR_OK;
+}
+
+weir_status wi_statement_load(weir_statement *to, const weir_statement *from, const char *what,
+                              weir_error *error)
+{
+	size_t size;
+
+	memset(to, 0, sizeof(*to));
+	if (!from)
+		return wi_fail(error, WEIR_INVALID, "%s: statement is NULL", what);
+	size = from->size ? from->size : sizeof(*to);
+	for (size_t i = sizeof(*to); i < size; i++)
+		if (((const unsigned char *)from)[i])
+			return wi_fail(error, WEIR_INVALID,
+			               "%s: it asks for something that this weir does not know",
+			               what);
+	memcpy(to, from, size < sizeof(*to) ? size : sizeof(*to));
+	return check(to, what, error);
+}
+
+struct wi_call wi_statement_call(const weir_statement *s)
+{
+	return (struct wi_call){
+		.sql = s->sql,
+		.n_params = s->n_params,
+		.types = s->types,
+		.values = s->values,
+		.lengths = s->lengths,
+		.formats = s->formats,
+		.result_format = s->result_format,
+	};
+}
+
+int64_t wi_statement_deadline(const weir_options *options, int64_t timeout_ms, int64_t now_ns)
+{
+	if (timeout_ms == 0)
+		timeout_ms = options->query_timeout_ms ? options->query_timeout_ms : -1;
+	return wi_deadline_after(now_ns, timeout_ms);
+}
+
+static bool may_have_committed(const struct weir_conn *c, enum wi_look look, const char *sql)
+{
+	if (look == WI_LOOK_CLEAN && c->read_only && wi_is_plain_sql(sql))
+		return false;
+	return wi_may_commit(sql, look == WI_LOOK_IN_TX);
+}
+
+static weir_status run(struct weir_conn *c, enum wi_look look, const weir_statement *s,
+                       int64_t deadline_ns, struct pg_result **result, weir_error *error)
+{
+	bool unknown = may_have_committed(c, look, s->sql);
+	struct wi_call call = wi_statement_call(s);
+	struct wi_results results = {.of = result};
+	struct wi_failure f = {0};
+	weir_status st;
+
+	if (!c->pool->driver->send_calls(c->link, &call, 1, &f))
+		return wi_exec_lost(c, false, &f, error); /* the whole of it never left */
+	switch (wi_conn_await_results(c, &call, 1, &results, deadline_ns, &f)) {
+	case WI_STEP_DONE:
+		return WEIR_OK;
+	case WI_STEP_FAILED:
+		if (f.fault == WI_FAULT_SQL)
+			return wi_exec_refused(c, &f, error);
+		st = wi_exec_lost(c, unknown, &f, error);
+		break;
+	case WI_STEP_READ:
+	case WI_STEP_WRITE:
+	default:
+		st = wi_exec_late(c, unknown, error);
+		break;
+	}
+	c->pool->driver->result_free(*result); /* half an answer is none */
+	*result = NULL;
+	return st;
+}
+
+weir_status wi_conn_query(struct weir_conn *c, enum wi_look look, const weir_statement *s,
+                          int64_t deadline_ns, struct pg_result **result, weir_error *error)
+{
+	int64_t began_ns = c->pool->core.world->now();
+	weir_status st = run(c, look, s, deadline_ns, result, error);
+
+	wi_tally_query(c, began_ns, c->pool->core.world->now(), st,
+	               s->tag ? s->tag : wi_load_rlx(&c->tag));
+	return st;
+}
+
+weir_status weir_conn_query(weir_conn *conn, const weir_statement *statement,
+                            struct pg_result **result, weir_error *error)
+{
+	const char *call = "weir_conn_query";
+	struct weir_conn *c;
+	weir_statement s;
+	enum wi_look look;
+	weir_status st;
+	WI_NO_CANCEL;
+
+	if (!conn || !result)
+		return wi_fail(error, WEIR_INVALID, "%s: %s is NULL", call,
+		               conn ? "result" : "conn");
+	*result = NULL;
+	st = wi_statement_load(&s, statement, call, error);
+	if (st != WEIR_OK)
+		return st;
+	c = wi_exec_enter(conn, call, &look, &st, error);
+	if (!c)
+		return st;
+	return wi_conn_query(
+		c, look, &s,
+		wi_statement_deadline(&c->pool->options, s.timeout_ms, c->pool->core.world->now()),
+		result, error);
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The query helpers over fake servers: what each end means for the caller, for the connection, and
+ * whether a read is run again.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <libpq-fe.h>
+
+#include <weir/weir.h>
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "driver/fake.h"
+#include "pool/pool.h"
+#include "support/fake_cluster.h"
+#include "support/watchdog.h"
+
+static struct wi_fake_server server;
+static _Atomic int seen; /* statements that name ONCE, by any server */
+static weir_pool *pool;
+static weir_conn *conn;
+static weir_error e;
+static PGresult *rows;
+
+/*
+ * An SQLSTATE to every statement that names one, the end of the session to LOSE; else a row with
+ * the text.
+ */
+static bool answer(struct wi_fake_server *s, const char *sql, struct wi_answer *row,
+                   struct wi_failure *failure)
+{
+	const char *fail = strstr(sql, "FAIL ");
+
+	(void)s;
+	if (strstr(sql, "ONCE"))
+		wi_add_rlx(&seen, 1);
+	*failure = (struct wi_failure){.fault = WI_FAULT_SQL, .text = "as scripted"};
+	if (fail)
+		memcpy(failure->sqlstate, fail + strlen("FAIL "), 5);
+	if (strstr(sql, "LOSE"))
+		failure->fault = WI_FAULT_LOST;
+	row->columns = 1;
+	row->has_row = true;
+	snprintf(row->value[0], sizeof(row->value[0]), "%s", sql);
+	return !fail && !strstr(sql, "LOSE");
+}
+
+static int set_up(void **state)
+{
+	weir_options o;
+
+	(void)state;
+	memset(&e, 0, sizeof(e));
+	wi_store_rlx(&seen, 0);
+	rows = NULL;
+	wi_fake_server_init(&server);
+	server.answer = answer;
+	weir_options_init(&o);
+	o.pool_min = 0;
+	o.pool_max = 1;
+	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
+	                                   "postgresql://u@127.0.0.1/d", &o, &pool, NULL),
+	                 WEIR_OK);
+	assert_int_equal(weir_pool_checkout(pool, 10000, &conn, NULL), WEIR_OK);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	PQclear(rows);
+	weir_checkin(&conn);
+	assert_int_equal(weir_pool_close(&pool, 10000), WEIR_OK);
+	wi_fake_server_fini(&server);
+	return 0;
+}
+
+static weir_status query(const char *sql)
+{
+	const weir_statement s = WEIR_STATEMENT(.sql = sql, .timeout_ms = 10000);
+
+	PQclear(rows);
+	return weir_conn_query(conn, &s, &rows, &e);
+}
+
+static void a_result_is_the_callers(void **state)
+{
+	const char *text;
+
+	(void)state;
+	assert_int_equal(query("SELECT 1"), WEIR_OK);
+	assert_int_equal(weir_row_text_at(rows, 0, 0, &text, NULL, NULL, &e), WEIR_OK);
+	assert_string_equal(text, "SELECT 1");
+	weir_checkin(&conn);
+	assert_string_equal(text, "SELECT 1");
+}
+
+static void an_error_has_its_result_too(void **state)
+{
+	(void)state;
+	assert_int_equal(query("FAIL 23505"), WEIR_QUERY);
+	assert_string_equal(e.sqlstate, "23505");
+	assert_string_equal(e.host, "127.0.0.1:5432");
+	assert_int_equal(PQresultStatus(rows), PGRES_FATAL_ERROR);
+	assert_non_null(rows);
+	assert_int_equal(query("FAIL 40001"), WEIR_RETRY);
+	assert_int_equal(query("SELECT 1"), WEIR_OK);
+}
+
+static void losses_are_judged_by_what_may_have_been_committed(void **state)
+{
+	(void)state;
+	assert_int_equal(query("BEGIN"), WEIR_OK);
+	assert_int_equal(query("INSERT LOSE"), WEIR_CONNECT);
+	assert_null(rows);
+	weir_checkin(&conn);
+	assert_int_equal(weir_pool_checkout(pool, 10000, &conn, &e), WEIR_OK);
+	assert_int_equal(query("BEGIN"), WEIR_OK);
+	assert_int_equal(query("COMMIT LOSE"), WEIR_OUTCOME_UNKNOWN);
+	weir_checkin(&conn);
+	assert_int_equal(weir_pool_checkout(pool, 10000, &conn, &e), WEIR_OK);
+	assert_int_equal(query("SELECT LOSE"), WEIR_OUTCOME_UNKNOWN);
+	assert_null(rows);
+}
+
+/* A statement as a newer program may fill it. */
+struct grown {
+	weir_statement s;
+	int news;
+};
+
+static void misuse_is_refused(void **state)
+{
+	struct grown g = {.s = WEIR_STATEMENT(.sql = "SELECT 1")};
+	weir_statement s = WEIR_STATEMENT(.sql = "SELECT $1", .n_params = 1);
+	const char *one[] = {"1"};
+	const int binary[] = {1};
+	weir_conn *stale = conn;
+
+	(void)state;
+	assert_int_equal(weir_conn_query(NULL, &s, &rows, &e), WEIR_INVALID);
+	assert_int_equal(weir_conn_query(conn, NULL, &rows, &e), WEIR_INVALID);
+	assert_int_equal(weir_conn_query(conn, &s, NULL, &e), WEIR_INVALID);
+	assert_int_equal(weir_conn_query(conn, &s, &rows, &e), WEIR_INVALID);
+	assert_non_null(strstr(e.text, "values is NULL"));
+	s.values = one;
+	s.formats = binary;
+	assert_int_equal(weir_conn_query(conn, &s, &rows, &e), WEIR_INVALID);
+	assert_non_null(strstr(e.text, "$1"));
+	s = WEIR_STATEMENT(.sql = NULL);
+	assert_int_equal(weir_conn_query(conn, &s, &rows, &e), WEIR_INVALID);
+	g.s.size = sizeof(g);
+	assert_int_equal(weir_conn_query(conn, &g.s, &rows, &e), WEIR_OK);
+	PQclear(rows);
+	g.news = 1;
+	assert_int_equal(weir_conn_query(conn, &g.s, &rows, &e), WEIR_INVALID);
+	assert_null(rows);
+	weir_checkin(&conn);
+	assert_int_equal(weir_conn_query(stale, &g.s, &rows, &e), WEIR_INVALID);
+	g.news = 0;
+	assert_int_equal(weir_conn_query(stale, &g.s, &rows, &e), WEIR_STALE);
+}
+
+static weir_status pool_query(const char *sql, int64_t timeout_ms)
+{
+	const weir_statement s = WEIR_STATEMENT(.sql = sql, .timeout_ms = timeout_ms);
+
+	PQclear(rows);
+	return weir_pool_query_with(pool, &s, &rows, &e);
+}
+
+static uint32_t busy(void)
+{
+	weir_pool_stats s;
+
+	weir_pool_stats_get(pool, &s);
+	return s.busy;
+}
+
+/* Whatever comes of it, the connection is back. */
+static void a_pools_query_gives_back_on_every_path(void **state)
+{
+	static const struct {
+		const char *sql;
+		weir_status status;
+	} ends[] = {{"SELECT 1", WEIR_OK},
+	            {"FAIL 23505", WEIR_QUERY},
+	            {"FAIL 40P01", WEIR_RETRY},
+	            {"SELECT ONCE LOSE", WEIR_OUTCOME_UNKNOWN}};
+
+	(void)state;
+	weir_checkin(&conn);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		assert_int_equal(pool_query(ends[i].sql, 10000), ends[i].status);
+		assert_int_equal(busy(), 0);
+	}
+	assert_int_equal(wi_load_rlx(&seen), 1);
+	PQclear(rows);
+	assert_int_equal(weir_pool_query(pool, "SELECT 2", 0, NULL, &rows, &e), WEIR_OK);
+	assert_int_equal(PQntuples(rows), 1);
+}
+
+static void one_deadline_covers_checkout_and_statement(void **state)
+{
+	(void)state;
+	/* The only connection is out. */
+	assert_int_equal(pool_query("SELECT 1", 30), WEIR_TIMEOUT);
+	weir_checkin(&conn);
+	wi_store_rlx(&server.silent, true);
+	assert_int_equal(pool_query("SELECT 1", 30), WEIR_OUTCOME_UNKNOWN);
+	assert_null(rows);
+	assert_int_equal(busy(), 0);
+	wi_store_rlx(&server.silent, false);
+	assert_int_equal(pool_query("SELECT 1", 10000), WEIR_OK);
+}
+
+static const struct CMUnitTest of_a_pool[] = {
+	cmocka_unit_test_setup_teardown(a_result_is_the_callers, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(an_error_has_its_result_too, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(losses_are_judged_by_what_may_have_been_committed, set_up,
+                                        tear_down),
+	cmocka_unit_test_setup_teardown(misuse_is_refused, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(a_pools_query_gives_back_on_every_path, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(one_deadline_covers_checkout_and_statement, set_up,
+                                        tear_down),
+};
+
+/* ---- a router ---- */
+
+static struct fake_cluster cluster;
+static weir_router *router;
+static _Atomic int losses; /* so many more statements that name SHAKY end their sessions */
+
+/* Results only: everything else of the cluster's servers is as ever. */
+static bool reply(struct wi_fake_server *s, const struct wi_call *call, struct pg_result **result,
+                  struct wi_failure *failure)
+{
+	struct wi_answer row = {0};
+
+	if (strstr(call->sql, "SHAKY") && wi_load_rlx(&losses) > 0) {
+		wi_sub_rlx(&losses, 1);
+		wi_add_rlx(&seen, 1);
+		*failure = (struct wi_failure){.fault = WI_FAULT_LOST, .text = "as scripted"};
+		if (strstr(call->sql, "CONFLICT"))
+			*failure = (struct wi_failure){.fault = WI_FAULT_SQL, .sqlstate = "40001"};
+		return false;
+	}
+	if (!answer(s, call->sql, &row, failure))
+		return false;
+	*result = wi_fake_result(&row, false);
+	return true;
+}
+
+static int set_up_router(void **state)
+{
+	weir_options o;
+
+	(void)state;
+	memset(&e, 0, sizeof(e));
+	wi_store_rlx(&seen, 0);
+	wi_store_rlx(&losses, 0);
+	rows = NULL;
+	fake_cluster_init(&cluster, 3);
+	for (int i = 0; i < 3; i++)
+		cluster.host[i].server.reply = reply;
+	weir_options_init(&o);
+	o.probe_interval_ms = 50;
+	o.checkout_timeout_ms = 20000;
+	o.query_timeout_ms = 20000;
+	assert_int_equal(fake_cluster_open(&cluster, &o, &router, &e), WEIR_OK);
+	fake_cluster_calm(router, 1);
+	return 0;
+}
+
+static int tear_down_router(void **state)
+{
+	(void)state;
+	PQclear(rows);
+	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
+	fake_cluster_fini(&cluster);
+	return 0;
+}
+
+static weir_status ask(weir_intent intent, const char *sql)
+{
+	PQclear(rows);
+	return weir_query(router, intent, sql, 0, NULL, &rows, &e);
+}
+
+static void a_read_that_was_lost_is_run_again(void **state)
+{
+	(void)state;
+	wi_store_rlx(&losses, 1);
+	assert_int_equal(ask(WEIR_READ, "SELECT SHAKY"), WEIR_OK);
+	assert_int_equal(PQntuples(rows), 1);
+	assert_int_equal(wi_load_rlx(&seen), 1);
+}
+
+static void a_read_that_conflicts_with_replay_is_run_again(void **state)
+{
+	(void)state;
+	wi_store_rlx(&losses, 2);
+	assert_int_equal(ask(WEIR_READ, "SELECT SHAKY CONFLICT"), WEIR_OK);
+	assert_int_equal(wi_load_rlx(&seen), 2);
+}
+
+static void a_read_is_not_run_for_ever(void **state)
+{
+	(void)state;
+	wi_store_rlx(&losses, 100);
+	assert_int_equal(ask(WEIR_READ, "SELECT SHAKY"), WEIR_CONNECT);
+	assert_int_equal(wi_load_rlx(&seen), 3);
+	assert_null(rows);
+}
+
+static void a_write_is_run_once(void **state)
+{
+	(void)state;
+	wi_store_rlx(&losses, 100);
+	assert_int_equal(ask(WEIR_WRITE, "INSERT SHAKY"), WEIR_OUTCOME_UNKNOWN);
+	assert_int_equal(wi_load_rlx(&seen), 1);
+	assert_int_equal(ask(WEIR_WRITE, "INSERT SHAKY CONFLICT"), WEIR_RETRY);
+	assert_int_equal(wi_load_rlx(&seen), 2);
+}
+
+/* What is no plain statement could change the session before it commits: nobody can know. */
+static void a_read_that_is_none_is_not_run_again(void **state)
+{
+	(void)state;
+	wi_store_rlx(&losses, 100);
+	assert_int_equal(ask(WEIR_READ, "DO SHAKY"), WEIR_OUTCOME_UNKNOWN);
+	assert_int_equal(wi_load_rlx(&seen), 1);
+}
+
+static void an_error_of_the_statement_is_not_run_again(void **state)
+{
+	(void)state;
+	assert_int_equal(ask(WEIR_READ, "SELECT ONCE FAIL 42P01"), WEIR_QUERY);
+	assert_int_equal(wi_load_rlx(&seen), 1);
+	assert_int_equal(ask(2, "SELECT 1"), WEIR_INVALID);
+}
+
+static const struct CMUnitTest of_a_router[] = {
+	cmocka_unit_test_setup_teardown(a_read_that_was_lost_is_run_again, set_up_router,
+                                        tear_down_router),
+	cmocka_unit_test_setup_teardown(a_read_that_conflicts_with_replay_is_run_again,
+                                        set_up_router, tear_down_router),
+	cmocka_unit_test_setup_teardown(a_read_is_not_run_for_ever, set_up_router,
+                                        tear_down_router),
+	cmocka_unit_test_setup_teardown(a_write_is_run_once, set_up_router, tear_down_router),
+	cmocka_unit_test_setup_teardown(a_read_that_is_none_is_not_run_again, set_up_router,
+                                        tear_down_router),
+	cmocka_unit_test_setup_teardown(an_error_of_the_statement_is_not_run_again, set_up_router,
+                                        tear_down_router),
+};
+
+int main(void)
+{
+	int failed;
+
+	test_watchdog(100, "the query helpers");
+	failed = cmocka_run_group_tests_name("query: a pool", of_a_pool, NULL, NULL);
+	failed += cmocka_run_group_tests_name("query: a router", of_a_router, NULL, NULL);
+	return failed;
+}

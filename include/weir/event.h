@@ -41,7 +41,8 @@ WEIR_BEGIN
 	X(SLOW_CHECKOUT, "a checkout took longer than slow_checkout_ms")                           \
 	X(SLOW_QUERY, "a statement took longer than slow_query_ms")                                \
 	X(ALERT_RAISED, "an alert rule found what it looks for, or still does: alert.h")           \
-	X(ALERT_CLEARED, "an alert is over")
+	X(ALERT_CLEARED, "an alert is over")                                                       \
+	X(NAME_DOUBTED, "an environment name is none of weir's, but near one")
 
 typedef enum weir_event_kind {
 #define WEIR_EVENT_ENUM(name, text) WEIR_EVENT_##name,

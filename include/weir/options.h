@@ -128,8 +128,17 @@ WEIR_API WEIR_CHECKED weir_status weir_options_set(weir_options *options, const 
 
 /*
  * Sets every option that the environment names: WEIR_ and the option's name in capitals
- * (WEIR_POOL_MAX). A WEIR_ name that no option has is INVALID, and so is a bad value: nothing is
- * changed then. Any thread while no other changes the environment; never blocks.
+ * (WEIR_POOL_MAX), or one of the names that other pools' deployments use, in their units
+ * (weir_alias_at; docs/options.md has the list). An empty value counts as none.
+ *
+ * INVALID, and nothing is changed: a bad value; a WEIR_ name that no option has, told with the
+ * nearest one; two names for one option whose values differ, told both. What is only like an alias
+ * (DB_POOL_MAXX) may be another program's: it is left alone, and told in error->text beside OK, and
+ * as NAME_DOUBTED to options->on_event.
+ *
+ * The parts of a connection string (DATABASE_URL, DB_HOST, DB_PASSWORD, ...) are no options: they
+ * are read by weir_pool_open and weir_router_open where those are given no connection string.
+ * Any thread while no other changes the environment; never blocks.
  */
 WEIR_API WEIR_CHECKED weir_status weir_options_from_env(weir_options *options, weir_error *error);
 
@@ -154,6 +163,18 @@ typedef struct weir_option_row {
 
 /* The i-th row of the options table, or NULL beyond the last. Any thread; static storage. */
 WEIR_API const weir_option_row *weir_option_at(size_t i);
+
+/* An environment name that is not weir's own: what it sets, and in which unit. */
+typedef struct weir_alias_row {
+	const char *env;     /* "DB_POOL_MAX" */
+	const char *unit;    /* of its values: "s", "ms", "share", "yes or no", "" */
+	const char *option;  /* "pool_max"; "": none */
+	const char *keyword; /* of the connection string: "host"; "": none */
+	const char *help;
+} weir_alias_row;
+
+/* The i-th of these names, or NULL beyond the last. Any thread; static storage. */
+WEIR_API const weir_alias_row *weir_alias_at(size_t i);
 
 /*
  * Writes the present value of the named option as text; INVALID for an unknown name or too little

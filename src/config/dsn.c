@@ -5,6 +5,7 @@
  *
  * Precedence, as libpq's: the string, then PGHOST, PGHOSTADDR and PGPORT one by one. weir reads
  * these three itself, since it wants to know the hosts; all other PG* variables are left to libpq.
+ * Where no string is given, DATABASE_URL and the DB_* names (parts.c) are it.
  * A service file may name hosts too, and ranks above the environment: where one is asked for, what
  * the string leaves out is left to libpq.
  */
@@ -16,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "config/env.h"
 #include "config/options.h"
 #include "config/parse.h"
 #include "config/table.h"
@@ -67,8 +69,10 @@ static weir_status set_option(struct wi_parse *parse, const struct wi_option *ro
 {
 	weir_error cause;
 
-	if (wi_value_set(row, parse->options, value, false, &cause) == WEIR_OK)
+	if (wi_value_set(row, parse->options, value, parse->quotable, &cause) == WEIR_OK) {
+		parse->sources.of[wi_option_number_of(row)] = parse->source;
 		return WEIR_OK;
+	}
 	return wi_fail(parse->error, WEIR_INVALID, "%s: %s", parse->source, cause.text);
 }
 
@@ -93,11 +97,12 @@ weir_status wi_parse_store(struct wi_parse *parse, const char *key, const char *
 		value = value[0] == '1' ? "require" : "prefer";
 	}
 	if (strcmp(key, "host") == 0)
-		return set_list(&parse->hosts, value, parse->source, false, parse->error);
+		return set_list(&parse->hosts, value, parse->source, parse->quotable, parse->error);
 	if (strcmp(key, "hostaddr") == 0)
-		return set_list(&parse->addresses, value, parse->source, false, parse->error);
+		return set_list(&parse->addresses, value, parse->source, parse->quotable,
+		                parse->error);
 	if (strcmp(key, "port") == 0)
-		return set_list(&parse->ports, value, parse->source, false, parse->error);
+		return set_list(&parse->ports, value, parse->source, parse->quotable, parse->error);
 	row = wi_option_find(key);
 	if (row)
 		return set_option(parse, row, value);
@@ -173,6 +178,8 @@ static weir_status parse_all(struct wi_parse *parse, const char *conninfo)
 	weir_status status = conninfo ? parse_text(parse, conninfo) : WEIR_OK;
 	bool service;
 
+	if (status == WEIR_OK && parse->in_parts)
+		status = wi_parts_read(parse);
 	if (status != WEIR_OK)
 		return status;
 	service = asks_service(parse);
@@ -187,8 +194,8 @@ static weir_status parse_all(struct wi_parse *parse, const char *conninfo)
 	return status;
 }
 
-weir_status wi_dsn_parse(struct wi_dsn *dsn, const char *conninfo, weir_options *options,
-                         weir_error *error)
+weir_status wi_dsn_read(struct wi_dsn *dsn, const char *conninfo, weir_options *options,
+                        struct wi_sources *sources, weir_error *error)
 {
 	weir_options work = *options; /* set only if all is well */
 	struct wi_parse parse = {.dsn = dsn,
@@ -200,10 +207,9 @@ weir_status wi_dsn_parse(struct wi_dsn *dsn, const char *conninfo, weir_options 
 
 	*dsn = (struct wi_dsn){0};
 	if (!conninfo) {
-		conninfo = getenv("DATABASE_URL");
-		if (conninfo && !*conninfo)
-			conninfo = NULL;
+		conninfo = wi_env_get("DATABASE_URL");
 		parse.source = conninfo ? "DATABASE_URL" : "environment";
+		parse.in_parts = true;
 	}
 	status = parse_all(&parse, conninfo);
 	wi_secret_strfree(parse.hosts.text);
@@ -211,7 +217,16 @@ weir_status wi_dsn_parse(struct wi_dsn *dsn, const char *conninfo, weir_options 
 	wi_secret_strfree(parse.ports.text);
 	if (status == WEIR_OK)
 		*options = work;
+	for (size_t i = 0; status == WEIR_OK && sources && i < WI_OPTIONS; i++)
+		if (parse.sources.of[i])
+			sources->of[i] = parse.sources.of[i];
 	return status;
+}
+
+weir_status wi_dsn_parse(struct wi_dsn *dsn, const char *conninfo, weir_options *options,
+                         weir_error *error)
+{
+	return wi_dsn_read(dsn, conninfo, options, NULL, error);
 }
 
 /*

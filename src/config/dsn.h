@@ -38,7 +38,8 @@ struct wi_dsn {
 };
 
 /*
- * Reads a URI or keyword string (NULL: DATABASE_URL, then PGHOST, PGHOSTADDR and PGPORT).
+ * Reads a URI or keyword string (NULL: DATABASE_URL and the DB_* names of aliases.def; what is left
+ * out then or there: PGHOST, PGHOSTADDR and PGPORT).
  * Parameters that are weir's options are set in *options, all others land in params (known to libpq
  * or not: the driver judges). Error texts name what is wrong and where, and never hold a password.
  * Free with wi_dsn_fini also after a failure. options->isolated decides whether the PG* environment
@@ -46,6 +47,11 @@ struct wi_dsn {
  */
 weir_status wi_dsn_parse(struct wi_dsn *dsn, const char *conninfo, weir_options *options,
                          weir_error *error);
+
+/* The same, and notes who has set which option, where that was one of these. */
+struct wi_sources;
+weir_status wi_dsn_read(struct wi_dsn *dsn, const char *conninfo, weir_options *options,
+                        struct wi_sources *sources, weir_error *error);
 
 /*
  * Reads "host[:port],..." (options.primary, options.replicas) into a list of endpoints, wi_free'd

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "config/dsn.h"
+#include "config/sources.h"
 
 /* "a,b,c" as it was given, and by whom. */
 struct wi_list {
@@ -28,14 +29,25 @@ struct wi_parse {
 	const char *source;
 	const char *hint; /* added to errors about hosts and ports; "" if there is none */
 	struct wi_list hosts, addresses, ports;
+	bool in_parts; /* no string was given: the environment may hold it in parts */
+	bool quotable; /* an error may show what is read now: it was cut out of nothing */
 	size_t number; /* of the parameter that is read now, from 1 */
+	struct wi_sources sources; /* who has set each option; NULL: nobody of these here */
 	weir_error *error;
 };
 
 /* Takes one parameter, the last one of a name wins. Copies both texts. */
 weir_status wi_parse_store(struct wi_parse *parse, const char *key, const char *value);
 
-/* The length of "postgresql://" or "postgres://" if text begins so, else 0. */
+/*
+ * What DB_HOST and its like say where DATABASE_URL says nothing; where both speak, they must agree.
+ */
+weir_status wi_parts_read(struct wi_parse *parse);
+
+/*
+ * The length of "postgresql://" or "postgres://" if text begins so, else 0. A driver's name may
+ * follow the scheme, as SQLAlchemy writes it ("postgresql+psycopg2://").
+ */
 size_t wi_uri_prefix(const char *text);
 
 /* Read what follows the prefix, or a keyword string. Both write into text as they go. */

@@ -104,6 +104,11 @@ const struct wi_option *wi_option_at(size_t i)
 	return i < ROWS ? &rows[i] : NULL;
 }
 
+size_t wi_option_number_of(const struct wi_option *row)
+{
+	return (size_t)(row - rows);
+}
+
 const struct wi_option *wi_option_find(const char *name)
 {
 	const struct wi_option *row;

@@ -10,6 +10,15 @@
 
 #include <weir/options.h>
 
+/* How many there are. */
+#define WEIR_OPTION_INT(name, unit, default_, min, max, help) +1
+#define WEIR_OPTION_CHOICE(name, choices, default_, help) +1
+#define WEIR_OPTION_TEXT(name, room, default_, help) +1
+enum {
+	WI_OPTIONS = 0
+#include <weir/options.def>
+};
+
 /* One row; constant once built. */
 struct wi_option {
 	weir_option_row shown; /* what weir_option_at hands out */
@@ -21,6 +30,9 @@ struct wi_option {
 
 /* The i-th row, or NULL beyond the last. */
 const struct wi_option *wi_option_at(size_t i);
+
+/* The place of a row in the table. */
+size_t wi_option_number_of(const struct wi_option *row);
 
 /* The row of a name, or NULL. */
 const struct wi_option *wi_option_find(const char *name);

@@ -12,14 +12,22 @@
 
 #include "base/secret.h"
 #include "base/text.h"
+#include "config/table.h"
 
 size_t wi_uri_prefix(const char *text)
 {
-	static const char *const prefixes[] = {"postgresql://", "postgres://"};
+	static const char *const schemes[] = {"postgresql", "postgres"};
 
-	for (size_t i = 0; i < 2; i++)
-		if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
-			return strlen(prefixes[i]);
+	for (size_t i = 0; i < 2; i++) {
+		size_t n = strlen(schemes[i]);
+
+		if (strncmp(text, schemes[i], n) != 0)
+			continue;
+		if (text[n] == '+' && text[n + 1] >= 'a' && text[n + 1] <= 'z')
+			n += 1 + strspn(text + n + 1, "abcdefghijklmnopqrstuvwxyz0123456789_");
+		if (strncmp(text + n, "://", 3) == 0)
+			return n + 3;
+	}
 	return 0;
 }
 
@@ -192,6 +200,9 @@ static weir_status store_param(struct wi_parse *parse, char *param)
 	if (strcmp(param, "ssl") == 0 && strcmp(value, "true") == 0)
 		/* libpq's kindness to JDBC's URLs */
 		return wi_parse_store(parse, "sslmode", "require");
+	if (strcmp(param, "ssl") == 0 &&
+	    wi_word_find("disable allow prefer require verify-ca verify-full", value) >= 0)
+		return wi_parse_store(parse, "sslmode", value); /* asyncpg's name for it */
 	return wi_parse_store(parse, param, value);
 }
 

@@ -441,6 +441,9 @@ static void spoil(struct wi_rng *rng, char *text)
  */
 static bool is_beside_the_point(const char *text)
 {
+	/* nor does libpq read SQLAlchemy's URLs */
+	if (strncmp(text, "postgresql+", 11) == 0 || strncmp(text, "postgres+", 9) == 0)
+		return true;
 	return PQlibVersion() >= 180000 && strpbrk(text, " \t\n");
 }
 

@@ -115,6 +115,7 @@ static void long_and_empty_names_are_no_harm(void **state)
 	(void)state;
 	memset(longer + 5, 'X', sizeof(longer) - 8);
 	longer[sizeof(longer) - 3] = '=';
+	longer[sizeof(longer) - 2] = '1';
 	environ = entries;
 	assert_int_equal(weir_options_from_env(&options, &error), WEIR_INVALID);
 	assert_true(strlen(error.text) < 200);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The environment as the files of this room see it. */
+#ifndef WI_CONFIG_ENV_H
+#define WI_CONFIG_ENV_H
+
+#include "config/alias.h"
+#include "config/sources.h"
+
+/*
+ * The value of a variable; NULL also if it is empty, or a link that an orchestrator has put there.
+ */
+const char *wi_env_get(const char *name);
+
+/* weir_options_from_env, which notes who set what. All or nothing. */
+weir_status wi_env_read(weir_options *options, struct wi_sources *sources, weir_error *error);
+
+/*
+ * A value as an error may show it: quoted, cut, without control bytes; or "set", if it is secret.
+ */
+#define WI_ENV_SHOWN 72
+const char *wi_env_shown(const struct wi_alias *alias, const char *value, char room[WI_ENV_SHOWN]);
+
+#endif

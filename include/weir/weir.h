@@ -15,6 +15,7 @@
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H
 
+#include <weir/alert.h>
 #include <weir/alloc.h>
 #include <weir/classify.h>
 #include <weir/conn.h>

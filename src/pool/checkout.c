@@ -243,6 +243,7 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 	if (o.verdict == WI_REFUSED)
 		return refused(pool, o.value, error);
 	wi_add_rlx(&pool->timeouts, final);
+	wi_exhausted_found(pool, began_ns + waited_ns, wi_core_waiting(&pool->core) + 1);
 	return wi_say_timeout(pool, waited_ns, error);
 }
 
@@ -306,13 +307,15 @@ static void take_or_enter(struct weir_pool *pool, struct wi_seat *seat, bool ope
 static weir_status wait_inside(struct weir_pool *pool, int64_t timeout_ms, struct weir_conn **conn,
                                weir_error *error)
 {
-	int64_t deadline_ns;
+	const struct wi_slow_of of = {pool->ring, &pool->options, pool->endpoint->name, NULL};
+	int64_t began_ns = pool->core.world->now(), deadline_ns;
 	weir_status st;
 
 	if (timeout_ms == WEIR_DEFAULT_TIMEOUT)
 		timeout_ms = pool->options.checkout_timeout_ms;
-	deadline_ns = timeout_ms ? wi_deadline_after(pool->core.world->now(), timeout_ms) : 0;
+	deadline_ns = timeout_ms ? wi_deadline_after(began_ns, timeout_ms) : 0;
 	st = wi_pool_wait(pool, WI_ACCESS_ANY, deadline_ns, deadline_ns, conn, error);
+	wi_slow_checkout(&pool->vigilance.checkouts, &of, began_ns, pool->core.world->now(), st);
 	wi_pool_exit(pool);
 	return st;
 }

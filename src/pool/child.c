@@ -58,6 +58,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	uint64_t returned;
 
 	wi_ring_mend(&pool->own_ring);
+	wi_alarm_forget(pool);
 	wi_core_sweep(&pool->core, any, abandon_idle, pool);
 	for (uint32_t i = 1; i <= pool->n_conns; i++)
 		forget(&pool->conns[i]);

@@ -24,6 +24,7 @@
 #include "config/dsn.h"
 #include "core/core.h"
 #include "driver/driver.h"
+#include "pool/alarm.h"
 #include "pool/breaker.h"
 #include "pool/epoch.h"
 #include "pool/held.h"
@@ -353,9 +354,10 @@ struct weir_pool {
 	_Atomic bool pooled;
 	/* (a) when an accused connection was last found to be innocent; 0: never */
 	_Atomic int64_t false_alarm_ns;
-	_Atomic uint64_t verified; /* (a) connections that were asked and agreed */
-	struct wi_ring own_ring;   /* (a) of a pool without a router */
-	struct wi_ring *ring;      /* (c) where its events are remembered */
+	_Atomic uint64_t verified;     /* (a) connections that were asked and agreed */
+	struct wi_ring own_ring;       /* (a) of a pool without a router */
+	struct wi_ring *ring;          /* (c) where its events are remembered */
+	struct wi_vigilance vigilance; /* see alarm.h */
 };
 
 /* The last connect failure. */

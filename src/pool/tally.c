@@ -28,13 +28,15 @@ static void count_error(struct wi_work *w, weir_status status)
 void wi_tally_query(struct weir_conn *c, int64_t began_ns, int64_t ended_ns, weir_status status,
                     const char *tag)
 {
+	struct weir_pool *pool = c->pool;
+	const struct wi_slow_of of = {pool->ring, &pool->options, pool->endpoint->name, tag};
 	struct wi_work *w = work_of(c);
 
-	(void)tag;
 	wi_add_rlx(&w->queries, 1);
 	if (status != WEIR_OK)
 		count_error(w, status);
-	wi_hist_add(&c->pool->tallies.query_hist, ended_ns - began_ns);
+	wi_hist_add(&pool->tallies.query_hist, ended_ns - began_ns);
+	wi_slow_query(&pool->vigilance.queries, &of, began_ns, ended_ns, status);
 }
 
 void wi_tally_transaction(struct weir_conn *c, enum wi_tally_end end)

@@ -227,7 +227,7 @@ static int64_t pool_due(struct weir_pool *pool, int64_t now_ns)
 		return last_look(pool, now_ns);
 	if (wi_health_is_pending(pool))
 		return now_ns;
-	return earlier(pool->next_tend_ns, wi_adapt_due(pool));
+	return earlier(earlier(pool->next_tend_ns, wi_alarm_due(pool)), wi_adapt_due(pool));
 }
 
 static int64_t next_due(struct weir_pool *pool, int64_t now_ns)
@@ -265,6 +265,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 		wi_adapt_step(pool, now_ns);
 		if (now_ns >= pool->next_tend_ns) {
 			wi_tend(pool, now_ns);
+			wi_exhausted_look(pool, now_ns);
 			pool->next_tend_ns = now_ns + wi_tend_interval(&pool->options);
 		}
 		if (pool->sweep_wanted) {
@@ -272,6 +273,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 			wi_core_sweep(&pool->core, is_noted, swept, pool);
 		}
 		wi_open_some(pool, now_ns);
+		wi_alarm_turn(pool, now_ns);
 	}
 	show(pool);
 	/*

@@ -127,13 +127,15 @@ static WI_NOINLINE weir_status checkout_slow(weir_router *r, const struct wi_wis
                                              weir_error *error)
 {
 	struct wi_wish timed = *wish;
+	int64_t began_ns = r->world->now();
 	weir_status st;
 
 	if (wi_load_seq(&r->closed)) {
 		st = wi_visit_closed(error);
 	} else {
-		timed.deadline_ns = timeout_ms ? wi_deadline_after(r->world->now(), timeout_ms) : 0;
+		timed.deadline_ns = timeout_ms ? wi_deadline_after(began_ns, timeout_ms) : 0;
 		st = wi_visit(r, &timed, conn, error);
+		wi_router_note_checkout(r, *conn, wish->tag, began_ns, st);
 	}
 	wi_router_leave(r);
 	return st;

@@ -73,6 +73,7 @@ static void renew_monitor(weir_router *r)
 	wi_store_rlx(&r->gate.sleepers, 0);
 	wi_store_rlx(&r->news.sleepers, 0);
 	wi_ring_mend(&r->ring);
+	wi_router_alarm_forget(r);
 	wi_advice_drop(r); /* its adviser is not here */
 	wi_store_rlx(&r->inside, 0);
 	wi_store_rlx(&r->instead, 0);

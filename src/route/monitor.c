@@ -212,10 +212,12 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 	news |= wi_stand_turn(r, now_ns);
 	if (news)
 		wi_conclude(r, r->world->now());
+	wi_router_alarm_turn(r, now_ns);
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
 		due = least(due, host_due(h, now_ns));
 	due = least(due, wi_advice_due(r));
 	due = least(due, wi_stand_due(r));
+	due = least(due, wi_alarms_due(&r->alarms, &r->options));
 	return least(due, wi_balance_count(r, now_ns));
 }
 

@@ -306,11 +306,14 @@ struct weir_router {
 	bool settled;          /* (k) every host that was there at first has been looked at */
 	struct wi_name *names; /* (k) that are looked up again and again */
 	struct wi_host *mine[WI_HOSTS_MAX]; /* (k) by place, those that are unlisted, too */
-	int split_told;         /* (k) the primary as told, and 2; 0: nothing was told */
-	int64_t split_since_ns; /* (k) 0: hosts do not contradict each other */
-	bool stopped;           /* (k) the probes are closed */
-	bool had_primary;       /* (k) ever */
-	struct wi_ring ring;    /* (a) the last events, those of the pools, too */
+	int split_told;          /* (k) the primary as told, and 2; 0: nothing was told */
+	int64_t split_since_ns;  /* (k) 0: hosts do not contradict each other */
+	bool stopped;            /* (k) the probes are closed */
+	bool had_primary;        /* (k) ever */
+	struct wi_ring ring;     /* (a) the last events, those of the pools, too */
+	struct wi_alarms alarms; /* (k) but what it shows: see alarm.c */
+	struct wi_slow slow;     /* (a) checkouts */
+	_Atomic uint64_t failed; /* (a) checkouts that ended without a connection */
 };
 
 /* ---- router.c ---- */
@@ -739,6 +742,18 @@ void wi_instead_drop(weir_router *router, _Atomic uint32_t **raised);
 
 /* Sleeps until one of them is over, or until_ns; or wakes without a reason. */
 void wi_instead_wait(weir_router *router, int64_t until_ns);
+
+/* ---- alarm.c ---- */
+
+/* Judges the router's alert rules when it is time to. The keeper's thread. */
+void wi_router_alarm_turn(weir_router *router, int64_t now_ns);
+
+/* In a child: nothing was looked at yet. */
+void wi_router_alarm_forget(weir_router *router);
+
+/* A checkout has ended that was not served at once. Its thread, inside. */
+void wi_router_note_checkout(weir_router *router, const weir_conn *conn, const char *tag,
+                             int64_t began_ns, weir_status status);
 
 /* ---- explain.c ---- */
 

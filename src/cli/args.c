@@ -195,6 +195,15 @@ bool cli_args_int(const struct cli_args *args, const char *name, int64_t min, in
 	return false;
 }
 
+bool cli_args_real(const struct cli_args *args, const char *name, double min, double max,
+                   double *value)
+{
+	if (cli_parse_real(optarg, value) && *value >= min && *value <= max)
+		return true;
+	cli_usage(args->word, "--%s takes a number from %g to %g", name, min, max);
+	return false;
+}
+
 bool cli_args_options(const struct cli_args *args, weir_options *options)
 {
 	weir_error error = {.status = WEIR_OK};

@@ -58,6 +58,10 @@ void cli_args_set(struct cli_args *args, const char *name, const char *value);
 bool cli_args_int(const struct cli_args *args, const char *name, int64_t min, int64_t max,
                   int64_t *value);
 
+/* The same for a number that may have a fraction. */
+bool cli_args_real(const struct cli_args *args, const char *name, double min, double max,
+                   double *value);
+
 /* Sets *options from the environment, then from what was given. false: a message was printed. */
 bool cli_args_options(const struct cli_args *args, weir_options *options);
 

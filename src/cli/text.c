@@ -69,6 +69,18 @@ bool cli_parse_int(const char *text, int64_t *value)
 	return true;
 }
 
+bool cli_parse_real(const char *text, double *value)
+{
+	size_t digits = strspn(text, "0123456789");
+	size_t more = text[digits] == '.' ? strspn(text + digits + 1, "0123456789") : 0;
+
+	if (!digits || digits > 15 || more > 15 || (text[digits] == '.' && !more) ||
+	    text[digits + (more ? more + 1 : 0)])
+		return false;
+	*value = strtod(text, NULL); /* no locale is ever set */
+	return true;
+}
+
 bool cli_parse_seconds(const char *text, int64_t *ns)
 {
 	int64_t whole = 0, part = 0, unit = 1000000000;

@@ -26,6 +26,9 @@ void cli_copy(char *to, size_t room, const char *from);
 /* A whole number from text, decimal, nothing before or after. */
 bool cli_parse_int(const char *text, int64_t *value);
 
+/* A number with an optional fraction, not negative: "10", "0.5". */
+bool cli_parse_real(const char *text, double *value);
+
 /* Seconds with an optional fraction of up to nine digits, as nanoseconds: "10", "0.5". */
 bool cli_parse_seconds(const char *text, int64_t *ns);
 

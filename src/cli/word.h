@@ -19,6 +19,7 @@
 	WORD(check)                                                                                \
 	WORD(watch)                                                                                \
 	WORD(bench)                                                                                \
+	WORD(size)                                                                                 \
 	WORD(options)
 
 /* What the process ends with. The numbers from 64 on are those of sysexits.h. */

@@ -136,6 +136,25 @@ class Check(unittest.TestCase):
         self.assertIn("password authentication failed", result.stdout)
 
 
+class Size(unittest.TestCase):
+    def test_servers_are_asked_what_they_give(self):
+        d = document("size", URL, "--rate", "500", "--service-ms", "2")
+        (most, reserved), = [line.split("|") for line in ask("SELECT current_setting('max_connections'), "
+                                                             "current_setting('superuser_reserved_connections')")]
+        self.assertEqual((d["max_connections"], d["reserved"], d["replicas"]), (int(most), int(reserved), 2))
+        self.assertEqual([p["pool"] for p in d["pools"]], ["primary", "each replica", "each replica, one lost"])
+        self.assertGreaterEqual(d["in_use_by_others"], 0)
+
+    def test_what_is_said_counts_more(self):
+        d = document("size", URL, "--rate", "500", "--service-ms", "2", "--max-connections", "20", "--reserved", "0", "--replicas", "0")
+        self.assertEqual((d["server_budget"], d["replicas"]), (20, 0))
+
+    def test_nobody_there(self):
+        dead = URL.rsplit("@", 1)[0] + "@127.0.0.1:1/shop"
+        result = weir("size", dead, "--rate", "5", "--service-ms", "2", "--set", "checkout_timeout_ms=500", status=2)
+        self.assertIn("could not be asked", result.stderr)
+
+
 class Bench(unittest.TestCase):
     def split(self, d):
         """Reads and writes of each host."""

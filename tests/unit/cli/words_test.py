@@ -68,6 +68,10 @@ class Usage(unittest.TestCase):
         self.refused("watch", "--interval", "0", says="from 0.01 to 86400")
         self.refused("watch", "--seconds", "1h", says="from 0.01 to 86400")
         self.refused("watch", "--count", "0", says="from 1 to")
+        self.refused("size", says="--rate and --service-ms are needed")
+        self.refused("size", "--rate", "5", "--service-ms", "1e3", says="a number from")
+        self.refused("size", "--rate", "5", "--service-ms", "5", "--service-p99-ms", "4", says="less than the mean")
+        self.refused("size", "--rate", "5", "--service-ms", "5", "--service-p99-ms", "9", "--service-cv", "1", says="not both")
         self.refused("bench", "--write-table", "t", "--write-schema", "s", says="exclude each other")
         self.refused("bench", "--write-schema", "", says="empty")
         self.refused("bench", "--write-schema", "s" * 64, says="63 bytes")
@@ -135,6 +139,73 @@ class Help(unittest.TestCase):
             result = subprocess.run([BIN, "options"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
         self.assertEqual(result.returncode, 74)
         self.assertIn("could not be written", result.stderr)
+
+
+class Size(unittest.TestCase):
+    def size(self, *arguments, status=0):
+        result = weir("size", *arguments, "--json", DATABASE_URL="host=nosuch.invalid")
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        return json.loads(result.stdout)
+
+    def test_littles_law(self):
+        d = self.size("--rate", "2000", "--service-ms", "3", "--pods", "6", "--max-connections", "200")
+        (primary,) = d["pools"]
+        self.assertAlmostEqual(primary["out"], 1.0)
+        self.assertEqual((d["pool_max"], d["server_budget"], d["warnings"]), (4, 197, []))
+        self.assertAlmostEqual(primary["waits"], 0.02040816, 6)  # Erlang C of 4 and 1: 1/49
+        self.assertEqual(d["environment"], {"WEIR_POOL_MIN": 2, "WEIR_POOL_MAX": 4, "WEIR_POD_COUNT": 6,
+                                            "WEIR_SERVER_BUDGET": 197})
+
+    def test_the_lines_are_options_of_weirs(self):
+        """What is recommended is not cut by weir's own division of the budget."""
+        text = weir("size", "--rate", "9000", "--service-ms", "3", "--pods", "4", "--surge", "1", "--max-connections", "60").stdout
+        lines = dict(line.split("=") for line in text.splitlines() if line.startswith("WEIR_"))
+        known = {row["environment"] for row in json.loads(weir("options", "--json").stdout)["options"]}
+        self.assertLessEqual(set(lines), known)
+        share = int(lines["WEIR_SERVER_BUDGET"]) // int(lines["WEIR_POD_COUNT"])
+        self.assertLessEqual(int(lines["WEIR_POOL_MAX"]) + 1, share)
+
+    def test_reads_and_writes_are_apart(self):
+        common = ["--rate", "1000", "--service-ms", "20", "--reads", "70"]
+        d = self.size(*common, "--replicas", "2")
+        self.assertEqual([(p["pool"], p["checkouts_per_s"]) for p in d["pools"]],
+                         [("primary", 300.0), ("each replica", 350.0), ("each replica, one lost", 700.0)])
+        for pool in d["pools"]:
+            self.assertLess(pool["busy"], 0.8)
+            self.assertLessEqual(pool["wait_p99_us"], 20000)
+        d = self.size(*common, "--replicas", "1")
+        self.assertEqual(d["pools"][2]["checkouts_per_s"], 1000.0)  # the primary does it all
+
+    def test_longer_tails_need_more(self):
+        common = ["--rate", "1000", "--service-ms", "20", "--target-wait-ms", "5"]
+        constant, exponential, wild = (self.size(*common, "--service-cv", cv)["pool_max"] for cv in ("0", "1", "5"))
+        self.assertLess(constant, exponential)
+        self.assertLess(exponential, wild)
+        self.assertEqual(self.size(*common, "--service-p99-ms", "40")["service_cv"] < 1, True)
+
+    def test_what_is_too_much_is_told(self):
+        d = self.size("--rate", "20000", "--service-ms", "10", "--pods", "6", status=1)
+        self.assertFalse(d["enough"])
+        self.assertIsNone(d["pools"][0]["wait_p99_us"])
+        self.assertIn("the budget is exceeded", d["warnings"][0])
+        self.assertIn("the line would only grow", d["warnings"][1])
+        self.assertEqual(self.size("--rate", "7600", "--service-ms", "10")["warnings"], [])
+        d = self.size("--rate", "8000", "--service-ms", "10", status=1)
+        self.assertIn("above 80 %", d["warnings"][1])
+        d = self.size("--rate", "100", "--service-ms", "100", "--threads", "8", status=1)
+        self.assertIn("8 threads cannot make this rate", d["warnings"][0])
+        d = self.size("--rate", "100", "--service-ms", "1", "--max-connections", "3", status=1)
+        self.assertIn("the budget is exceeded", d["warnings"][0])
+
+    def test_threads_bound_it(self):
+        d = self.size("--rate", "300", "--service-ms", "10", "--threads", "4")
+        self.assertEqual((d["pool_max"], d["pools"][0]["waits"]), (4, 0.0))
+
+    def test_text(self):
+        text = weir("size", "--rate", "20000", "--service-ms", "10").stdout
+        self.assertIn("warning: the budget is exceeded", text)
+        self.assertIn("no end", text)
+        self.assertEqual(text.splitlines()[-4:-2], ["WEIR_POOL_MIN=96", "WEIR_POOL_MAX=96"])
 
 
 class Options(unittest.TestCase):

@@ -25,7 +25,6 @@ ONLY = os.environ.get("TEST_DOCS", "")
 NOT_RUN = [
     ("*", "./dev ", "builds and takes minutes; `./dev test` itself runs this test"),
     ("*", "cmake --install", "writes outside of the test; consumer.install does it elsewhere"),
-    ("docs/guide.md", "cc shop.c", "not there yet: weir_query"),
     ("docs/migrating.md", "spatch", "docs/migrating has a test of its own with the real one"),
 ]
 

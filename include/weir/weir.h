@@ -35,5 +35,6 @@
 #include <weir/token.h>
 #include <weir/tx.h>
 #include <weir/version.h>
+#include <weir/view.h>
 
 #endif

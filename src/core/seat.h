@@ -56,6 +56,9 @@ struct wi_seat {
 	_Atomic int64_t served_ns;              /* (a) when somebody last served it, about */
 	uint32_t unlooked;                      /* (o) checkins since it looked who is overdue */
 	uint64_t told;                          /* (o) for the core's user: what it was told last */
+	/* (w) for the core's user: what it waits for, in a word, and since when it does, in all */
+	_Atomic(const char *) wish;
+	_Atomic int64_t wish_ns;
 };
 WI_ASSERT_SAME_LINE(struct wi_seat, cached, count[WI_SEAT_COUNTS - 1]);
 WI_ASSERT_NEW_LINE(struct wi_seat, word); /* a granter's write stays off the owner's line */

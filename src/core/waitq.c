@@ -110,7 +110,7 @@ void wi_waitq_announce(struct wi_waitq *q, struct wi_seat *seat, int64_t now_ns)
 	wi_store_rlx(&seat->word, WI_PENDING);
 	wi_add_seq(&q->count, 1);
 	WI_YIELD("waitq.announce.counted");
-	/* [waitq:R2] publishes time and PENDING to the giver that sees the bit; pairs with A2. */
+	/* [waitq:R2] publishes time and PENDING to the giver that sees the bit; pairs with A2 A3. */
 	wi_or_seq(&g->waiting, bit_of(seat));
 }
 
@@ -353,4 +353,26 @@ uint32_t wi_waitq_pending(const struct wi_waitq *q)
 		for (uint64_t bits = wi_load_seq(&g->waiting); bits; bits &= bits - 1)
 			n += is_pending(wi_load_seq(&g->seat[__builtin_ctzll(bits)].word));
 	return n;
+}
+
+void wi_waitq_each(const struct wi_waitq *q, void (*tell)(void *arg, const struct wi_waiter *who),
+                   void *arg)
+{
+	struct wi_segment *g;
+
+	if (!wi_load_rlx(&q->count))
+		return;
+	for (uint32_t i = 0; (g = wi_segment_at(q->seats, i)); i++) {
+		/* [waitq:A3] sees thread and wish of each waiting seat; pairs with R2. */
+		for (uint64_t bits = wi_load_seq(&g->waiting); bits; bits &= bits - 1) {
+			int b = __builtin_ctzll(bits);
+			const struct wi_seat *seat = &g->seat[b];
+			struct wi_waiter who = {wi_load_rlx(&seat->wish_ns),
+			                        wi_load_rlx(&seat->thread),
+			                        wi_load_rlx(&seat->wish)};
+
+			if (is_pending(wi_load_seq(&seat->word)))
+				tell(arg, &who);
+		}
+	}
 }

@@ -119,6 +119,17 @@ bool wi_waitq_is_waited(const struct wi_waitq *q);
 /* How many are neither granted nor refused yet. */
 uint32_t wi_waitq_pending(const struct wi_waitq *q);
 
+/* One who is neither granted nor refused yet, as one look saw him. */
+struct wi_waiter {
+	int64_t since_ns; /* of the seat's wish: it may have stood in other lines before */
+	int32_t thread;
+	const char *wish;
+};
+
+/* Tells of each of them, in no order. Any thread. */
+void wi_waitq_each(const struct wi_waitq *q, void (*tell)(void *arg, const struct wi_waiter *who),
+                   void *arg);
+
 /* Whether somebody is neither granted nor refused yet. Sequentially consistent, as above. */
 bool wi_waitq_has_waiter(struct wi_waitq *q);
 

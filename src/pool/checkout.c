@@ -247,14 +247,17 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 	return wi_say_timeout(pool, waited_ns, error);
 }
 
-weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, int64_t deadline_ns,
-                         int64_t check_ns, struct weir_conn **conn, weir_error *error)
+weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, const struct wi_plea *plea,
+                         int64_t deadline_ns, int64_t check_ns, struct weir_conn **conn,
+                         weir_error *error)
 {
 	struct wi_seat *seat = wi_desk_seat(&pool->core);
 	WI_NO_CANCEL;
 
 	if (!seat)
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for a seat of this thread");
+	wi_store_rlx(&seat->wish, plea ? plea->tag : NULL);
+	wi_store_rlx(&seat->wish_ns, plea ? plea->since_ns : pool->core.world->now());
 	for (;;) {
 		uint32_t slot;
 		weir_status st;
@@ -314,7 +317,7 @@ static weir_status wait_inside(struct weir_pool *pool, int64_t timeout_ms, struc
 	if (timeout_ms == WEIR_DEFAULT_TIMEOUT)
 		timeout_ms = pool->options.checkout_timeout_ms;
 	deadline_ns = timeout_ms ? wi_deadline_after(began_ns, timeout_ms) : 0;
-	st = wi_pool_wait(pool, WI_ACCESS_ANY, deadline_ns, deadline_ns, conn, error);
+	st = wi_pool_wait(pool, WI_ACCESS_ANY, NULL, deadline_ns, deadline_ns, conn, error);
 	wi_slow_checkout(&pool->vigilance.checkouts, &of, began_ns, pool->core.world->now(), st);
 	wi_pool_exit(pool);
 	return st;

@@ -120,6 +120,7 @@ static weir_status reopen(struct weir_pool *pool, weir_error *error)
 		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	}
 	wi_keeper_free(parents);
+	(void)wi_pool_show(pool, NULL); /* what cannot be drawn is not, here: the pool is served */
 	st = wi_keeper_start(keeper, error);
 	if (st != WEIR_OK)
 		return st;

@@ -87,13 +87,19 @@ static void leaked(struct weir_conn *c, int64_t now_ns)
 		reclaim(c, now_ns);
 }
 
-void wi_leak_tend(struct weir_conn *c, int64_t now_ns)
+void wi_leak_note_since(struct weir_conn *c)
 {
-	struct weir_pool *pool = c->pool;
-	struct wi_holding *h = &pool->holdings[c->number];
+	struct wi_holding *h = &c->pool->holdings[c->number];
 
 	wi_store_rlx(&h->since_ns, c->seen_ns);
 	wi_store_rlx(&h->lend, c->seen_lend);
+}
+
+void wi_leak_tend(struct weir_conn *c, int64_t now_ns)
+{
+	struct weir_pool *pool = c->pool;
+
+	wi_leak_note_since(c);
 	if (!c->leak_told && wi_is_longer(c->seen_ns, now_ns, pool->options.leak_after_ms))
 		leaked(c, now_ns);
 	if ((wi_load_rlx(&c->notes) & WI_NOTE_CUT) && !c->cut_counted &&

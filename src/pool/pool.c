@@ -169,6 +169,7 @@ void wi_pool_free(struct weir_pool *pool)
 	if (!pool)
 		return;
 	wi_core_fini(&pool->core); /* waits for read sections */
+	wi_sketch_end(&pool->sketch);
 	wi_logins_fini(&pool->logins);
 	wi_target_fini(&pool->target);
 	wi_held_fini(pool);
@@ -196,6 +197,14 @@ void wi_pool_send_away(struct weir_pool *pool)
 	wi_core_refuse(&pool->core, WI_REFUSE_ELSEWHERE);
 }
 
+weir_status wi_pool_show(struct weir_pool *pool, weir_error *error)
+{
+	pool->sketch.draw = wi_sketch_draw_pool;
+	pool->sketch.arg = pool;
+	return wi_sketch_begin(&pool->sketch, pool->keeper, pool->core.world, &pool->options, false,
+	                       error);
+}
+
 /* A pool with a keeper of its own. */
 static weir_status open_own(struct wi_pool_config config, struct wi_dsn *dsn, weir_pool **out,
                             weir_error *error)
@@ -220,7 +229,9 @@ static weir_status open_own(struct wi_pool_config config, struct wi_dsn *dsn, we
 	pool->logins.host = pool->named.name;
 	pool->target.endpoint = &pool->named;
 	pool->own_keeper = true;
-	st = wi_keeper_start(keeper, error);
+	st = wi_pool_show(pool, error);
+	if (st == WEIR_OK)
+		st = wi_keeper_start(keeper, error);
 	if (st != WEIR_OK) {
 		wi_pool_free(pool);
 		wi_keeper_free(keeper);

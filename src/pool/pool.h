@@ -32,6 +32,7 @@
 #include "pool/login.h"
 #include "pool/resolve.h"
 #include "pool/settings.h"
+#include "pool/sketch.h"
 #include "pool/tally.h"
 #include "pool/timed.h"
 #include "stat/event.h"
@@ -104,6 +105,12 @@ enum wi_access {
 	WI_ACCESS_ANY,
 	WI_ACCESS_WRITE, /* asked who answers in this epoch, and writable */
 	WI_ACCESS_READ   /* at a primary: not writable */
+};
+
+/* What is shown of a caller that waits. */
+struct wi_plea {
+	const char *tag; /* static, or NULL */
+	int64_t since_ns;
 };
 
 /* What a checkout is for, as its connection will tell. */
@@ -358,6 +365,7 @@ struct weir_pool {
 	struct wi_ring own_ring;       /* (a) of a pool without a router */
 	struct wi_ring *ring;          /* (c) where its events are remembered */
 	struct wi_vigilance vigilance; /* see alarm.h */
+	struct wi_sketch sketch;       /* (k) of a pool without a router: its picture */
 };
 
 /* The last connect failure. */
@@ -571,6 +579,9 @@ static inline bool wi_pool_is_parents(const struct weir_pool *pool)
 	wi_event_tell((pool)->ring, &(pool)->options, (pool)->core.world->now(), (kind),           \
 	              (pool)->endpoint->name, __VA_ARGS__)
 
+/* Begins to draw a pool with a keeper of its own, which does not run yet. OK or INVALID. */
+weir_status wi_pool_show(struct weir_pool *pool, weir_error *error);
+
 /* ---- What the router asks of a pool ---- */
 
 /*
@@ -622,12 +633,14 @@ void wi_pool_exit(struct weir_pool *pool);
 
 /*
  * Takes a connection, waiting until deadline_ns (0: try once); a check of one that was taken, or
- * what makes it read-only or writable, may go on until check_ns. Between enter and exit, outside
+ * what makes it read-only or writable, may go on until check_ns. plea: what is shown of the caller
+ * (NULL: no tag, and it has come just now). Between enter and exit, outside
  * any read section. Statuses as weir_pool_checkout; UNAVAILABLE with an empty text if the waiter
  * was sent away by wi_pool_send_away.
  */
-weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, int64_t deadline_ns,
-                         int64_t check_ns, struct weir_conn **conn, weir_error *error);
+weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, const struct wi_plea *plea,
+                         int64_t deadline_ns, int64_t check_ns, struct weir_conn **conn,
+                         weir_error *error);
 
 /*
  * Nobody is sent here any more (or again): idle connections are closed, the others as they come

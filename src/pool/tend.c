@@ -75,6 +75,30 @@ static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 	}
 }
 
+/* A count that has moved: since now, for all that is known. */
+static void note_move(struct weir_conn *c, uint64_t lend, int64_t now_ns)
+{
+	if (lend == c->seen_lend)
+		return;
+	c->seen_lend = lend;
+	c->seen_ns = now_ns;
+	c->leak_told = false;
+}
+
+void wi_tend_glance(struct weir_pool *pool, int64_t now_ns)
+{
+	for (uint32_t i = 1; i <= pool->n_conns; i++) {
+		struct weir_conn *c = &pool->conns[i];
+		uint64_t lend = wi_load_rlx(&c->slot.lend);
+
+		if (c->life != WI_READY || c->in_hand)
+			continue;
+		note_move(c, lend, now_ns);
+		if (lend & 1)
+			wi_leak_note_since(c);
+	}
+}
+
 void wi_tend(struct weir_pool *pool, int64_t now_ns)
 {
 	struct weir_conn *expired = NULL;
@@ -89,11 +113,7 @@ void wi_tend(struct weir_pool *pool, int64_t now_ns)
 		if (c->life != WI_READY || c->in_hand)
 			continue;
 		lend = wi_load_rlx(&c->slot.lend);
-		if (lend != c->seen_lend) {
-			c->seen_lend = lend;
-			c->seen_ns = now_ns;
-			c->leak_told = false;
-		}
+		note_move(c, lend, now_ns);
 		if (lend & 1)
 			wi_leak_tend(c, now_ns);
 		else

@@ -37,6 +37,9 @@ static inline bool wi_is_longer(int64_t since_ns, int64_t now_ns, int64_t ms)
 	return ms > 0 && now_ns - since_ns >= ms * WI_MS;
 }
 
+/* tend.c: a look at what is out and what is idle, and since when, and nothing more. Keeper's. */
+void wi_tend_glance(struct weir_pool *pool, int64_t now_ns);
+
 /* drain.c: what is out is looked at for the last time, as the pool is closed. */
 void wi_drain_begin(struct weir_pool *pool, int64_t now_ns);
 /* Tells what is out, if a closer has asked for that. */
@@ -44,6 +47,8 @@ void wi_drain_step(struct weir_pool *pool, int64_t now_ns);
 
 /* leak.c: "thread 17 (checkout page)", and that it has ended. */
 void wi_leak_say_holder(struct wi_text *t, struct weir_conn *c, uint64_t lend);
+/* Since when it is out, as its last look says, for any thread. Keeper's thread. */
+void wi_leak_note_since(struct weir_conn *c);
 /* A connection that is out, looked at by the keeper. */
 void wi_leak_tend(struct weir_conn *c, int64_t now_ns);
 /* What is lent to threads that have ended, if any has since the last look. Keeper's thread. */

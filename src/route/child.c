@@ -116,6 +116,7 @@ static weir_status reopen(weir_router *r, weir_error *error)
 		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	wi_own_writes_divert(r);
 	renew_monitor(r);
+	(void)wi_router_show(r, NULL); /* what cannot be drawn is not, here: the router serves */
 	st = wi_keeper_start(keeper, error);
 	if (st != WEIR_OK)
 		return st;

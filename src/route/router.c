@@ -191,6 +191,7 @@ static void destroy(weir_router *r, bool in_child)
 	if (in_child)
 		wi_names_forget(r);
 	wi_names_free(r);
+	wi_sketch_end(&r->sketch);
 	wi_keeper_free(r->keeper);
 	wi_free(r->named, r->n_named * sizeof(*r->named));
 	wi_dsn_fini(&r->dsn);
@@ -226,7 +227,8 @@ static weir_status build(weir_router *r, const struct wi_router_config *config,
 		return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");
 	wi_own_writes_divert(r);
 	wi_monitor_add(r);
-	return wi_keeper_start(r->keeper, error);
+	st = wi_router_show(r, error);
+	return st == WEIR_OK ? wi_keeper_start(r->keeper, error) : st;
 }
 
 weir_status wi_router_open_with(const struct wi_router_config *config, const char *conninfo,

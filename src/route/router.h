@@ -314,6 +314,7 @@ struct weir_router {
 	struct wi_alarms alarms; /* (k) but what it shows: see alarm.c */
 	struct wi_slow slow;     /* (a) checkouts */
 	_Atomic uint64_t failed; /* (a) checkouts that ended without a connection */
+	struct wi_sketch sketch; /* (k) its picture */
 };
 
 /* ---- router.c ---- */
@@ -453,6 +454,12 @@ weir_status wi_router_in_child(weir_router *router, weir_error *error);
 
 /* Makes the router's monitor a job of its keeper. */
 void wi_monitor_add(weir_router *router);
+
+/* stats.c: what is known of a host. The keeper's thread, or inside a read section. */
+void wi_host_read(weir_router *router, const struct wi_host *host, weir_host_stats *stats);
+
+/* sketch.c: begins to draw it; the keeper does not run yet. OK or INVALID. */
+weir_status wi_router_show(weir_router *router, weir_error *error);
 
 /* A pool's trouble: probe the host now. arg is the host; the keeper's thread. */
 void wi_monitor_trouble(void *host, const struct wi_failure *failure);

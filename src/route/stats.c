@@ -117,7 +117,7 @@ static void read_balance(const weir_router *r, const struct wi_host *h, weir_hos
 		s->draws_pct = (wi_load_rlx(&h->pull) & ~WI_PULL_UNEVEN) * 100 / WI_SHARE;
 }
 
-static void read_host(weir_router *r, const struct wi_host *h, weir_host_stats *s)
+void wi_host_read(weir_router *r, const struct wi_host *h, weir_host_stats *s)
 {
 	memset(s, 0, sizeof(*s));
 	wi_copy(s->host, sizeof(s->host), h->endpoint->name);
@@ -141,7 +141,7 @@ size_t weir_router_stats_get(weir_router *r, weir_host_stats *hosts, size_t room
 	wi_rcu_enter();
 	for (uint32_t i = 0; (h = wi_places_next(r, &i)); n++)
 		if (n < room && hosts)
-			read_host(r, h, &hosts[n]);
+			wi_host_read(r, h, &hosts[n]);
 	wi_rcu_leave();
 	wi_router_leave(r);
 	return n;

@@ -26,9 +26,10 @@ struct visit {
 	struct wi_seat *seat;
 	struct wi_choice choice;
 	weir_conn *conn;
-	int64_t slice_ns; /* of the next wait at one of several hosts */
-	bool was_capped;  /* it has been counted as one too many */
-	weir_error said;  /* by the last pool that had nothing */
+	int64_t slice_ns;    /* of the next wait at one of several hosts */
+	struct wi_plea plea; /* since its first wait */
+	bool was_capped;     /* it has been counted as one too many */
+	weir_error said;     /* by the last pool that had nothing */
 
 	/* asking replicas for their position */
 	uint64_t ticket;        /* of the last probes asked for; 0: none were */
@@ -71,8 +72,10 @@ static weir_status wait_there(struct visit *v)
 
 	if (weighs)
 		wi_add_rlx(&h->load, 1);
+	if (!v->plea.since_ns)
+		v->plea = (struct wi_plea){v->wish.tag, v->router->world->now()};
 	until_ns = wait_until(v);
-	st = wi_pool_wait(h->pool, wi_choice_access(&v->wish, &v->choice), until_ns,
+	st = wi_pool_wait(h->pool, wi_choice_access(&v->wish, &v->choice), &v->plea, until_ns,
 	                  v->wish.deadline_ns, &v->conn, &v->said);
 	if (weighs)
 		wi_sub_rlx(&h->load, 1);

@@ -202,7 +202,7 @@ static weir_status wait_until(int64_t deadline_ns)
 	weir_status st;
 
 	wi_pool_enter(pool);
-	st = wi_pool_wait(pool, WI_ACCESS_ANY, deadline_ns, deadline_ns, &conn, &error);
+	st = wi_pool_wait(pool, WI_ACCESS_ANY, NULL, deadline_ns, deadline_ns, &conn, &error);
 	wi_pool_exit(pool);
 	weir_checkin(&conn);
 	return st;

@@ -13,7 +13,7 @@
 #include "sched/world.h"
 
 #define FIBRES SCHED_FIBRES_MAX
-#define WORDS_MAX 2048 /* shared words an execution may touch */
+#define WORDS_MAX 3072 /* shared words an execution may touch */
 #define KEPT 4         /* values of a word that looks may still see, the newest included */
 #define KEYS 4
 

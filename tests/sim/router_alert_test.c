@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a router watches over itself: that there is somebody to write to, how checkouts fare, and
+ * what is each host's; all of it told, listed, and remembered in one place.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "driver/fault.h"
+#include "route/router.h"
+#include "support/fake_cluster.h"
+#include "support/watchdog.h"
+
+static struct fake_cluster cluster;
+static weir_options options;
+static weir_router *router;
+static weir_error error;
+static weir_alert alert[64];
+static weir_event_record record[WEIR_EVENTS_KEPT];
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake_cluster_init(&cluster, 3);
+	weir_options_init(&options);
+	options.probe_interval_ms = 20;
+	options.hold_down_ms = 0;
+	options.breaker_failures = 0;
+	options.alert_failure_pct = 0;
+	options.alert_usage_pct = 0;
+	options.metrics_interval_ms = 20;
+	options.alert_window_ms = 1000;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
+	fake_cluster_fini(&cluster);
+	return 0;
+}
+
+static void open_router(void)
+{
+	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
+	assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
+	fake_cluster_calm(router, 1);
+}
+
+/* The alert of this rule and host, or NULL. */
+static const weir_alert *raised(weir_alert_rule rule, const char *host)
+{
+	size_t n = weir_router_alerts_get(router, alert, 64);
+
+	for (size_t i = 0; i < n; i++)
+		if (alert[i].rule == rule && strcmp(alert[i].host, host) == 0)
+			return &alert[i];
+	return NULL;
+}
+
+static void a_moment(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+}
+
+/* The watchdog bounds these. */
+static void await_raised(weir_alert_rule rule, const char *host)
+{
+	while (!raised(rule, host))
+		a_moment();
+}
+
+static void await_over(weir_alert_rule rule, const char *host)
+{
+	while (raised(rule, host))
+		a_moment();
+}
+
+/* How many remembered events of a kind have this word; the text of the last in *text. */
+static int remembered(weir_event_kind kind, const char *word, const char **text)
+{
+	size_t n = weir_router_events_get(router, 0, record, WEIR_EVENTS_KEPT, NULL);
+	int found = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (record[i].kind != kind || !strstr(record[i].text, word))
+			continue;
+		found++;
+		if (text)
+			*text = record[i].text;
+	}
+	return found;
+}
+
+static void fail_host(int i, enum wi_fault fault)
+{
+	wi_store_rlx(&cluster.host[i].server.connect_fault, fault);
+	if (fault != WI_FAULT_NONE)
+		(void)wi_fake_kill(&cluster.host[i].server);
+}
+
+static void nobody_to_write_to_is_an_alert(void **state)
+{
+	const char *text = "";
+
+	(void)state;
+	open_router();
+	fail_host(0, WI_FAULT_REFUSED);
+	await_raised(WEIR_ALERT_UNHEALTHY, "");
+	assert_int_equal(raised(WEIR_ALERT_UNHEALTHY, "")->severity, WEIR_SEVERITY_CRITICAL);
+	assert_true(remembered(WEIR_EVENT_ALERT_RAISED, "UNHEALTHY", &text) >= 1);
+	assert_non_null(strstr(text, "no host takes writes"));
+	fail_host(0, WI_FAULT_NONE);
+	await_over(WEIR_ALERT_UNHEALTHY, "");
+	while (!remembered(WEIR_EVENT_ALERT_CLEARED, "UNHEALTHY", NULL))
+		a_moment();
+	assert_true(weir_router_events_count(router, WEIR_EVENT_ALERT_CLEARED) >= 1);
+}
+
+static void nobody_at_all_is_one_too(void **state)
+{
+	const char *text = "";
+
+	(void)state;
+	options.alert_cooldown_ms = 50;
+	open_router();
+	for (int i = 0; i < 3; i++)
+		fail_host(i, WI_FAULT_REFUSED);
+	while (!remembered(WEIR_EVENT_ALERT_RAISED, "no host is reachable", &text))
+		a_moment();
+	assert_non_null(strstr(text, "CRITICAL: UNHEALTHY: 1 (from 1 on)"));
+	/* It lasts: told again, after the cooldown. */
+	while (remembered(WEIR_EVENT_ALERT_RAISED, "no host is reachable", NULL) < 3)
+		a_moment();
+}
+
+/* A breaker is one host's: the others are not spoken of. */
+static void what_is_one_hosts_says_so(void **state)
+{
+	(void)state;
+	options.breaker_failures = 2;
+	options.breaker_open_ms = 60000;
+	open_router();
+	fail_host(2, WI_FAULT_REFUSED);
+	await_raised(WEIR_ALERT_BREAKER_OPEN, "127.0.0.1:6002");
+	assert_null(raised(WEIR_ALERT_BREAKER_OPEN, "127.0.0.1:6001"));
+	assert_null(raised(WEIR_ALERT_BREAKER_OPEN, ""));
+	fail_host(2, WI_FAULT_NONE);
+	await_over(WEIR_ALERT_BREAKER_OPEN, "127.0.0.1:6002");
+}
+
+static weir_status checkout(int64_t timeout_ms, weir_conn **conn)
+{
+	weir_request q = {.size = sizeof(q),
+	                  .intent = WEIR_WRITE,
+	                  .timeout_ms = timeout_ms,
+	                  .tag = "an order"};
+
+	return weir_checkout_with(router, &q, conn, &error);
+}
+
+static void slow_and_failed_checkouts_are_the_routers(void **state)
+{
+	const char *text = "";
+	weir_conn *held = NULL, *conn = NULL;
+
+	(void)state;
+	options.pool_min = options.pool_max = 1;
+	options.slow_checkout_ms = 5;
+	options.alert_slow_checkouts = 3;
+	options.alert_failure_pct = 50;
+	options.alert_window_ms = 60000;
+	open_router();
+	assert_int_equal(checkout(20000, &held), WEIR_OK);
+	for (int i = 0; i < 20; i++)
+		assert_int_not_equal(checkout(10, &conn), WEIR_OK);
+	await_raised(WEIR_ALERT_SLOW_CHECKOUTS, "");
+	await_raised(WEIR_ALERT_FAILURE_RATE, "");
+	assert_true(remembered(WEIR_EVENT_SLOW_CHECKOUT, "for an order", &text) >= 1);
+	assert_non_null(strstr(text, " after "));
+	assert_true(remembered(WEIR_EVENT_EXHAUSTED, "all 1 connections are out", NULL) >= 1);
+	weir_checkin(&held);
+}
+
+/* Pools of hosts tell into the router's ring. */
+static void all_is_remembered_in_one_place(void **state)
+{
+	uint64_t lost = 1, last = 0;
+	size_t n;
+
+	(void)state;
+	open_router();
+	n = weir_router_events_get(router, 0, record, WEIR_EVENTS_KEPT, &lost);
+	assert_int_equal(lost, 0);
+	assert_true(remembered(WEIR_EVENT_CONNECTED, "", NULL) >= 3);
+	assert_true(remembered(WEIR_EVENT_ROLE_CHANGED, "", NULL) >= 3);
+	for (size_t i = 0; i < n; i++) {
+		assert_true(record[i].sequence == last + 1);
+		last++;
+	}
+	assert_int_equal(weir_router_events_get(NULL, 0, record, 1, &lost), 0);
+	assert_int_equal(weir_router_events_count(NULL, WEIR_EVENT_LOST), 0);
+	assert_int_equal(weir_router_alerts_get(NULL, alert, 1), 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(nobody_to_write_to_is_an_alert),
+		TEST(nobody_at_all_is_one_too),
+		TEST(what_is_one_hosts_says_so),
+		TEST(slow_and_failed_checkouts_are_the_routers),
+		TEST(all_is_remembered_in_one_place),
+	};
+
+	test_watchdog(100, "sim.router_alert");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -219,7 +219,7 @@ static bool goes_on(struct run *r, weir_again why)
 static weir_status once(struct run *r, weir_again *why, weir_error *error)
 {
 	weir_conn *conn = NULL;
-	weir_status st;
+	weir_status st, closed;
 
 	*why = WEIR_AGAIN_NEVER;
 	memset(error, 0, sizeof(*error));
@@ -232,8 +232,10 @@ static weir_status once(struct run *r, weir_again *why, weir_error *error)
 	leave(r);
 	st = attempt(r, conn, why, error);
 	/* While the connection is out, so that nothing is freed between the two. */
-	if (*why && come_in(r, NULL) != WEIR_OK)
+	if (*why && (closed = come_in(r, error)) != WEIR_OK) {
 		*why = WEIR_AGAIN_NEVER;
+		st = closed;
+	}
 	if (st != WEIR_STALE) /* else the callback has given it back */
 		weir_checkin(&conn);
 	return st;

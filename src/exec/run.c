@@ -99,30 +99,33 @@ static int64_t left_ms(const struct run *r)
 
 /* ---- one attempt ---- */
 
-static int64_t shorter(int64_t wanted_ms, int64_t left)
+/* 0: it was over just now, and the checkout shall say so. */
+static int64_t within(int64_t wanted_ms, int64_t left)
 {
-	return wanted_ms > 0 && (left < 0 || wanted_ms < left) ? wanted_ms : left;
+	int64_t ms = wanted_ms > 0 && (left < 0 || wanted_ms < left) ? wanted_ms : left;
+
+	return ms ? ms : 1;
 }
 
-/* The first attempt may come when the time is over: then it tries once, as a timeout of 0 does. */
 static weir_status take_routed(struct run *r, weir_conn **conn, weir_error *error)
 {
 	weir_request q = r->request;
-	int64_t ms = shorter(q.timeout_ms, left_ms(r));
 
 	if (r->avoid && wi_checkout_elsewhere(r->router, &q, r->avoid, conn) == WEIR_OK)
 		return WEIR_OK;
 	if (q.timeout_ms != WEIR_NO_WAIT)
-		q.timeout_ms = ms ? ms : WEIR_NO_WAIT;
+		q.timeout_ms = within(q.timeout_ms, left_ms(r));
 	return weir_checkout_with(r->router, &q, conn, error);
 }
 
 static weir_status take(struct run *r, weir_conn **conn, weir_error *error)
 {
+	if (!left_ms(r))
+		return wi_fail(error, WEIR_TIMEOUT, "the time of the run is over");
 	r->result.attempts++;
 	if (r->router)
 		return take_routed(r, conn, error);
-	return weir_pool_checkout(r->pool, left_ms(r), conn, error);
+	return weir_pool_checkout(r->pool, within(0, left_ms(r)), conn, error);
 }
 
 static weir_status say_nothing_more(weir_status st, weir_error *error)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 Breaks one thing at a time in a copy of a file of the library (mutations.py), links the checker with it, runs that with
-the deeds that bring it out, and sees whether the rule notices. Ends with 1 if one goes unnoticed, or if a text of the
+the deeds that bring it out, and sees whether the rule notices; or the same with another test that judges by rules. Ends with 1 if one goes unnoticed, or if a text of the
 table does not occur exactly once any more.
 
 mutate.py --build DIR [--seconds S] [--list] [WORD...]     DIR: a built build; WORD: rows whose name has it
@@ -38,14 +38,14 @@ def compile_command(build, file):
     sys.exit(f"mutate: {build} does not compile {file}")
 
 
-def link_command(build):
-    done = subprocess.run(["ninja", "-C", str(build), "-t", "commands", "check"], capture_output=True, text=True,
+def link_command(build, target):
+    done = subprocess.run(["ninja", "-C", str(build), "-t", "commands", target], capture_output=True, text=True,
                           check=True)
     return done.stdout.strip().splitlines()[-1].removeprefix(": && ").removesuffix(" && :")
 
 
-def build_one(build, work, file, old, new):
-    """The checker with one text replaced: its path, or what went wrong."""
+def build_one(build, work, target, file, old, new):
+    """The program with one text replaced: its path, or what went wrong."""
     text = (ROOT / "src" / file).read_text()
     if text.count(old) != 1:
         return None, f"its text occurs {text.count(old)} times in {file}"
@@ -58,7 +58,7 @@ def build_one(build, work, file, old, new):
     if done.returncode:
         return None, "does not compile: " + said(done)
     # Before the archive: its own object of that name is not looked for any more.
-    words = shlex.split(re.sub(r" -o \S+", f" -o {work}/check {work}/broken.o", link_command(build)))
+    words = shlex.split(re.sub(r" -o \S+", f" -o {work}/check {work}/broken.o", link_command(build, target)))
     done = subprocess.run(words, cwd=build, capture_output=True, text=True, check=False)
     return (work / "check", None) if done.returncode == 0 else (None, "does not link: " + said(done))
 
@@ -66,8 +66,12 @@ def build_one(build, work, file, old, new):
 def broken_rules(program, deeds, seconds):
     """The rules that the checker found broken, and its first words about it."""
     environment = {**os.environ, "TEST_SOURCE_DIR": str(ROOT)}
-    done = subprocess.run([str(program), "--seconds", str(seconds), "--pace", "2000", *deeds], env=environment,
-                          capture_output=True, text=True, timeout=seconds + 300, check=False)
+    words = ["--seconds", str(seconds), "--pace", "2000", *deeds]
+    if deeds == mutations.RUNS:
+        environment["TEST_STRESS_SECONDS"] = str(seconds)
+        words = []
+    done = subprocess.run([str(program), *words], env=environment, capture_output=True, text=True,
+                          timeout=seconds + 300, check=False)
     if done.returncode == MISSING:
         print(done.stdout.strip().splitlines()[-1])
         sys.exit(MISSING)
@@ -82,8 +86,9 @@ def try_one(build, row, seconds):
     """(noticed by, what was said, seconds) or (None, why, seconds)."""
     name, file, old, new, deeds, expected = row
     began = time.monotonic()
+    target = deeds[0] if deeds == mutations.RUNS else "check"
     with tempfile.TemporaryDirectory(prefix="weir-mutate-") as scratch:
-        program, wrong = build_one(build, pathlib.Path(scratch), file, old, new)
+        program, wrong = build_one(build, pathlib.Path(scratch), target, file, old, new)
         if wrong:
             return None, wrong, 0
         words = {}

@@ -8,6 +8,9 @@ its text there, which has to occur exactly once; what stands there instead; the 
 # Many who write, and a router that hears of it by them or late; for longer, as only a moment tells.
 READ_ONLY = ["--seconds", "30", "--clients", "16", "--probe", "3000", "--pace", "1000", "READ_ONLY"]
 
+# Not the checker, but weir_run among failures, tests/pg/run_test.c.
+RUNS = ["pg.run"]
+
 TABLE = [
     # ---- the token check ----
     ("token: a replica has reached every token", "route/fresh.c", """\
@@ -73,4 +76,33 @@ TABLE = [
 """, """\
 		(void)0;
 """, READ_ONLY, ["REFUSED", "REFUSED_ONCE"]),
+    # ---- transactions ----
+    ("run: tried again after an unknown outcome", "exec/run.c", """\
+		*why = wi_retry_why(c, st, error->sqlstate, writes(r));
+""", """\
+		*why = wi_retry_why(c, st, error->sqlstate, writes(r));
+		if (st == WEIR_OUTCOME_UNKNOWN)
+			*why = WEIR_AGAIN_LOST;
+""", RUNS, ["ONCE"]),
+    ("run: a loss in COMMIT is a loss like any other", "exec/tx.c", """\
+	if (e->root.read_only)
+		return wi_said_of(e->c, st, "the end of a read-only transaction", f, error);
+""", """\
+	if (e->c)
+		return wi_said_of(e->c, st, "the end of a read-only transaction", f, error);
+""", RUNS, ["ONCE", "NEVER"]),
+    ("run: what has failed is committed all the same", "exec/tx.c", """\
+	enum wi_said said = wi_say(e->c, "ROLLBACK", wi_tx_undo_by(e->c), &f);
+""", """\
+	enum wi_said said = wi_say(e->c, "COMMIT", wi_tx_undo_by(e->c), &f);
+""", RUNS, ["NEVER", "ONCE", "TOTAL"]),
+    ("run: a COMMIT that is answered ROLLBACK is OK", "exec/tx.c", """\
+	if (facts.in_failed_tx)
+		return failed(e, facts.failed_by, error);
+""", "", RUNS, ["ONCE"]),
+    ("run: a nested one is kept that should be taken back", "exec/tx_nest.c", """\
+	         "ROLLBACK TO SAVEPOINT " SAVEPOINT "; RELEASE SAVEPOINT " SAVEPOINT, depth, depth);
+""", """\
+	         "RELEASE SAVEPOINT " SAVEPOINT " /* %llu */", depth, depth);
+""", RUNS, ["NEVER", "TOTAL"]),
 ]

@@ -92,7 +92,7 @@ static weir_status fail(struct weir_conn *c, weir_status status, const struct wi
 	wi_fail(error, status, "%s", f->text);
 	if (error) {
 		wi_copy(error->host, sizeof(error->host), c->pool->endpoint->name);
-		memcpy(error->sqlstate, f->sqlstate, sizeof(error->sqlstate));
+		wi_copy(error->sqlstate, sizeof(error->sqlstate), f->sqlstate);
 	}
 	return status;
 }

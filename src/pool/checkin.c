@@ -17,6 +17,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/fork.h"
+#include "base/probe.h"
 #include "base/rcu.h"
 #include "base/text.h"
 #include "core/desk.h"
@@ -261,6 +262,7 @@ WI_INLINE void hand_in(struct weir_conn **handle, uint32_t note)
 	if (!handle || !*handle)
 		return;
 	h = *handle;
+	wi_probe_checkin(h);
 	*handle = NULL;
 	c = wi_handle_find(h, &count);
 	if (wi_unlikely(!c || note || !is_own(c)))

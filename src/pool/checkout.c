@@ -14,6 +14,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/fork.h"
+#include "base/probe.h"
 #include "base/rcu.h"
 #include "base/text.h"
 #include "core/desk.h"
@@ -235,6 +236,7 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 	waited_ns = pool->core.world->now() - began_ns;
 	wi_hist_add(&pool->wait_hist, waited_ns);
 	if (o.verdict == WI_GRANTED) {
+		wi_probe_grant(pool->endpoint->name, waited_ns);
 		*slot = o.value;
 		return WEIR_OK;
 	}
@@ -243,6 +245,8 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 	if (o.verdict == WI_REFUSED)
 		return refused(pool, o.value, error);
 	wi_add_rlx(&pool->timeouts, final);
+	if (final)
+		wi_probe_timeout(pool->endpoint->name, waited_ns);
 	wi_exhausted_found(pool, began_ns + waited_ns, wi_core_waiting(&pool->core) + 1);
 	return wi_say_timeout(pool, waited_ns, error);
 }
@@ -351,7 +355,11 @@ static WI_NOINLINE weir_status checkout_slow(struct weir_pool *pool, struct wi_s
 		    (!wi_pool_is_parents(pool) && !wi_load_seq(&pool->closed))) {
 			take_or_enter(pool, seat, open, slot, conn);
 			wi_unpin(seat);
-			return *conn ? WEIR_OK : wait_inside(pool, timeout_ms, conn, error);
+			if (!*conn)
+				st = wait_inside(pool, timeout_ms, conn, error);
+			if (st == WEIR_OK)
+				wi_probe_checkout_slow(*conn);
+			return st;
 		}
 		if (!wi_pool_is_parents(pool))
 			st = refused(pool, WI_REFUSE_CLOSED, error);
@@ -371,7 +379,7 @@ weir_status weir_pool_checkout(weir_pool *pool, int64_t timeout_ms, weir_conn **
                                weir_error *error)
 {
 	struct wi_seat *seat;
-	struct weir_conn *c;
+	struct weir_conn *c, *handle;
 	uint32_t slot;
 
 	if (wi_unlikely(!pool || !conn))
@@ -379,7 +387,9 @@ weir_status weir_pool_checkout(weir_pool *pool, int64_t timeout_ms, weir_conn **
 	c = wi_warm_take_kept(pool, &seat, &slot);
 	if (wi_unlikely(!c))
 		return checkout_slow(pool, seat, slot, timeout_ms, conn, error);
-	*conn = wi_warm_lend(c, seat);
+	handle = wi_warm_lend(c, seat);
+	wi_probe_checkout(handle);
+	*conn = handle;
 	return WEIR_OK;
 }
 

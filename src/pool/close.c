@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/probe.h"
 #include "pool/busy.h"
 #include "pool/hook.h"
 #include "pool/pool.h"
@@ -115,6 +116,7 @@ static void count(struct weir_conn *c, weir_close why)
 		return;
 	}
 	wi_add_rlx(&pool->closed_by[why], 1);
+	wi_probe_close(pool->endpoint->name, (int)why, weir_close_text(why));
 	wi_pool_tell(pool, WEIR_EVENT_CLOSED, "%s", weir_close_text(why));
 }
 

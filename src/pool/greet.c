@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/atomic.h"
+#include "base/probe.h"
 #include "pool/size.h"
 
 const char *wi_greet_sql(const struct weir_conn *c)
@@ -48,6 +49,7 @@ void wi_greet_done(struct weir_conn *c)
 	pool->driver->mark_clean(c->link);
 	wi_add_rlx(&pool->opened, 1);
 	wi_hist_add(&pool->connect_hist, now_ns - c->born_ns);
+	wi_probe_connect(pool->endpoint->name, now_ns - c->born_ns, WI_FAULT_NONE);
 	wi_pool_tell(pool, WEIR_EVENT_CONNECTED, "connected in %.1f ms",
 	             (double)(now_ns - c->born_ns) / 1e6);
 	if (wi_breaker_succeeded(&pool->breaker))

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/probe.h"
 #include "base/text.h"
 #include "driver/fault.h"
 #include "pool/pool.h"
@@ -281,6 +282,7 @@ void wi_open_failed(struct weir_conn *c, const struct wi_failure *failure)
 	wi_add_rlx(&pool->connect_failures, 1);
 	wi_add_rlx(&pool->connect_failed_of[class_of(failure->fault)], 1);
 	wi_failure_post(&pool->last_error, &said);
+	wi_probe_connect(pool->endpoint->name, now_ns - c->born_ns, (int)failure->fault);
 	wi_conn_close(c, WEIR_CLOSE_BROKEN);
 	wi_pool_tell(pool, WEIR_EVENT_CONNECT_FAILED, "%s", said.text);
 	if (wi_breaker_failed(&pool->breaker, now_ns, c->born_ns, setback, &pool->rng)) {

@@ -3,6 +3,7 @@
 #include "pool/tally.h"
 
 #include "base/atomic.h"
+#include "base/probe.h"
 #include "pool/pool.h"
 
 /* Without a router nobody said what it is for: then it may be anything, and counts as a write. */
@@ -36,6 +37,7 @@ void wi_tally_query(struct weir_conn *c, int64_t began_ns, int64_t ended_ns, wei
 	if (status != WEIR_OK)
 		count_error(w, status);
 	wi_hist_add(&pool->tallies.query_hist, ended_ns - began_ns);
+	wi_probe_query(pool->endpoint->name, ended_ns - began_ns, (int)status, tag ? tag : "");
 	wi_slow_query(&pool->vigilance.queries, &of, began_ns, ended_ns, status);
 }
 

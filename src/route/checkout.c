@@ -12,6 +12,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/probe.h"
 #include "base/rcu.h"
 #include "base/text.h"
 #include "core/desk.h"
@@ -136,6 +137,8 @@ static WI_NOINLINE weir_status checkout_slow(weir_router *r, const struct wi_wis
 		timed.deadline_ns = timeout_ms ? wi_deadline_after(began_ns, timeout_ms) : 0;
 		st = wi_visit(r, &timed, conn, error);
 		wi_router_note_checkout(r, *conn, wish->tag, began_ns, st);
+		if (st == WEIR_OK)
+			wi_probe_checkout_slow(*conn);
 	}
 	wi_router_leave(r);
 	return st;
@@ -172,8 +175,10 @@ static weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t 
 	}
 	if (seat)
 		wi_unpin(seat);
-	if (*conn)
+	if (*conn) {
+		wi_probe_checkout_slow(*conn);
 		return WEIR_OK;
+	}
 	return open ? checkout_slow(r, wish, timeout_ms, conn, error)
 	            : checkout_cold(r, wish, timeout_ms, conn, error);
 }
@@ -205,7 +210,10 @@ static WI_NOINLINE weir_status checkout_unkept(weir_router *r, weir_intent inten
 		wi_seat_count(wi_desk_find(&pool->core),
 		              intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ);
 	wi_unpin(seat);
-	return *conn ? WEIR_OK : checkout_any(r, intent, conn, error);
+	if (!*conn)
+		return checkout_any(r, intent, conn, error);
+	wi_probe_checkout_slow(*conn);
+	return WEIR_OK;
 }
 
 /* Pinned: what this thread keeps of that host's connections. The pin goes, whatever comes of it. */
@@ -214,7 +222,7 @@ WI_INLINE weir_status checkout_at(weir_router *r, weir_intent intent, struct wi_
 {
 	struct weir_pool *pool = h->pool;
 	struct wi_seat *its_seat;
-	struct weir_conn *c;
+	struct weir_conn *c, *handle;
 	uint32_t slot;
 
 	c = wi_warm_take_kept(pool, &its_seat, &slot);
@@ -222,7 +230,9 @@ WI_INLINE weir_status checkout_at(weir_router *r, weir_intent intent, struct wi_
 		return checkout_unkept(r, intent, seat, pool, its_seat, slot, conn, error);
 	wi_warm_set_mark(c, &plain_mark[intent]);
 	wi_seat_count(its_seat, intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ);
-	*conn = wi_warm_lend(c, its_seat);
+	handle = wi_warm_lend(c, its_seat);
+	wi_probe_checkout(handle);
+	*conn = handle;
 	wi_unpin(seat);
 	return WEIR_OK;
 }

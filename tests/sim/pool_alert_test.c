@@ -421,13 +421,16 @@ static void a_timeout_in_between_tells_it_too(void **state)
 
 static void one_that_is_still_opening_is_not_exhausted(void **state)
 {
+	weir_conn *conn;
+
 	(void)state;
-	o.pool_max = 1;
 	open_pool();
+	conn = sim_checkout(1000);
 	wi_store_rlx(&sim_server()->connect_ns, 5 * WI_SEC);
 	assert_null(sim_checkout(4000));
 	assert_int_equal(sim_told(WEIR_EVENT_EXHAUSTED), 0);
 	sim_run(10000);
+	weir_checkin(&conn);
 	close_pool();
 }
 

@@ -192,8 +192,11 @@ static bool start_workers(struct cli_bench *bench)
 		worker->rng = ((uint64_t)bench->plan->seed * 4096 + bench->n_workers + 1) *
 		              UINT64_C(0x9E3779B97F4A7C15);
 		worker->cells = cli_alloc(bench->n_hosts * CLI_INTENTS, sizeof(struct cli_cell *));
+		if (bench->slices)
+			worker->slice = cli_alloc(1, sizeof(*worker->slice));
 		if (pthread_create(&worker->thread, NULL, cli_worker_main, worker)) {
 			free(worker->cells);
+			free(worker->slice);
 			break;
 		}
 	}
@@ -218,6 +221,7 @@ static void free_workers(struct cli_bench *bench)
 		for (size_t c = 0; c < bench->n_hosts * CLI_INTENTS; c++)
 			free(worker->cells[c]);
 		free(worker->cells);
+		free(worker->slice);
 		free(worker->complaints.at);
 	}
 	free(bench->workers);
@@ -230,6 +234,8 @@ static bool load(struct cli_bench *bench)
 	bool started;
 
 	bench->begin_ns = cli_now();
+	if (bench->plan->svg || bench->plan->save)
+		bench->slices = cli_slices_create(bench->begin_ns, bench->plan->duration_ns);
 	atomic_store(&bench->last_call, bench->begin_ns + bench->plan->duration_ns + GRACE_NS);
 	cli_progress_begin(&progress, bench);
 	started = start_workers(bench);
@@ -286,6 +292,7 @@ int cli_bench_run(const struct cli_word *word, const struct cli_plan *plan)
 		                              : run_load(&bench);
 	weir_router_close(&bench.router, GOODBYE_MS);
 	free_workers(&bench);
+	cli_slices_destroy(bench.slices);
 	cli_direct_free(&bench);
 	free(bench.hosts);
 	free(bench.write_text);

@@ -10,6 +10,7 @@
  *   bench_schema.c     the schema that real writes go to
  *   bench_progress.c   the line while it runs
  *   bench_report.c     the table and the document at the end
+ *   bench_run.h        a run as it is kept: drawn, saved, compared
  *
  * Access key: (c) constant while workers run; (w) its worker alone, the main thread after the join;
  * (a) atomic.
@@ -22,15 +23,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <libpq-fe.h>
 #include <weir/weir.h>
 
+#include "cli/bench_run.h"
 #include "cli/hist.h"
 #include "cli/query.h"
 #include "cli/word.h"
 
-#define CLI_INTENTS 2 /* WEIR_WRITE and WEIR_READ, by their numbers */
 #define CLI_NO_HOST ((size_t)-1)
 
 enum cli_writes {
@@ -53,11 +55,15 @@ struct cli_plan {
 	bool per_request;
 	bool json;
 	bool quiet;
+	bool compare; /* two kept runs, instead of a load */
 	enum cli_writes writes;
 	const char *sql_read;  /* NULL: the default */
 	const char *sql_write; /* NULL: by `writes` */
 	const char *table;
 	const char *schema;
+	FILE *svg;  /* where the drawing goes, or NULL */
+	FILE *save; /* where the run goes, or NULL */
+	const char *svg_name, *save_name;
 };
 
 struct cli_bench_host {
@@ -114,6 +120,8 @@ struct cli_worker {
 	struct cli_cell **cells;          /* (w) by host and intent; NULL until used */
 	struct cli_complaints complaints; /* (w) */
 	uint64_t cut_off;                 /* (w) requests that the end of the run ended */
+	int64_t query_ns;                 /* (w) how long the last statement took, or -1 */
+	struct cli_slice *slice;          /* (w) NULL: nobody wants slices */
 };
 
 struct cli_schema_result {
@@ -133,6 +141,7 @@ struct cli_bench {
 	char *write_text; /* (c) what sql[WEIR_WRITE] points to if it had to be made, or NULL */
 	struct cli_worker *workers;
 	size_t n_workers;
+	struct cli_slices *slices; /* (c) or NULL; it has a lock of its own */
 	_Atomic bool stop;         /* (a) begin no request any more */
 	_Atomic int64_t last_call; /* (a) when even begun ones are given up */
 	int64_t begin_ns, end_ns;
@@ -180,7 +189,10 @@ void cli_progress_begin(struct cli_progress *progress, const struct cli_bench *b
 void cli_progress_tick(struct cli_progress *progress, const struct cli_bench *bench);
 void cli_progress_end(struct cli_progress *progress);
 
-/* bench_report.c: prints and returns the exit status. */
+/* bench_report.c: prints, draws and saves; returns the exit status. */
 int cli_bench_report(struct cli_bench *bench);
+
+/* bench_plan.c: the run in a line: "8 threads, 80 % reads, pooled". */
+void cli_plan_about(const struct cli_plan *plan, char *text, size_t room);
 
 #endif

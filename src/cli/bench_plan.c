@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The arguments of `weir bench`, from its help to the plan. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/args.h"
 #include "cli/bench.h"
@@ -24,6 +29,9 @@ enum {
 	OPT_SEED,
 	OPT_QUIET,
 	OPT_JSON,
+	OPT_SVG,
+	OPT_SAVE,
+	OPT_COMPARE,
 };
 
 static const char about[] =
@@ -55,6 +63,11 @@ static const struct cli_option flags[] = {
 	CLI_OPTION_SET,
 	{"quiet", OPT_QUIET, NULL, "no progress", NULL},
 	{"json", OPT_JSON, NULL, "one document for programs", NULL},
+	{"svg", OPT_SVG, "FILE", "draws latencies by percentile, and rates over time", "FILE"},
+	{"save", OPT_SAVE, "FILE", "keeps the run, for --compare", "FILE"},
+	{"compare", OPT_COMPARE, NULL,
+         "runs nothing: tells two kept runs apart, bench --compare A B, and draws both with --svg",
+         "FILE"},
 	{.name = NULL},
 };
 
@@ -63,6 +76,8 @@ static const struct cli_ending endings[] = {
 	{CLI_EXIT_DEGRADED, "some requests failed"},
 	{CLI_EXIT_DOWN, "none succeeded"},
 	{CLI_EXIT_USAGE, "wrong usage or configuration; nothing was opened"},
+	{CLI_EXIT_DATA, "a file of --compare is no kept run"},
+	{CLI_EXIT_NO_INPUT, "a file of --compare could not be read"},
 	{CLI_EXIT_SYSTEM, "the system refused memory, a thread or a descriptor"},
 	{CLI_EXIT_OUTPUT, "the output could not be written"},
 	{CLI_EXIT_SIGNAL, "and the signal's number, after a signal and its table: 130 for Ctrl-C"},
@@ -151,6 +166,15 @@ static bool take(struct cli_args *args, struct cli_plan *plan, int option)
 	case OPT_JSON:
 		plan->json = true;
 		return true;
+	case OPT_SVG:
+		plan->svg_name = optarg;
+		return true;
+	case OPT_SAVE:
+		plan->save_name = optarg;
+		return true;
+	case OPT_COMPARE:
+		plan->compare = true;
+		return true;
 	default:
 		return take_write(args, plan, option) == CLI_ARG_END;
 	}
@@ -172,8 +196,90 @@ static int read_args(struct cli_args *args, struct cli_plan *plan)
 		if (!take(args, plan, got))
 			return CLI_ARG_BAD;
 	}
+	if (args->n_operands != 2 && plan->compare) {
+		cli_usage(args->word, "--compare takes two files that --save has written");
+		return CLI_ARG_BAD;
+	}
+	if (args->n_operands == 2 && !plan->compare) {
+		cli_usage(args->word, "one connection string at most, and 2 were given");
+		return CLI_ARG_BAD;
+	}
+	if (plan->compare)
+		return CLI_ARG_END;
 	plan->url = args->url;
 	return cli_args_options(args, &plan->options) ? CLI_ARG_END : CLI_ARG_BAD;
+}
+
+void cli_plan_about(const struct cli_plan *plan, char *text, size_t room)
+{
+	char hold[CLI_SHORT], held[64] = "";
+
+	if (plan->hold_us)
+		snprintf(held, sizeof(held), ", held for %s",
+		         cli_duration(hold, plan->hold_us * 1000));
+	snprintf(text, room,
+	         "%" PRId64 " threads, %" PRId64 " %% reads, pool_max %" PRId64 "%s, %s",
+	         plan->threads, plan->reads_pct, plan->options.pool_max, held,
+	         plan->per_request ? "a connect for each" : "pooled");
+}
+
+/* Files are opened before the load begins: nobody waits for a result that has no place. */
+static bool open_file(const struct cli_word *word, const char *name, FILE **file)
+{
+	if (!name)
+		return true;
+	*file = fopen(name, "we");
+	if (!*file)
+		fprintf(stderr, "weir %s: %s cannot be written: %s\n", word->name, name,
+		        strerror(errno));
+	return *file;
+}
+
+/* Says whether all of it arrived; what is empty is taken away. */
+static bool close_file(const struct cli_word *word, const char *name, FILE *file)
+{
+	bool bad, empty;
+
+	if (!file)
+		return true;
+	empty = ftell(file) == 0;
+	bad = ferror(file);
+	bad |= fclose(file) != 0;
+	if (empty)
+		(void)unlink(name);
+	if (bad)
+		fprintf(stderr, "weir %s: %s could not be written\n", word->name, name);
+	return !bad;
+}
+
+static int compare(const struct cli_plan *plan, const struct cli_args *args)
+{
+	struct cli_run *runs = cli_alloc(2, sizeof(*runs));
+	const struct cli_run *const both[] = {&runs[0], &runs[1]};
+	int result = CLI_EXIT_OK;
+
+	for (int i = 0; i < 2 && result == CLI_EXIT_OK; i++)
+		result = cli_run_load(args->operands[i], &runs[i]);
+	if (result == CLI_EXIT_OK)
+		result = cli_runs_compare(both[0], both[1], plan->json);
+	if (result == CLI_EXIT_OK && plan->svg)
+		cli_run_draw(both, 2, plan->svg);
+	free(runs);
+	return result;
+}
+
+static int obey(const struct cli_args *args, struct cli_plan *plan)
+{
+	const struct cli_word *word = args->word;
+	int result = CLI_EXIT_OUTPUT;
+	bool written;
+
+	if (open_file(word, plan->svg_name, &plan->svg) &&
+	    open_file(word, plan->save_name, &plan->save))
+		result = plan->compare ? compare(plan, args) : cli_bench_run(word, plan);
+	written = close_file(word, plan->svg_name, plan->svg);
+	written &= close_file(word, plan->save_name, plan->save);
+	return written || result != CLI_EXIT_OK ? result : CLI_EXIT_OUTPUT;
 }
 
 static int run(const struct cli_word *word, int argc, char **argv)
@@ -189,7 +295,7 @@ static int run(const struct cli_word *word, int argc, char **argv)
 	else if (got == CLI_ARG_BAD)
 		result = CLI_EXIT_USAGE;
 	else
-		result = cli_bench_run(word, &plan);
+		result = obey(&args, &plan);
 	cli_args_fini(&args);
 	return result;
 }
@@ -198,7 +304,8 @@ const struct cli_word cli_word_bench = {
 	.name = "bench",
 	.brief = "load from many threads: who served what, how fast, what failed",
 	.operands = "[URL]",
-	.max_operands = 1,
+	.max_operands = 2,
+	.among = "FILE",
 	.about = about,
 	.options = flags,
 	.endings = endings,

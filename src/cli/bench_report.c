@@ -308,7 +308,7 @@ static void put_plan(json_t *document, const struct cli_bench *bench, const stru
 	cli_json_put(document, "interrupted", cli_json_bool(bench->signal != 0));
 }
 
-static void print_json(const struct cli_bench *bench, const struct sum *sum)
+static json_t *document_of(const struct cli_bench *bench, const struct sum *sum)
 {
 	json_t *document = cli_json_object();
 	json_t *hosts = cli_json_array(), *errors = cli_json_array();
@@ -326,7 +326,27 @@ static void print_json(const struct cli_bench *bench, const struct sum *sum)
 	cli_json_put(document, "hosts", hosts);
 	cli_json_put(document, "errors", errors);
 	cli_json_put(document, "schema", schema_document(bench, sum));
-	cli_json_print(document);
+	return document;
+}
+
+/* Draws and saves the run, as far as it was asked for. */
+static void keep(const struct cli_bench *bench, const struct sum *sum)
+{
+	struct cli_run *run;
+	const struct cli_run *runs[1];
+
+	if (!bench->slices)
+		return;
+	run = cli_alloc(1, sizeof(*run));
+	run->failures = sum->failures;
+	cli_plan_about(bench->plan, run->about, sizeof(run->about));
+	cli_slices_conclude(bench->slices, bench->end_ns, run);
+	runs[0] = run;
+	if (bench->plan->svg)
+		cli_run_draw(runs, 1, bench->plan->svg);
+	if (bench->plan->save)
+		cli_run_save(run, document_of(bench, sum), bench->plan->save);
+	free(run);
 }
 
 int cli_bench_report(struct cli_bench *bench)
@@ -337,9 +357,10 @@ int cli_bench_report(struct cli_bench *bench)
 	sum_up(&sum, bench);
 	result = judge(bench, &sum);
 	if (bench->plan->json)
-		print_json(bench, &sum);
+		cli_json_print(document_of(bench, &sum));
 	else
 		print_text(bench, &sum);
+	keep(bench, &sum);
 	free(sum.complaints.at);
 	free(sum.cells);
 	return result;

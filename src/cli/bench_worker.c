@@ -109,7 +109,8 @@ static bool run_query(struct cli_worker *worker, weir_intent intent, const struc
 	weir_status status = cli_query(link->pg, bench->sql[intent], &limit, NULL, 0, &error);
 
 	if (status == WEIR_OK) {
-		cli_hist_add(&cell->query, cli_now() - begin);
+		worker->query_ns = cli_now() - begin;
+		cli_hist_add(&cell->query, worker->query_ns);
 		cell->queries++;
 		add_live(&worker->live[intent]);
 		if (bench->plan->hold_us)
@@ -139,6 +140,23 @@ static void note_checkout_failure(struct cli_worker *worker, weir_intent intent,
 		cli_sleep(PAUSE_NS);
 }
 
+/* Notes a request in its slice of time, if anybody wants a drawing or a file. */
+static void note_in_slice(struct cli_worker *worker, weir_intent intent, int64_t began,
+                          int64_t wait_ns, int64_t hold_ns)
+{
+	struct cli_part *part;
+
+	if (!worker->slice)
+		return;
+	part = cli_slice_part(worker->bench->slices, worker->slice, began, (int)intent);
+	cli_hist_add(&part->time[CLI_TIME_WAIT], wait_ns);
+	cli_hist_add(&part->time[CLI_TIME_HOLD], hold_ns);
+	if (worker->query_ns < 0)
+		return;
+	part->queries++;
+	cli_hist_add(&part->time[CLI_TIME_QUERY], worker->query_ns);
+}
+
 static void request(struct cli_worker *worker)
 {
 	struct cli_bench *bench = worker->bench;
@@ -147,6 +165,7 @@ static void request(struct cli_worker *worker)
 	weir_error error = {.status = WEIR_OK};
 	struct cli_link link;
 	struct cli_cell *cell;
+	bool usable;
 	weir_status status = cli_link_open(bench, intent, worker->turn++, &link, &error);
 
 	took = cli_now() - begin;
@@ -160,7 +179,10 @@ static void request(struct cli_worker *worker)
 	cell->fallbacks += intent == WEIR_READ && (link.reason == WEIR_REASON_NO_REPLICA ||
 	                                           link.reason == WEIR_REASON_TOO_STALE);
 	cli_hist_add(&cell->wait, took);
-	cli_link_close(&link, !run_query(worker, intent, &link, cell));
+	worker->query_ns = -1;
+	usable = run_query(worker, intent, &link, cell);
+	note_in_slice(worker, intent, begin, took, cli_now() - begin - took);
+	cli_link_close(&link, !usable);
 }
 
 void *cli_worker_main(void *arg)
@@ -171,5 +193,7 @@ void *cli_worker_main(void *arg)
 	prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
 	while (!atomic_load_explicit(&worker->bench->stop, memory_order_relaxed))
 		request(worker);
+	if (worker->slice)
+		cli_slice_hand_in(worker->bench->slices, worker->slice);
 	return NULL;
 }

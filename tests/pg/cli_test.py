@@ -9,7 +9,9 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
+import xml.etree.ElementTree
 
 BIN = os.environ.get("TEST_BIN", "")
 SOURCE = pathlib.Path(os.environ.get("TEST_SOURCE_DIR", "."))
@@ -209,6 +211,42 @@ class Bench(unittest.TestCase):
             self.assertEqual(bench.returncode, 128 + number)
             self.assertIn("dropped", out)
             self.assertEqual(schemas(), [])
+
+    def test_a_run_is_drawn_and_kept(self):
+        with tempfile.TemporaryDirectory() as place:
+            svg, kept = f"{place}/run.svg", f"{place}/run.json"
+            d = document("bench", URL, "--duration", "1", "--quiet", "--reads", "60", "--hold-us", "200", "--svg", svg, "--save", kept)
+            text = pathlib.Path(svg).read_text()
+            xml.etree.ElementTree.fromstring(text)
+            for part in ("Times of reads", "Times of writes", "Rates over time"):
+                self.assertIn(part, text)
+            run = json.loads(pathlib.Path(kept).read_text())
+            self.assertEqual(run["queries"], d["queries"])
+            self.assertEqual(run["run"]["read"]["queries"] + run["run"]["write"]["queries"], d["queries"])
+            for intent in ("read", "write"):
+                part = run["run"][intent]
+                for time in ("wait", "query", "hold"):
+                    self.assertEqual(sum(n for _, n in part[time]["buckets"]), part["queries"])
+                self.assertEqual(len(part["slices"]["rate"]), 20)
+                # What begins in a slice is counted there: their sum is all.
+                self.assertAlmostEqual(sum(part["slices"]["rate"]) * run["run"]["slice_s"], part["queries"], delta=1)
+                self.assertGreaterEqual(part["hold"]["max_ns"], 200000)
+            self.assertEqual(document("bench", "--compare", kept, kept)["read"]["rate"]["ratio"], 1.0)
+
+    def test_a_run_that_ends_early_is_kept_as_far_as_it_went(self):
+        with tempfile.TemporaryDirectory() as place:
+            bench = subprocess.Popen([BIN, "bench", URL, "--duration", "20", "--save", f"{place}/run.json"], env=clean(),
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            bench.stderr.readline()  # the first line of progress, after 2 s: the first slices are over
+            bench.send_signal(signal.SIGINT)
+            bench.communicate(timeout=30)
+            run = json.loads(pathlib.Path(place, "run.json").read_text())["run"]
+            self.assertIn(len(run["read"]["slices"]["rate"]), range(2, 20))
+
+    def test_nothing_is_kept_of_no_run(self):
+        with tempfile.TemporaryDirectory() as place:
+            weir("bench", URL, "--duration", "0.5", "--write-schema", "pg_no", "--quiet", "--svg", f"{place}/run.svg", status=2)
+            self.assertEqual(os.listdir(place), [])
 
     def test_per_request_goes_to_the_same_hosts(self):
         d = document("bench", URL, "--duration", "3", "--threads", "4", "--quiet", "--per-request", "--reads", "50")

@@ -7,10 +7,13 @@ reads its arguments, or finds nobody at a port where nobody listens.
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
+import tempfile
 import unittest
+import xml.etree.ElementTree
 
 BIN = os.environ.get("TEST_BIN", "")
 SOURCE = pathlib.Path(os.environ.get("TEST_SOURCE_DIR", "."))
@@ -96,6 +99,25 @@ def words():
     """The words that the command says it has."""
     lines = weir("help").stdout.split("weir WORD [OPTION]...")[1].splitlines()
     return [line.split()[0] for line in lines if line.startswith("  ") and not line.strip().startswith(("help", "--"))]
+
+
+def check_drawing(test, file, panels):
+    """It is XML, has so many panels, its lines stay inside, and nothing in it comes from elsewhere."""
+    text = pathlib.Path(file).read_text()
+    root = xml.etree.ElementTree.fromstring(text)
+    svg = "{http://www.w3.org/2000/svg}"
+    titles = [t.text for t in root.iter(svg + "text") if t.get("class") == "title"]
+    test.assertEqual(len(titles), panels, titles)
+    width, height = (float(root.get(side)) for side in ("width", "height"))
+    lines = [p.get("d") for p in root.iter(svg + "path") if "line" in p.get("class") and "L" in p.get("d")]
+    test.assertGreaterEqual(len(lines), panels)
+    for line in lines:
+        for point in re.findall(r"[ML]([-\d.]+) ([-\d.]+)", line):
+            test.assertTrue(0 <= float(point[0]) <= width and 0 <= float(point[1]) <= height, line)
+        test.assertNotRegex(line, "nan|inf")
+    for elsewhere in ("href", "url(", "<script", "<image", "@import"):
+        test.assertNotIn(elsewhere, text)
+    test.assertEqual(text.count("://"), 1)  # the name space
 
 
 class Help(unittest.TestCase):
@@ -206,6 +228,88 @@ class Size(unittest.TestCase):
         self.assertIn("warning: the budget is exceeded", text)
         self.assertIn("no end", text)
         self.assertEqual(text.splitlines()[-4:-2], ["WEIR_POOL_MIN=96", "WEIR_POOL_MAX=96"])
+
+
+MEASURES = ("rate", "wait_p50", "wait_p99", "query_p50", "query_p99", "hold_p50", "hold_p99")
+
+
+class Compare(unittest.TestCase):
+    """Kept runs that nobody made: their slices are known."""
+
+    def setUp(self):
+        self.place = tempfile.TemporaryDirectory()
+        self.addCleanup(self.place.cleanup)
+
+    def file(self, name, text):
+        path = pathlib.Path(self.place.name, name)
+        path.write_text(text)
+        return str(path)
+
+    def run_of(self, name, values, **more):
+        times = {time: {"max_ns": 900, "buckets": [[130, 20], [150, 2]]} for time in ("wait", "query", "hold")}
+        part = {"queries": 22, "slices": {m: values for m in MEASURES}, **times}
+        return self.file(name, json.dumps({"run": {"format": 1, "about": f"run {name}", "seconds": 2.0, "slice_s": 0.1, "failures": 0,
+                                                   "sub_bits": 6, "read": part, "write": part, **more}}))
+
+    def test_medians_and_what_they_lie_between(self):
+        a = self.run_of("a", [1000] + list(range(2, 21)))
+        d = json.loads(weir("bench", "--compare", a, a, "--json").stdout)
+        # 19 values without the first: 95 % between the 5th and the 15th, by the binomial distribution
+        self.assertEqual(d["read"]["wait_p50"]["a"], {"median": 11.0, "least": 6.0, "most": 16.0, "slices": 19})
+        for intent in ("read", "write"):
+            for measure in MEASURES:
+                self.assertTrue(d[intent][measure]["within_noise"])
+                self.assertEqual(d[intent][measure]["ratio"], 1.0)
+
+    def test_what_is_no_noise(self):
+        a = self.run_of("a", [9999] + [100 + i % 3 for i in range(19)])
+        b = self.run_of("b", [9999] + [130 + i % 3 for i in range(19)])
+        d = json.loads(weir("bench", "--compare", a, b, "--json").stdout)
+        self.assertFalse(d["read"]["rate"]["within_noise"])
+        self.assertAlmostEqual(d["read"]["rate"]["ratio"], 131 / 101)
+        text = weir("bench", "--compare", a, b).stdout
+        self.assertRegex(text, r"read +rate .* better")
+        self.assertRegex(text, r"read +wait p99 .* worse")
+        text = weir("bench", "--compare", b, a).stdout
+        self.assertRegex(text, r"read +rate .* worse")
+
+    def test_what_is_narrower_than_a_bucket_is_noise(self):
+        a, b = self.run_of("a", [1000] * 20), self.run_of("b", [1010] * 20)
+        d = json.loads(weir("bench", "--compare", a, b, "--json").stdout)
+        self.assertTrue(d["read"]["wait_p50"]["within_noise"])
+        self.assertFalse(d["read"]["rate"]["within_noise"])  # a rate is exact
+
+    def test_few_values_say_nothing(self):
+        a, b = self.run_of("a", [1, 10, 10, 10, 10]), self.run_of("b", [1, 99, 99, 99, 99])
+        self.assertTrue(json.loads(weir("bench", "--compare", a, b, "--json").stdout)["read"]["rate"]["within_noise"])
+
+    def test_drawing_is_well_formed_and_alone(self):
+        a, b = self.run_of('<&"a', [100] * 20), self.run_of("b", [120] * 20)
+        svg = self.file("two.svg", "")
+        self.assertEqual(weir("bench", "--compare", a, b, "--svg", svg).returncode, 0)
+        check_drawing(self, svg, panels=3)
+        self.assertIn("run <&\"a (dashed)", "".join(xml.etree.ElementTree.parse(svg).getroot().itertext()))
+
+    def test_what_is_no_run(self):
+        good = self.run_of("good", [1] * 20)
+        for bad in ("", "{}", "[1]", '{"run": {"format": 1}}', good[:-9],
+                    pathlib.Path(self.run_of("x", [1] * 21)).read_text(),
+                    pathlib.Path(self.run_of("x", [1], sub_bits=7)).read_text(),
+                    pathlib.Path(self.run_of("x", [1], read={"queries": 1})).read_text(),
+                    pathlib.Path(self.run_of("x", [1])).read_text().replace("[130, 20]", "[99999, 20]"),
+                    pathlib.Path(self.run_of("x", [1])).read_text().replace("[130, 20]", "[130, -20]")):
+            with self.subTest(bad=bad[:40]):
+                result = weir("bench", "--compare", good, self.file("bad", bad))
+                self.assertEqual((result.returncode, result.stdout), (65, ""), result.stderr)
+        self.assertEqual(weir("bench", "--compare", good, self.place.name + "/none").returncode, 66)
+        self.assertEqual(weir("bench", "--compare", good).returncode, USAGE)
+        self.assertEqual(weir("bench", good, good).returncode, USAGE)
+
+    def test_a_place_that_cannot_be_written(self):
+        good = self.run_of("good", [1] * 20)
+        result = weir("bench", "--compare", good, good, "--svg", self.place.name + "/no/where.svg")
+        self.assertEqual((result.returncode, result.stdout), (74, ""))
+        self.assertEqual(weir("bench", "--compare", good, good, "--svg", "/dev/full").returncode, 74)
 
 
 class Options(unittest.TestCase):

@@ -321,6 +321,11 @@ typedef struct weir_host_stats {
 	 * was over max_lag_ms or max_lag_bytes, or its replay is paused; not back: lag_return_pct
 	 */
 	bool lagging;
+	/*
+	 * checkouts that came too late: when the wait for a connection was over, it was the wrong
+	 * host; with reads and writes they are all of the pool's
+	 */
+	uint64_t too_late;
 } weir_host_stats;
 
 /*
@@ -329,6 +334,50 @@ typedef struct weir_host_stats {
  * hosts may be NULL if room is 0. Any thread; does not block.
  */
 WEIR_API size_t weir_router_stats_get(weir_router *router, weir_host_stats *hosts, size_t room);
+
+/*
+ * A whole router at one moment: sums over its hosts, those that have left for good among them, so
+ * that no count ever goes back; and what belongs to no host. After the load has stopped the sums
+ * are exact: each count of `pool` is the sum of the hosts', pool.checkouts = pool.checkins +
+ * pool.busy = reads + writes + too_late, and pool.opened = all of pool.closed + pool.idle +
+ * pool.busy + pool.kept.
+ */
+typedef struct weir_stats {
+	uint32_t hosts;     /* that are listed, those that are leaving, too */
+	uint32_t primaries; /* of them: 1 or 0; what claims to be one more is unknown */
+	uint32_t replicas, unknown;
+	uint64_t hosts_left; /* were removed, and are gone */
+	/*
+	 * The sums. Texts and what is no sum (epochs, the state of a breaker) are empty, but
+	 * breaker_open and suspended: of any. Durations are read from the histograms, so their
+	 * quantiles are upper bounds by weir_histogram_bound_ns.
+	 */
+	weir_pool_stats pool;
+	uint64_t reads, writes; /* checkouts by intent; the reads with fallback_reads */
+	uint64_t fallback_reads, too_late;
+	uint64_t chosen[WEIR_REASONS]; /* the sum of them is reads + writes */
+	uint64_t ejections;
+	/*
+	 * Checkouts that ended without a connection, by intent and weir_status: what callers were
+	 * told, however many hosts had refused them before. Those that were INVALID are not among
+	 * them.
+	 */
+	uint64_t failed[WEIR_INTENTS][WEIR_STATUSES];
+	uint64_t fallback_capped; /* as in weir_host_stats */
+	uint32_t fallback_held;
+	/* callers that wait for no host in particular: for a role, a position, room, a resume */
+	uint32_t waiting_for_hosts;
+	uint64_t failovers;    /* how often another host than before became the primary */
+	int64_t no_primary_ms; /* for so long there has been none, after one; 0: not so */
+	bool split;            /* hosts contradict each other just now */
+	bool suspended;        /* by weir_router_suspend */
+} weir_stats;
+
+/*
+ * Reads the statistics of a router as a whole. Any thread; does not block. Zeros for a router that
+ * is closed, or was opened by a parent of this process.
+ */
+WEIR_API void weir_stats_get(weir_router *router, weir_stats *stats);
 
 /* The same of all hosts of a router. */
 WEIR_API size_t weir_router_held_get(weir_router *router, weir_held *held, size_t room);

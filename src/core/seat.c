@@ -104,6 +104,7 @@ uint64_t wi_seats_sum(const struct wi_seats *seats, uint32_t which)
 
 	for (uint32_t i = 0; (g = wi_segment_at(seats, i)); i++)
 		for (uint32_t b = 0; b < WI_SEATS_A_SEGMENT; b++)
-			sum += wi_load_rlx(&g->seat[b].count[which]);
+			/* [seat:A3] sees what was counted before; pairs with [route:R9]. */
+			sum += wi_load_acq(&g->seat[b].count[which]);
 	return sum;
 }

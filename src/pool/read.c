@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "pool/size.h"
+#include "stat/shown.h"
 
 uint32_t wi_pool_shown_total(struct weir_pool *pool)
 {
@@ -20,20 +21,6 @@ static uint64_t minus(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
-/*
- * Counters never go back, as who draws curves of them takes that for a new beginning. What is
- * taken from a sum is counted before what it is taken from: so nothing that is read is ever more
- * than the truth, and the most that was ever read is as near to it as anybody has come.
- */
-static uint64_t never_less(_Atomic uint64_t *shown, uint64_t now)
-{
-	uint64_t most = wi_load_rlx(shown);
-
-	while (now > most && !wi_cas_rlx(shown, &most, now))
-		;
-	return now > most ? now : most;
-}
-
 void wi_pool_read_sizes(struct weir_pool *pool, weir_pool_stats *s)
 {
 	uint32_t ready = wi_load_rlx(&pool->shown[WI_READY]);
@@ -43,10 +30,10 @@ void wi_pool_read_sizes(struct weir_pool *pool, weir_pool_stats *s)
 
 	wi_core_sums(&pool->core, &lent, &returned);
 	out = lent - returned; /* each slot counts 0 or 1 */
-	s->checkouts = never_less(&pool->shown_checkouts,
-	                          minus(lent, wi_load_rlx(&pool->unsure) + pool->lent_before));
-	s->checkins = never_less(&pool->shown_checkins,
-	                         minus(returned, wi_load_rlx(&pool->unfit) + pool->lent_before));
+	s->checkouts = wi_never_less(&pool->shown_checkouts,
+	                             minus(lent, wi_load_rlx(&pool->unsure) + pool->lent_before));
+	s->checkins = wi_never_less(&pool->shown_checkins,
+	                            minus(returned, wi_load_rlx(&pool->unfit) + pool->lent_before));
 	s->max = wi_pool_max(pool);
 	s->busy = (uint32_t)out;
 	s->idle = ready > s->busy ? ready - s->busy : 0;

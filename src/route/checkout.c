@@ -140,6 +140,8 @@ static WI_NOINLINE weir_status checkout_slow(weir_router *r, const struct wi_wis
 		if (st == WEIR_OK)
 			wi_probe_checkout_slow(*conn);
 	}
+	if (st != WEIR_OK)
+		wi_add_rlx(&r->failed_with[wish->intent][st], 1);
 	wi_router_leave(r);
 	return st;
 }

@@ -85,6 +85,9 @@ static void renew_monitor(weir_router *r)
 	r->split_told = 0;
 	r->alarmed_until_ns = r->wrong_since_ns = 0;
 	r->split_since_ns = 0;
+	r->was_primary = 0;
+	wi_store_rlx(&r->waiting, 0);
+	wi_totals_init(r);
 	wi_monitor_add(r);
 }
 

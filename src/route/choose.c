@@ -174,11 +174,14 @@ static void count(const struct wi_wish *wish, const struct wi_choice *choice)
 
 	if (what == WI_TALLY_READ && is_fallback(choice))
 		what = WI_TALLY_FALLBACK;
-	wi_seat_count(seat, what);
-	if (wi_unlikely(choice->reason != WEIR_REASON_WRITE &&
-	                choice->reason != WEIR_REASON_BALANCED))
-		wi_add_rlx(&choice->host->reasons[seat->number % WI_REASON_STRIPES][choice->reason],
-		           1);
+	if (wi_likely(choice->reason == WEIR_REASON_WRITE ||
+	              choice->reason == WEIR_REASON_BALANCED)) {
+		wi_seat_count(seat, what);
+		return;
+	}
+	wi_add_rlx(&choice->host->reasons[seat->number % WI_REASON_STRIPES][choice->reason], 1);
+	/* [route:R9] the reason is counted before the sum is; pairs with [seat:A3]. */
+	wi_store_rel(&seat->count[what], wi_load_rlx(&seat->count[what]) + 1);
 }
 
 void wi_choice_made(weir_router *r, const struct wi_wish *wish, const struct wi_choice *choice,

@@ -303,6 +303,18 @@ static void hand_out(weir_router *r)
 	}
 }
 
+/* Another host than the last one is the primary. */
+static void note_failover(weir_router *r, const struct wi_judgement *j)
+{
+	uint64_t serial = j->primary >= 0 ? wi_host_at(r, (uint32_t)j->primary)->serial : 0;
+
+	if (!serial)
+		return;
+	if (r->was_primary && r->was_primary != serial)
+		wi_add_rlx(&r->failovers, 1);
+	r->was_primary = serial;
+}
+
 /* Since when writers have been waiting for the next primary. */
 static void note_loss(weir_router *r, const struct wi_judgement *j, int64_t now_ns)
 {
@@ -362,6 +374,7 @@ void wi_conclude(weir_router *r, int64_t now_ns)
 	wi_quarrel_tell(r, &j, now_ns);
 	stay_alert(r, &j, now_ns);
 	note_loss(r, &j, now_ns);
+	note_failover(r, &j);
 	wi_hosts_quieten(r);
 	hand_out(r);
 	wi_gate_change(&r->gate, r->world);

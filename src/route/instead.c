@@ -46,6 +46,11 @@ void wi_instead_drop(weir_router *r, _Atomic uint32_t **raised)
 	*raised = NULL;
 }
 
+uint32_t wi_instead_held(const weir_router *r)
+{
+	return wi_load_rlx(&r->instead) & ~WI_LOAD_AWAITED;
+}
+
 void wi_instead_wait(weir_router *r, int64_t until_ns)
 {
 	uint32_t seen = wi_or_rlx(&r->instead, WI_LOAD_AWAITED);

@@ -38,6 +38,7 @@ static void let_go(struct wi_host *h)
 {
 	weir_router *r = h->router;
 
+	wi_totals_left(h);
 	r->mine[h->number] = NULL; /* a child that is forked from here on leaves it alone */
 	wi_event_tell(&r->ring, &r->options, r->world->now(), WEIR_EVENT_HOST_LEFT,
 	              h->endpoint->name, "nothing of it is left");
@@ -52,6 +53,8 @@ void wi_hosts_reap(weir_router *r)
 
 		if (!h || h->inherited || !wi_load_rlx(&h->leaving) || !wi_pool_is_over(h->pool))
 			continue;
+		if (!h->past)
+			wi_totals_leave(h);
 		if (!h->unlisted) {
 			if (!unlist_unless_closed(h))
 				return;

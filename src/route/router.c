@@ -157,6 +157,7 @@ static void start_values(weir_router *r)
 	atomic_init(&r->tightest_ns, 0);
 	atomic_init(&r->advised, NULL);
 	r->advice.primary = -1;
+	wi_totals_init(r);
 	r->bytes_good_ns = wi_pace_bytes_good_ns(r);
 	r->balance = (weir_balance)o->balance;
 	r->weighs = r->balance == WEIR_BALANCE_P2C;

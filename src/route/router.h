@@ -128,6 +128,8 @@ struct wi_host {
 	_Atomic int64_t ejected_until_ns; /* (m) it is left out until then; 0: it is not */
 	_Atomic uint32_t ejected_bad;     /* (m) connections lost or refused, when it was */
 	_Atomic uint32_t ejections;       /* (m) how often it was */
+	_Atomic uint64_t too_late;        /* (a) checkouts for which it was the wrong host */
+	_Atomic uint64_t shown_balanced;  /* (a) the most that was ever read of that reason */
 	_Atomic int64_t held_mean_ns;     /* (m) how long a connection is out; 0: unknown */
 
 	/* (a) reads that wait here, if the policy weighs; and those out, if it counts each */
@@ -161,6 +163,7 @@ struct wi_host {
 	struct wi_sight ran;        /* (k) its last answer, revoked or not */
 	uint64_t setbacks;          /* (k) how often its replay went back without a new start */
 	bool unlisted;      /* (k) it has left, and is freed when nobody can see it any more */
+	bool past;          /* (k) its share of the sums is in the past: totals.c */
 	uint64_t starts[4]; /* (k) of the servers that answered here, the last one first */
 	int64_t several_until_ns; /* (k) different servers answer here; 0: not so */
 	bool several;             /* (k) at the last judgement */
@@ -201,6 +204,12 @@ struct wi_topology {
 
 /* What each thread counts in its seat of a host's pool: checkouts by what they were for. */
 enum wi_tally { WI_TALLY_READ, WI_TALLY_WRITE, WI_TALLY_FALLBACK };
+
+/* The sums of hosts that have left. Immutable while published, as a topology is. */
+struct wi_past {
+	uint64_t counted; /* places whose hosts are in it, though they may still be seen */
+	weir_stats sums;
+};
 
 /* What a checkout asks for. */
 struct wi_wish {
@@ -278,6 +287,10 @@ struct weir_router {
 
 	_Atomic(struct wi_advised *) advised; /* (a) the last advice, until the keeper takes it */
 	struct wi_gate news; /* (a) the hosts or their roles are other than before */
+	_Atomic uint64_t failed_with[WEIR_INTENTS][WEIR_STATUSES]; /* (a) checkouts */
+	_Atomic uint64_t failovers;                           /* (m) */
+	_Atomic uint32_t waiting;       /* (a) callers that sleep for want of a host */
+	_Atomic(struct wi_past *) past; /* (r) */
 
 	/* the monitor's */
 	WI_ON_NEW_LINE struct wi_job job;      /* (k) */
@@ -315,6 +328,9 @@ struct weir_router {
 	struct wi_slow slow;     /* (a) checkouts */
 	_Atomic uint64_t failed; /* (a) checkouts that ended without a connection */
 	struct wi_sketch sketch; /* (k) its picture */
+	uint64_t was_primary;    /* (k) the serial of the last one; 0: there was none */
+	struct wi_past pasts[2]; /* (k) but for the published one */
+	weir_stats gone;         /* (k) the sums of those that are freed */
 };
 
 /* ---- router.c ---- */
@@ -423,6 +439,21 @@ struct wi_host *wi_hosts_next(const weir_router *router, uint32_t *i);
 /* The same with those that are leaving and have connections out. */
 struct wi_host *wi_places_next(const weir_router *router, uint32_t *i);
 
+/* ---- stats.c, totals.c: what is counted ---- */
+
+/* Statistics of a host by value. Pinned, or inside a read section, or the keeper's thread. */
+void wi_host_read(weir_router *router, struct wi_host *host, weir_host_stats *stats);
+
+/* Nothing is past yet. Nobody else's yet, or in a child that makes the router anew. */
+void wi_totals_init(weir_router *router);
+
+/*
+ * The host's share goes to the past, before it is taken out of its place; and what has come to it
+ * since then, before it is freed. The keeper's thread.
+ */
+void wi_totals_leave(struct wi_host *host);
+void wi_totals_left(struct wi_host *host);
+
 /* How many hosts the set has. As wi_hosts_next. */
 uint32_t wi_hosts_count(const weir_router *router);
 
@@ -454,9 +485,6 @@ weir_status wi_router_in_child(weir_router *router, weir_error *error);
 
 /* Makes the router's monitor a job of its keeper. */
 void wi_monitor_add(weir_router *router);
-
-/* stats.c: what is known of a host. The keeper's thread, or inside a read section. */
-void wi_host_read(weir_router *router, const struct wi_host *host, weir_host_stats *stats);
 
 /* sketch.c: begins to draw it; the keeper does not run yet. OK or INVALID. */
 weir_status wi_router_show(weir_router *router, weir_error *error);
@@ -749,6 +777,9 @@ void wi_instead_drop(weir_router *router, _Atomic uint32_t **raised);
 
 /* Sleeps until one of them is over, or until_ns; or wakes without a reason. */
 void wi_instead_wait(weir_router *router, int64_t until_ns);
+
+/* How many such reads are out. Any thread. */
+uint32_t wi_instead_held(const weir_router *router);
 
 /* ---- alarm.c ---- */
 

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "pool/warm.h"
 #include "route/router.h"
+#include "stat/shown.h"
 
 static void read_report(const struct wi_host *h, weir_host_stats *s)
 {
@@ -77,24 +78,27 @@ static void read_terms(const struct wi_host *h, weir_host_stats *s)
 }
 
 /*
- * Two reasons are not counted: they are what the others leave of the sums. A checkout counts in its
- * sum first, so the others are read first: what they leave is never less than nothing.
+ * Two reasons are not counted: they are what the others leave of the sums. A checkout counts with
+ * its reason first, and the sums are read first: so what the others leave is never too much, and
+ * the most that was ever read of it is the nearest to the truth.
  */
-static void read_checkouts(const struct wi_host *h, weir_host_stats *s)
+static void read_checkouts(struct wi_host *h, weir_host_stats *s)
 {
 	const struct wi_seats *threads = &h->pool->core.seats;
 	uint64_t others = 0;
 
+	s->too_late = wi_load_rlx(&h->too_late);
+	s->fallback_reads = wi_seats_sum(threads, WI_TALLY_FALLBACK);
+	s->reads = wi_seats_sum(threads, WI_TALLY_READ) + s->fallback_reads;
+	s->writes = wi_seats_sum(threads, WI_TALLY_WRITE);
 	for (uint32_t i = 0; i < WI_REASON_STRIPES; i++)
 		for (uint32_t why = 0; why < WEIR_REASONS; why++)
 			s->chosen[why] += wi_load_rlx(&h->reasons[i][why]);
 	for (uint32_t why = 0; why < WEIR_REASONS; why++)
 		others += s->chosen[why];
-	s->fallback_reads = wi_seats_sum(threads, WI_TALLY_FALLBACK);
-	s->reads = wi_seats_sum(threads, WI_TALLY_READ) + s->fallback_reads;
-	s->writes = wi_seats_sum(threads, WI_TALLY_WRITE);
 	s->chosen[WEIR_REASON_WRITE] = s->writes;
-	s->chosen[WEIR_REASON_BALANCED] = s->reads > others ? s->reads - others : 0;
+	s->chosen[WEIR_REASON_BALANCED] =
+		wi_never_less(&h->shown_balanced, s->reads > others ? s->reads - others : 0);
 }
 
 static int64_t left_ms(int64_t until_ns, int64_t now_ns)
@@ -105,7 +109,7 @@ static int64_t left_ms(int64_t until_ns, int64_t now_ns)
 static void read_balance(const weir_router *r, const struct wi_host *h, weir_host_stats *s)
 {
 	if (s->role == WEIR_ROLE_PRIMARY) {
-		s->fallback_held = wi_load_rlx(&r->instead) & ~WI_LOAD_AWAITED;
+		s->fallback_held = wi_instead_held(r);
 		s->fallback_capped = wi_load_rlx(&r->capped);
 	}
 	s->held_mean_ns = wi_load_rlx(&h->held_mean_ns);
@@ -117,7 +121,7 @@ static void read_balance(const weir_router *r, const struct wi_host *h, weir_hos
 		s->draws_pct = (wi_load_rlx(&h->pull) & ~WI_PULL_UNEVEN) * 100 / WI_SHARE;
 }
 
-void wi_host_read(weir_router *r, const struct wi_host *h, weir_host_stats *s)
+void wi_host_read(weir_router *r, struct wi_host *h, weir_host_stats *s)
 {
 	memset(s, 0, sizeof(*s));
 	wi_copy(s->host, sizeof(s->host), h->endpoint->name);

@@ -92,6 +92,7 @@ static weir_status wait_there(struct visit *v)
 			v->choice.raised = NULL;
 			return WEIR_OK;
 		}
+		wi_add_rlx(&h->too_late, 1);
 		weir_checkin(&v->conn);
 		st = wi_fail(&v->said, WEIR_UNAVAILABLE, "%s", "");
 	}
@@ -323,6 +324,17 @@ static weir_status try_there(struct visit *v, weir_error *error)
 	return st;
 }
 
+/* No host in particular is waited for. OK: choose again; else the end. */
+static weir_status wait_for_hosts(struct visit *v, uint32_t seen, weir_error *error)
+{
+	weir_status st;
+
+	wi_add_rlx(&v->router->waiting, 1);
+	st = v->choice.behind ? wait_for_position(v, seen) : wait_for_change(v, seen, error);
+	wi_sub_rlx(&v->router->waiting, 1);
+	return st;
+}
+
 static weir_status look_for_one(struct visit *v, weir_error *error)
 {
 	for (;;) {
@@ -333,7 +345,9 @@ static weir_status look_for_one(struct visit *v, weir_error *error)
 		if (wi_load_seq(&v->router->closed))
 			return wi_visit_closed(error);
 		if (wi_unlikely(how)) {
+			wi_add_rlx(&v->router->waiting, 1);
 			st = wait_for_resume(v, &v->router->desk.suspended, how, error);
+			wi_sub_rlx(&v->router->waiting, 1);
 			if (st != WEIR_OK)
 				return st;
 			continue;
@@ -342,13 +356,7 @@ static weir_status look_for_one(struct visit *v, weir_error *error)
 			return WEIR_OK;
 		if (wi_load_seq(&v->router->desk.suspended) && !v->choice.host)
 			continue;
-		if (v->choice.host) {
-			st = try_there(v, error);
-		} else if (v->choice.behind) {
-			st = wait_for_position(v, seen);
-		} else {
-			st = wait_for_change(v, seen, error);
-		}
+		st = v->choice.host ? try_there(v, error) : wait_for_hosts(v, seen, error);
 		if (st != WEIR_OK || v->conn)
 			return st;
 	}

@@ -8,7 +8,7 @@ import pathlib
 import re
 import sys
 
-FLOORS = ["base", "stat config sql view", "core", "driver", "pool", "route", "exec", "cli patroni"]
+FLOORS = ["base", "stat config sql view", "core", "driver", "pool", "route", "exec", "report", "cli patroni"]
 RANK = {room: i for i, floor in enumerate(FLOORS) for room in floor.split()}
 OUTSIDE = {"cli", "patroni"}  # users of the library: the program, and libweir-patroni
 BASE_IS_BLIND_TO = {"weir/weir.h", "weir/pool.h", "weir/router.h", "weir/stats.h"}

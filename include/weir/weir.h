@@ -26,6 +26,7 @@
 #include <weir/hosts.h>
 #include <weir/options.h>
 #include <weir/pool.h>
+#include <weir/report.h>
 #include <weir/router.h>
 #include <weir/row.h>
 #include <weir/session.h>

@@ -28,6 +28,7 @@
 
 #define FIRST_PAUSE_MS 5
 #define MOST_PAUSE_MS 1000
+#define ELSEWHERE_MS 100
 
 /* A run. Its caller's thread only. */
 struct run {
@@ -107,11 +108,23 @@ static int64_t within(int64_t wanted_ms, int64_t left)
 	return ms ? ms : 1;
 }
 
+/* How long to wait for another host: the one that is avoided is still better than none. */
+static int64_t elsewhere_ms(int64_t wanted_ms, int64_t left)
+{
+	int64_t ms = within(wanted_ms, left);
+
+	if (wanted_ms == WEIR_NO_WAIT)
+		return WEIR_NO_WAIT;
+	return ms < 0 || ms / 2 > ELSEWHERE_MS ? ELSEWHERE_MS : ms / 2 + 1;
+}
+
 static weir_status take_routed(struct run *r, weir_conn **conn, weir_error *error)
 {
 	weir_request q = r->request;
 
-	if (r->avoid && wi_checkout_elsewhere(r->router, &q, r->avoid, conn) == WEIR_OK)
+	if (r->avoid &&
+	    wi_checkout_elsewhere(r->router, &q, r->avoid, elsewhere_ms(q.timeout_ms, left_ms(r)),
+	                          conn) == WEIR_OK)
 		return WEIR_OK;
 	if (q.timeout_ms != WEIR_NO_WAIT)
 		q.timeout_ms = within(q.timeout_ms, left_ms(r));

@@ -349,13 +349,13 @@ weir_status weir_checkout_with(weir_router *r, const weir_request *request, weir
 }
 
 weir_status wi_checkout_elsewhere(weir_router *r, const weir_request *request, uint64_t avoid,
-                                  weir_conn **conn)
+                                  int64_t timeout_ms, weir_conn **conn)
 {
-	weir_request at_once;
-	weir_status st = load_request(&at_once, request, NULL);
+	weir_request timed;
+	weir_status st = load_request(&timed, request, NULL);
 
 	*conn = NULL;
-	at_once.size = sizeof(at_once);
-	at_once.timeout_ms = WEIR_NO_WAIT;
-	return st == WEIR_OK ? checkout_with(r, &at_once, avoid, conn, NULL) : st;
+	timed.size = sizeof(timed);
+	timed.timeout_ms = timeout_ms;
+	return st == WEIR_OK ? checkout_with(r, &timed, avoid, conn, NULL) : st;
 }

@@ -658,11 +658,10 @@ static inline struct wi_host *wi_host_of(const struct weir_pool *pool)
 }
 
 /*
- * checkout.c: weir_checkout_with, but at none of these hosts (a bit each, by number), and only what
- * can be had without waiting: a host that is to be avoided is still better than none. Any thread.
+ * checkout.c: weir_checkout_with, but at none of these hosts (a bit each, by number). Any thread.
  */
 weir_status wi_checkout_elsewhere(weir_router *router, const weir_request *request, uint64_t avoid,
-                                  weir_conn **conn);
+                                  int64_t timeout_ms, weir_conn **conn);
 
 /* ---- own_writes.c: see there ---- */
 

@@ -52,8 +52,8 @@ typedef struct weir_tx_settings {
 	int64_t statement_timeout_ms;
 	int64_t lock_timeout_ms;
 	/*
-	 * From begin to the answer to COMMIT; what is over then is rolled back. 0 or negative: for
-	 * as long as the server's own limits allow.
+	 * From begin to the answer to COMMIT; what is over then is rolled back. 0 or negative: no
+	 * end in all, and options.query_timeout_ms for each of weir's own round trips.
 	 */
 	int64_t timeout_ms;
 	/*
@@ -86,9 +86,9 @@ WEIR_API WEIR_CHECKED weir_status weir_tx_begin(weir_conn *conn, const weir_tx_s
 WEIR_API WEIR_CHECKED weir_status weir_tx_nest(weir_tx *outer, weir_tx *tx, weir_error *error);
 
 /*
- * Commits. The holder's thread. Blocks for one round trip, within settings.timeout_ms. Whatever
- * comes of it but INVALID, the transaction has ended; and but for OK and OUTCOME_UNKNOWN, it has
- * been rolled back.
+ * Commits. The holder's thread. Blocks for one round trip, within settings.timeout_ms; where that
+ * is over, for one more that rolls back. Whatever comes of it but INVALID, the transaction has
+ * ended; and but for OK and OUTCOME_UNKNOWN, it has been rolled back.
  *
  * OK: committed. OUTCOME_UNKNOWN: the connection was lost in COMMIT, or it took too long: never
  * repeat it blindly. RETRY: run the whole again (40001, 40P01). QUERY: COMMIT met with an error; or

@@ -39,7 +39,10 @@ struct wi_pauses {
 void wi_pauses_init(struct wi_pauses *pauses, int64_t first_ns, int64_t most_ns, uint64_t seed);
 int64_t wi_pauses_next(struct wi_pauses *pauses);
 
-/* Sleeps so long; while is_over (may be NULL) says nothing else, at which it is looked now and then. */
+/*
+ * Sleeps so long; while is_over (may be NULL) says nothing else, at which it is looked now and
+ * then.
+ */
 void wi_pause(const struct wi_world *world, int64_t ns, bool (*is_over)(void *arg), void *arg);
 
 #endif

@@ -156,6 +156,15 @@ int64_t wi_tx_now(const struct weir_conn *c)
 	return c->pool->core.world->now();
 }
 
+int64_t wi_tx_until(const struct weir_conn *c, int64_t deadline_ns)
+{
+	int64_t most_ms = c->pool->options.query_timeout_ms;
+
+	if (deadline_ns != WI_FOREVER || !most_ms)
+		return deadline_ns;
+	return wi_deadline_after(wi_tx_now(c), most_ms);
+}
+
 int64_t wi_tx_undo_by(const struct weir_conn *c)
 {
 	return wi_deadline_after(wi_tx_now(c), c->pool->options.check_timeout_ms);
@@ -273,7 +282,7 @@ static weir_status unknown(const struct wi_tx_at *e, enum wi_said said, const st
 static weir_status say_commit(struct wi_tx_at *e, weir_error *error)
 {
 	struct wi_failure f;
-	enum wi_said said = wi_say(e->c, "COMMIT", e->root.deadline_ns, &f);
+	enum wi_said said = wi_say(e->c, "COMMIT", wi_tx_until(e->c, e->root.deadline_ns), &f);
 	bool again;
 
 	switch (said) {
@@ -312,7 +321,8 @@ static weir_status say_commit_as_wanted(struct wi_tx_at *e, weir_error *error)
 	if (!token)
 		return say_commit(e, error);
 	return weir_token_commit((weir_conn *)(uintptr_t)e->root.conn,
-	                         left_ms(e->root.deadline_ns, wi_tx_now(e->c)), token, error);
+	                         left_ms(wi_tx_until(e->c, e->root.deadline_ns), wi_tx_now(e->c)),
+	                         token, error);
 }
 
 static void tally(const struct wi_tx_at *e, weir_status st)

@@ -65,6 +65,9 @@ struct weir_conn *wi_tx_conn_of(uint64_t handle, weir_status *st, weir_error *er
 
 int64_t wi_tx_now(const struct weir_conn *c);
 
+/* Until when a statement of weir's own may take, in a transaction with this deadline. */
+int64_t wi_tx_until(const struct weir_conn *c, int64_t deadline_ns);
+
 /* Taking back is given its own time: the deadline may be what it is taken back for. */
 int64_t wi_tx_undo_by(const struct weir_conn *c);
 

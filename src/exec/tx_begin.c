@@ -151,7 +151,7 @@ weir_status wi_tx_open(weir_conn *conn, const weir_tx_settings *s, int64_t deadl
 		return st;
 	clean = c->pool->driver->look(c->link) == WI_LOOK_CLEAN;
 	write_begin(s, sql);
-	said = wi_say(c, sql, deadline_ns, &f);
+	said = wi_say(c, sql, wi_tx_until(c, deadline_ns), &f);
 	if (said != WI_SAID_DONE)
 		return not_opened(c, said, &f, error);
 	if (clean && (s->statement_timeout_ms || s->lock_timeout_ms))

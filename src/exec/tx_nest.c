@@ -31,7 +31,7 @@ weir_status weir_tx_nest(weir_tx *outer, weir_tx *tx, weir_error *error)
 	if (st != WEIR_OK)
 		return st;
 	snprintf(sql, sizeof(sql), "SAVEPOINT " SAVEPOINT, (unsigned long long)e.m.depth + 1);
-	said = wi_say(e.c, sql, e.root.deadline_ns, &f);
+	said = wi_say(e.c, sql, wi_tx_until(e.c, e.root.deadline_ns), &f);
 	if (said != WI_SAID_DONE)
 		return wi_said_of(e.c,
 		                  said == WI_SAID_ERROR  ? WEIR_QUERY
@@ -84,7 +84,7 @@ weir_status wi_tx_release(struct wi_tx_at *e, weir_error *error)
 		return st == WEIR_OK ? wi_tx_failed_before(e->c, facts.failed_by, error) : st;
 	}
 	snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT " SAVEPOINT, (unsigned long long)e->m.depth);
-	switch (wi_say(e->c, sql, e->root.deadline_ns, &f)) {
+	switch (wi_say(e->c, sql, wi_tx_until(e->c, e->root.deadline_ns), &f)) {
 	case WI_SAID_DONE:
 		wi_tx_ended(e);
 		return WEIR_OK;

@@ -493,7 +493,9 @@ static void start(double seconds)
 	weir_options_init(&options);
 	options.probe_interval_ms = 100;
 	options.hold_down_ms = 0;
-	/* A commit whose wait for a standby the server gives up is acknowledged: docs/contracts.md. */
+	/*
+	 * A commit whose wait for a standby the server gives up is acknowledged: docs/contracts.md.
+	 */
 	options.statement_timeout_ms = 0;
 	if (weir_router_open(test_cluster_url(cluster), &options, &router, &error) != WEIR_OK) {
 		fprintf(stderr, "%s\n", error.text);

@@ -67,6 +67,7 @@ static int setup(void **state)
 	o.pool_min = 0;
 	o.pool_max = 1;
 	o.check_timeout_ms = 30;
+	o.query_timeout_ms = 500;
 	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &f.server,
 	                                   "postgresql://u@127.0.0.1/d", &o, &f.pool, NULL),
 	                 WEIR_OK);
@@ -285,6 +286,16 @@ static void silence_in_commit_is_an_unknown_outcome(void **state)
 	}
 }
 
+/* Without a time of its own: options.query_timeout_ms. */
+static void silent_server_holds_nobody_for_ever(void **state)
+{
+	struct fixture *f = *state;
+	weir_tx tx = begun(f);
+
+	wi_store_rlx(&f->server.silent, true);
+	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_OUTCOME_UNKNOWN);
+}
+
 static void nothing_is_sent_when_its_time_is_over(void **state)
 {
 	const weir_tx_settings s = WEIR_TX_SETTINGS(.timeout_ms = 400);
@@ -489,6 +500,7 @@ int main(void)
 		A_TEST(loss_in_commit_is_one),
 		A_TEST(loss_in_commit_of_a_read_only_one_is_a_loss),
 		A_TEST(silence_in_commit_is_an_unknown_outcome),
+		A_TEST(silent_server_holds_nobody_for_ever),
 		A_TEST(nothing_is_sent_when_its_time_is_over),
 		A_TEST(begin_that_fails_leaves_nothing_open),
 		A_TEST(nested_ones_are_savepoints),

@@ -25,6 +25,7 @@ ONLY = os.environ.get("TEST_DOCS", "")
 NOT_RUN = [
     ("*", "./dev ", "builds and takes minutes; `./dev test` itself runs this test"),
     ("*", "cmake --install", "writes outside of the test; consumer.install does it elsewhere"),
+    ("docs/tracing.md", "libweir.so", "trace.probes does, on a program of its own"),
     ("docs/migrating.md", "spatch", "docs/migrating has a test of its own with the real one"),
 ]
 

@@ -4,8 +4,11 @@
 
 #include <string.h>
 
+#include <weir/alert.h>
 #include <weir/event.h>
 #include <weir/version.h>
+
+#include "base/alloc.h"
 
 /* ---- writing one sample ---- */
 
@@ -194,6 +197,32 @@ void wi_set_hosts(const struct wi_subject *u, const weir_stats *t)
 }
 
 /* ---- of either ---- */
+
+static size_t raised_of(const weir_metrics_source *of, weir_alert *alerts, size_t room)
+{
+	return of->router ? weir_router_alerts_get(of->router, alerts, room)
+	                  : weir_pool_alerts_get(of->pool, alerts, room);
+}
+
+/* How many hosts (or the router itself, which is one more) have it raised. */
+void wi_set_alerts(const struct wi_subject *u, const weir_metrics_source *of)
+{
+	int64_t count[WEIR_ALERT_RULES] = {0};
+	size_t room = raised_of(of, NULL, 0), n = 0;
+	weir_alert *raised = room ? wi_alloc(room * sizeof(*raised)) : NULL;
+
+	if (raised)
+		n = raised_of(of, raised, room);
+	for (size_t i = 0; i < n && i < room; i++)
+		count[raised[i].rule]++;
+	wi_free(raised, room * sizeof(*raised));
+	for (int i = 0; i < WEIR_ALERT_RULES; i++) {
+		weir_alert_rule rule = (weir_alert_rule)i;
+
+		put_two(u, "rule", small(weir_alert_name(rule)).text, "severity",
+		        small(weir_severity_name(weir_alert_severity(rule))).text, count[i]);
+	}
+}
 
 void wi_set_events(const struct wi_subject *u, const weir_metrics_source *of)
 {

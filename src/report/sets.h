@@ -32,6 +32,7 @@ void wi_set_checkouts(const struct wi_subject *subject, const weir_host_stats *h
 void wi_set_host_role(const struct wi_subject *subject, const weir_host_stats *h);
 void wi_set_failed(const struct wi_subject *subject, const weir_stats *t);
 void wi_set_hosts(const struct wi_subject *subject, const weir_stats *t);
+void wi_set_alerts(const struct wi_subject *subject, const weir_metrics_source *of);
 void wi_set_events(const struct wi_subject *subject, const weir_metrics_source *of);
 void wi_set_build(const struct wi_subject *subject, const weir_metrics_source *of);
 

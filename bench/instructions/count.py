@@ -32,6 +32,9 @@ OVER = 1.02  # of the budget
 LOCKED = re.compile(r"^(lock\b|mfence\b|xchg\s.*\()")  # an exchange with memory locks by itself
 SYSTEM = re.compile(r"^(syscall|sysenter|int\s+\$0x80)\b")
 CLOCK = re.compile(r"^rdtscp?\b")
+# Now and then the keeper asks for a pair to be timed, or for its stack: such a run is made again.
+SAMPLED = ("wi_timed_begin", "wi_timed_end", "wi_held_stack")
+TRIES = 5
 ALLOCATORS = re.compile(
     r"^(je_)?(malloc|calloc|realloc|reallocarray|free|cfree|aligned_alloc|memalign|posix_memalign|valloc|pvalloc"
     r"|mallocx|rallocx|xallocx|dallocx|sdallocx|wi_alloc|wi_alloc_aligned|wi_free)(@.*)?$")
@@ -114,6 +117,16 @@ def sealed(program, word):
     return None if done.returncode == 0 else f"a system call on the warm path: status {done.returncode}"
 
 
+def count_unsampled(program, word, folder):
+    """The same of a run in which nobody asked for a sample."""
+    for _ in range(TRIES):
+        counted = count(program, word, folder)
+        if not any(counted[2][function] for function in SAMPLED):
+            break
+        print(f"{word}: a pair was timed, as it happens now and then; again")
+    return counted
+
+
 def read_budget(path, build):
     """{word: instructions} recorded for this build; empty: none."""
     rows = (line.split() for line in path.read_text().splitlines() if line and not line.startswith("#"))
@@ -158,7 +171,7 @@ def main():
     budget, results, wrong = read_budget(options.budget, options.build), {}, []
     with tempfile.TemporaryDirectory() as folder:
         for word in WORDS:
-            results[word], found, inside = count(options.program, word, folder)
+            results[word], found, inside = count_unsampled(options.program, word, folder)
             complaints = judge(word, results[word], budget)
             if options.functions:
                 found += [f"{times / PAIRS:7.1f} {function}" for function, times in inside.most_common()]

@@ -107,7 +107,7 @@ static weir_status look(const struct place *at, struct wi_value *v, bool *is_nul
 	weir_status weir_row_##name(const PGresult *result, int row, const char *column,           \
 	                            type *value, bool *is_null, weir_error *error)                 \
 	{                                                                                          \
-		struct place at;                                                                   \
+		struct place at = {0};                                                             \
 		weir_status st = find(result, row, column, &at, error);                            \
                                                                                                    \
 		return st != WEIR_OK ? st                                                          \
@@ -146,7 +146,7 @@ weir_status weir_row_text_at(const PGresult *result, int row, int column, const 
 weir_status weir_row_text(const PGresult *result, int row, const char *column, const char **value,
                           size_t *length, bool *is_null, weir_error *error)
 {
-	struct place at;
+	struct place at = {0};
 	weir_status st = find(result, row, column, &at, error);
 
 	return st != WEIR_OK
@@ -178,7 +178,7 @@ weir_status weir_row_bytea_at(const PGresult *result, int row, int column, void 
 weir_status weir_row_bytea(const PGresult *result, int row, const char *column, void *to,
                            size_t room, size_t *length, bool *is_null, weir_error *error)
 {
-	struct place at;
+	struct place at = {0};
 	weir_status st = find(result, row, column, &at, error);
 
 	return st != WEIR_OK ? st

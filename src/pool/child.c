@@ -9,6 +9,7 @@
  * alone: a few hundred bytes each, once a fork. So are the seats of the parent's threads.
  */
 #include <stddef.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/atomic.h"
@@ -53,10 +54,42 @@ static void forget(struct weir_conn *c)
 	wi_store_rlx(&c->notes, 0);
 }
 
-void wi_pool_forget(struct weir_pool *pool)
+/* What was counted was the parent's: this process begins anew, and its sums agree again. */
+static void forget_counts(struct weir_pool *pool)
 {
 	uint64_t returned;
 
+	wi_core_sums(&pool->core, &pool->lent_before, &returned);
+	wi_store_rlx(&pool->unfit, 0);
+	wi_store_rlx(&pool->unsure, 0);
+	wi_store_rlx(&pool->shown_checkouts, 0);
+	wi_store_rlx(&pool->shown_checkins, 0);
+	wi_store_rlx(&pool->waits, 0);
+	wi_store_rlx(&pool->timeouts, 0);
+	wi_store_rlx(&pool->misuse, 0);
+	wi_store_rlx(&pool->leaks, 0);
+	wi_store_rlx(&pool->orphans, 0);
+	wi_store_rlx(&pool->cancels, 0);
+	wi_store_rlx(&pool->opened, 0);
+	wi_store_rlx(&pool->connect_failures, 0);
+	wi_store_rlx(&pool->verified, 0);
+	wi_store_rlx(&pool->breaker_openings, 0);
+	wi_store_rlx(&pool->hold_samples, 0);
+	wi_store_rlx(&pool->health.lost, 0);
+	for (int i = 0; i < WEIR_STATUSES; i++)
+		wi_store_rlx(&pool->refused_with[i], 0);
+	for (int i = 0; i < WEIR_CLOSE_REASONS; i++)
+		wi_store_rlx(&pool->closed_by[i], 0);
+	for (int i = 0; i < WEIR_CONNECT_CLASSES; i++)
+		wi_store_rlx(&pool->connect_failed_of[i], 0);
+	memset(&pool->wait_hist, 0, sizeof(pool->wait_hist));
+	memset(&pool->connect_hist, 0, sizeof(pool->connect_hist));
+	memset(&pool->hold_hist, 0, sizeof(pool->hold_hist));
+	memset(&pool->tallies, 0, sizeof(pool->tallies));
+}
+
+void wi_pool_forget(struct weir_pool *pool)
+{
 	wi_ring_mend(&pool->own_ring);
 	wi_alarm_forget(pool);
 	wi_core_sweep(&pool->core, any, abandon_idle, pool);
@@ -66,11 +99,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_core_grow(&pool->core, pool->n_conns);
 	pool->sized = 0;
 	wi_held_forget(pool);
-	wi_core_sums(&pool->core, &pool->lent_before, &returned);
-	wi_store_rlx(&pool->unfit, 0);
-	wi_store_rlx(&pool->unsure, 0);
-	wi_store_rlx(&pool->shown_checkouts, 0);
-	wi_store_rlx(&pool->shown_checkins, 0);
+	forget_counts(pool);
 	pool->census = (struct wi_census){.n[WI_EMPTY] = pool->n_conns};
 	pool->in_hand = NULL;
 	pool->hooks = NULL; /* their threads are the parent's, and so are their connections */

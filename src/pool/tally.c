@@ -17,13 +17,14 @@ static struct wi_work *work_of(struct weir_conn *c)
 
 static void count_error(struct wi_work *w, weir_status status)
 {
-	wi_add_rlx(&w->query_errors, 1);
 	if (status == WEIR_RETRY)
-		wi_add_rlx(&w->query_retryable, 1);
+		wi_add_rlx(&w->retryable, 1);
 	else if (status == WEIR_TIMEOUT)
-		wi_add_rlx(&w->query_timeouts, 1);
+		wi_add_rlx(&w->timeouts, 1);
 	else if (status == WEIR_OUTCOME_UNKNOWN)
-		wi_add_rlx(&w->query_unknown, 1);
+		wi_add_rlx(&w->unknown, 1);
+	else
+		wi_add_rlx(&w->others, 1);
 }
 
 void wi_tally_query(struct weir_conn *c, int64_t began_ns, int64_t ended_ns, weir_status status,
@@ -48,16 +49,19 @@ void wi_tally_transaction(struct weir_conn *c, enum wi_tally_end end)
 
 static weir_work read_work(const struct wi_work *w)
 {
-	return (weir_work){
+	weir_work read = {
 		.queries = wi_load_rlx(&w->queries),
-		.query_errors = wi_load_rlx(&w->query_errors),
-		.query_retryable = wi_load_rlx(&w->query_retryable),
-		.query_timeouts = wi_load_rlx(&w->query_timeouts),
-		.query_unknown = wi_load_rlx(&w->query_unknown),
+		.query_retryable = wi_load_rlx(&w->retryable),
+		.query_timeouts = wi_load_rlx(&w->timeouts),
+		.query_unknown = wi_load_rlx(&w->unknown),
 		.committed = wi_load_rlx(&w->ended[WI_TALLY_COMMITTED]),
 		.rolled_back = wi_load_rlx(&w->ended[WI_TALLY_ROLLED_BACK]),
 		.unknown = wi_load_rlx(&w->ended[WI_TALLY_UNKNOWN]),
 	};
+
+	read.query_errors = read.query_retryable + read.query_timeouts + read.query_unknown +
+	                    wi_load_rlx(&w->others);
+	return read;
 }
 
 void wi_tally_read(const struct weir_pool *pool, weir_pool_stats *s)

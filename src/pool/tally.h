@@ -24,7 +24,8 @@ enum wi_tally_end { WI_TALLY_COMMITTED, WI_TALLY_ROLLED_BACK, WI_TALLY_UNKNOWN, 
 /* Of one intent. (a) all members are atomic, any thread. */
 struct wi_work {
 	WI_ON_NEW_LINE _Atomic uint64_t queries;
-	_Atomic uint64_t query_errors, query_retryable, query_timeouts, query_unknown;
+	/* of them, by why they failed: each counts in one place, and the errors are their sum */
+	_Atomic uint64_t retryable, timeouts, unknown, others;
 	_Atomic uint64_t ended[WI_TALLY_ENDS];
 };
 

@@ -123,12 +123,10 @@ void wi_set_queries(const struct wi_subject *u, const weir_pool_stats *s)
 		put_one(u, "intent", intent_names[i], (int64_t)s->work[i].queries);
 }
 
-/* Each counts before the sum does, and the sum is read first: see tally.c. */
 static int64_t others(const weir_work *w)
 {
-	uint64_t known = w->query_retryable + w->query_timeouts + w->query_unknown;
-
-	return (int64_t)(w->query_errors > known ? w->query_errors - known : 0);
+	return (int64_t)(w->query_errors - w->query_retryable - w->query_timeouts -
+	                 w->query_unknown);
 }
 
 void wi_set_query_errors(const struct wi_subject *u, const weir_pool_stats *s)

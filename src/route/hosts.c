@@ -97,6 +97,8 @@ void wi_host_start(struct wi_host *h)
 	atomic_init(&h->lag_bytes, -1);
 	atomic_init(&h->bytes_of_ns, 0);
 	memset(h->reasons, 0, sizeof(h->reasons));
+	atomic_init(&h->too_late, 0);
+	atomic_init(&h->shown_balanced, 0);
 	wi_weigh_start(h);
 	atomic_init(&h->started, 0);
 	h->ran = (struct wi_sight){0};

@@ -133,6 +133,9 @@ void wi_totals_init(weir_router *r)
 {
 	memset(r->pasts, 0, sizeof(r->pasts));
 	memset(&r->gone, 0, sizeof(r->gone));
+	memset(r->failed_with, 0, sizeof(r->failed_with));
+	atomic_init(&r->failovers, 0);
+	atomic_init(&r->capped, 0);
 	atomic_init(&r->past, &r->pasts[0]);
 	for (uint32_t i = 0; i < WI_HOSTS_MAX; i++)
 		if (r->mine[i])

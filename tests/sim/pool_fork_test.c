@@ -211,6 +211,7 @@ static void use_reopened(void)
 {
 	weir_conn *conn[4] = {NULL}, *theirs = held;
 	weir_error error = {0};
+	weir_pool_stats s;
 
 	for (int i = 0; i < 4; i++) {
 		weir_status st = weir_pool_checkout(pool, PATIENCE_MS, &conn[i], &error);
@@ -224,6 +225,8 @@ static void use_reopened(void)
 	MUST(wi_conn_of(held) == NULL); /* stale here */
 	for (int i = 0; i < 4; i++)
 		weir_checkin(&conn[i]);
+	weir_pool_stats_get(pool, &s);
+	MUST(s.checkouts == 4 && s.checkins == 4 && s.opened == 4); /* none of the parent's */
 	MUST(weir_pool_close(&pool, PATIENCE_MS) == WEIR_OK);
 }
 

@@ -138,6 +138,25 @@ WEIR_API WEIR_CHECKED weir_status weir_pool_query_with(weir_pool *pool,
                                                        struct pg_result **result,
                                                        weir_error *error);
 
+/*
+ * Runs n statements in one round trip, all or nothing: outside a transaction in one of their own,
+ * inside one as part of it. The holder's thread only. Blocks until all is answered, or timeout_ms
+ * has passed (0: options.query_timeout_ms; negative: for ever; that of the statements is not looked
+ * at). All statements have the size of the first one.
+ *
+ * OK: results[0] to results[n - 1] are there, each the caller's to PQclear. Else nothing was done:
+ * all of them are NULL but that of the statement whose error it was, if it was one's, which
+ * error->text names by its index ("statements[2]: ..."). OUTCOME_UNKNOWN as ever; inside a
+ * transaction an error leaves that failed.
+ *
+ * INVALID also for what is about transactions (BEGIN, COMMIT, ROLLBACK, SAVEPOINT, ...) or begins
+ * with a comment. What may not run in a transaction (VACUUM, CREATE DATABASE) is the server's error
+ * 25001; COPY ends the connection. Memory for all results is needed at once.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_batch(weir_conn *conn, const weir_statement *statements,
+                                             size_t n, struct pg_result **results,
+                                             int64_t timeout_ms, weir_error *error);
+
 WEIR_END
 
 #endif

@@ -73,6 +73,7 @@ struct wi_target {
 	/* user and password to take instead, where not ""; NULL: none. May be gone after connect */
 	const weir_login *login;
 	bool isolated;  /* look at no environment variable and no file but those named */
+	uint32_t plans; /* statements that a connection knows at most: wi_call.keep; 0: none */
 	bool hears_all; /* of holders' errors `heard` tells also those that are PLAIN */
 	void *script;   /* the fake driver's server; NULL for libpq */
 };
@@ -118,6 +119,9 @@ struct wi_facts {
 	char failed_by[6]; /* in_failed_tx: the SQLSTATE of the error that did it, or "" */
 };
 
+/* Whether a statement is kept prepared: wi_target.plans. */
+enum wi_keep { WI_KEEP_NOT, WI_KEEP_SECOND, WI_KEEP_AT_ONCE };
+
 /*
  * One statement of an exchange whose results are wanted, as PQsendQueryParams takes it. What it
  * points to has to stay until the exchange has come to its end, or is given up.
@@ -129,6 +133,7 @@ struct wi_call {
 	const char *const *values;
 	const int *lengths, *formats;
 	int result_format;
+	enum wi_keep keep; /* from its second use on, or from its first */
 	/* weir's own: it leaves nothing behind in the session, whatever its command tag says */
 	bool own;
 };
@@ -138,6 +143,11 @@ struct wi_results {
 	/* room for one a call: NULL where none has come; whoever called frees them, at any end */
 	struct pg_result **of;
 	size_t failed; /* the first call that did; their number: none has */
+	/*
+	 * It did because what was prepared is not there any more, or gives other columns by now: it
+	 * was not run, and the next time it is prepared anew.
+	 */
+	bool stale;
 };
 
 struct wi_driver {

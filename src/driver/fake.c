@@ -45,6 +45,7 @@
 #include "base/line.h"
 #include "base/text.h"
 #include "driver/fault.h"
+#include "driver/plans.h"
 
 struct wi_fake_session {
 	struct wi_fake_session *next, *previous;
@@ -80,6 +81,9 @@ struct fake_conn {
 	char *then;                 /* and after it, or NULL */
 	const struct wi_call *call; /* what is run just now, if its result is wanted */
 	struct pg_result *reply;    /* of the script to it, or NULL */
+	struct wi_exchange exchange;
+	struct wi_plans *plans;
+	uint64_t names[FAKE_PLANS]; /* the server's: what is prepared; 0: free */
 };
 
 static int64_t server_now(const struct wi_fake_server *server)
@@ -500,12 +504,27 @@ static bool fake_send(void *conn, const char *sql, struct wi_failure *failure)
 	return c->sql != NULL;
 }
 
+static void forget_calls(struct fake_conn *c)
+{
+	if (c->exchange.n)
+		c->changed |= wi_exchange_forget(&c->exchange, c->plans);
+}
+
 static bool fake_send_calls(void *conn, const struct wi_call *calls, size_t n,
                             struct wi_failure *failure)
 {
-	(void)calls;
-	(void)n;
-	return begin(conn, failure);
+	struct fake_conn *c = conn;
+
+	forget_calls(c);
+	if (!begin(c, failure))
+		return false;
+	if (!c->plans && c->target->plans)
+		c->plans = wi_plans_new(c->target->plans);
+	if (!wi_exchange_begin(&c->exchange, c->plans, calls, n)) {
+		fail(c, failure, WI_FAULT_MEMORY, "", "out of memory");
+		return false;
+	}
+	return true;
 }
 
 static bool fake_send_two(void *conn, const char *first, const char *second,
@@ -563,6 +582,15 @@ static void obey(struct fake_conn *c, const char *statement)
 		c->changed = true;
 	else if (begins_with(statement, "RESET ALL") || begins_with(statement, "DISCARD ALL"))
 		c->changed = false;
+	if (begins_with(statement, "DISCARD ALL") || begins_with(statement, "DEALLOCATE ALL")) {
+		memset(c->names, 0, sizeof(c->names));
+		wi_plans_dropped(c->plans);
+	}
+}
+
+static void fail_any_transaction(struct fake_conn *c)
+{
+	c->failed_tx = c->in_tx;
 }
 
 /* An error: a COMMIT that fails ends its transaction, anything else leaves it to be rolled back. */
@@ -570,7 +598,7 @@ static void fail_transaction(struct fake_conn *c)
 {
 	if (begins_with(c->sql, "COMMIT"))
 		c->in_tx = false;
-	c->failed_tx = c->in_tx;
+	fail_any_transaction(c);
 }
 
 /* The statement after this one, or NULL. */
@@ -739,27 +767,106 @@ static bool run_call(struct fake_conn *c, const struct wi_call *call, struct pg_
 	return done;
 }
 
+/* Where the session has this name, or a free place for 0. */
+static uint64_t *place_of(struct fake_conn *c, uint64_t name)
+{
+	for (int i = 0; i < FAKE_PLANS; i++)
+		if (c->names[i] == name)
+			return &c->names[i];
+	return NULL;
+}
+
+static bool refuse(struct wi_failure *failure, const char *sqlstate)
+{
+	wi_failure_set(failure, WI_FAULT_SQL, sqlstate, "as a server would say", NULL);
+	return false;
+}
+
+/* One message; what a server has to say to it besides what a script has. */
+static bool run_part(struct fake_conn *c, const struct wi_part *part, const struct wi_call *call,
+                     struct pg_result **result, struct wi_failure *failure)
+{
+	uint64_t *place = part->kind == WI_PART_RUN ? NULL : place_of(c, part->name);
+	int stale = wi_load_rlx(&c->server->stale_plans);
+
+	switch (part->kind) {
+	case WI_PART_PREPARE:
+		wi_check(!place && place_of(c, 0));
+		*place_of(c, 0) = part->name;
+		wi_add_rlx(&c->server->prepares, 1);
+		return true;
+	case WI_PART_DROP:
+		if (!place)
+			return refuse(failure, "26000");
+		*place = 0;
+		wi_add_rlx(&c->server->drops, 1);
+		return true;
+	case WI_PART_RUN_NAMED:
+		if (!place)
+			return refuse(failure, "26000");
+		if (stale > 0) {
+			wi_store_rlx(&c->server->stale_plans, stale - 1);
+			return refuse(failure, "0A000");
+		}
+		wi_add_rlx(&c->server->named, 1);
+		break;
+	case WI_PART_RUN:
+		break;
+	}
+	return run_call(c, call, result, failure);
+}
+
+/* What the end of a part says of what is prepared. */
+static enum wi_stale staleness(const struct wi_part *part, const struct wi_failure *failure)
+{
+	if (part->kind == WI_PART_RUN_NAMED && strcmp(failure->sqlstate, "0A000") == 0)
+		return WI_STALE_PLAN;
+	if (part->kind != WI_PART_RUN && strcmp(failure->sqlstate, "26000") == 0)
+		return WI_STALE_NAME;
+	return WI_STALE_NOT;
+}
+
+static bool run_parts(struct fake_conn *c, const struct wi_call *calls, struct wi_results *results,
+                      struct wi_failure *failure)
+{
+	struct wi_exchange *x = &c->exchange;
+	enum wi_stale stale = WI_STALE_NOT;
+	bool done = true;
+
+	for (; done && x->at < x->n; x->at += done) {
+		const struct wi_part *part = &x->parts[x->at];
+
+		done = run_part(c, part, &calls[part->call], &results->of[part->call], failure);
+		if (done)
+			continue;
+		results->failed = part->call;
+		stale = staleness(part, failure);
+	}
+	results->stale = stale != WI_STALE_NOT;
+	if (results->stale)
+		fail_any_transaction(c);
+	c->changed |= wi_exchange_end(x, c->plans, stale);
+	return done;
+}
+
 static enum wi_step fake_results_step(void *conn, const struct wi_call *calls, size_t n,
                                       struct wi_results *results, struct wi_failure *failure)
 {
 	struct fake_conn *c = conn;
-	bool done;
 
 	results->failed = n;
+	results->stale = false;
 	if (has_ended(c, failure))
 		return WI_STEP_FAILED;
 	if (!is_due(c) && !wi_load_rlx(&c->session->cancelled))
 		return WI_STEP_READ;
 	wi_add_rlx(&c->server->queries, 1);
-	done = !was_cancelled(c, failure);
-	if (!done)
+	if (was_cancelled(c, failure)) {
 		results->failed = 0;
-	for (size_t i = 0; done && i < n; i++) {
-		done = run_call(c, &calls[i], &results->of[i], failure);
-		if (!done)
-			results->failed = i;
+		forget_calls(c);
+		return end_exchange(c, false, failure);
 	}
-	return end_exchange(c, done, failure);
+	return end_exchange(c, run_parts(c, calls, results, failure), failure);
 }
 
 /* ---- what was left under way ---- */
@@ -769,6 +876,7 @@ static enum wi_step fake_drain_step(void *conn, size_t *room, struct wi_failure 
 	struct fake_conn *c = conn;
 
 	(void)room;
+	forget_calls(c);
 	if (has_ended(c, failure))
 		return WI_STEP_FAILED;
 	if (c->look == WI_LOOK_BUSY && !(c->stage == ASKED && is_due(c)) &&
@@ -895,6 +1003,13 @@ static struct pg_conn *fake_pg(void *conn)
 	return NULL;
 }
 
+void wi_fake_forget_plans(void *conn)
+{
+	struct fake_conn *c = conn;
+
+	memset(c->names, 0, sizeof(c->names));
+}
+
 uint64_t wi_fake_serial(void *conn)
 {
 	return ((struct fake_conn *)conn)->serial;
@@ -946,6 +1061,8 @@ static void fake_cut(void *conn)
 static void free_conn(struct fake_conn *c)
 {
 	forget_sql(c);
+	forget_calls(c);
+	wi_plans_free(c->plans);
 	wi_free(c, sizeof(*c));
 }
 

@@ -30,6 +30,8 @@
 
 extern const struct wi_driver wi_driver_fake;
 
+#define FAKE_PLANS 64
+
 /*
  * What a fake server answers to a query: true with *answer (zeroed before, never NULL), or false
  * with *failure: WI_FAULT_SQL leaves the connection alive, any other fault ends it. Called by the
@@ -68,8 +70,9 @@ struct wi_fake_server {
 	_Atomic bool doubt_cancel;    /* who asks does not learn what became of it */
 	_Atomic int lose_cancels;     /* so many do nothing, as if they had come too early */
 	_Atomic bool reports_nothing; /* in_hot_standby, as servers before 14 */
-	_Atomic bool in_recovery;     /* a standby */
-	_Atomic uint64_t lsn;         /* its position */
+	_Atomic int stale_plans;  /* so many runs of what is prepared find it out of date (0A000) */
+	_Atomic bool in_recovery; /* a standby */
+	_Atomic uint64_t lsn;     /* its position */
 	_Atomic uint32_t timeline;
 	_Atomic uint64_t system;
 
@@ -85,8 +88,9 @@ struct wi_fake_server {
 	_Atomic uint64_t connects;  /* attempts begun */
 	_Atomic uint64_t connected; /* that succeeded */
 	_Atomic uint64_t queries;
-	_Atomic uint64_t closes;  /* goodbyes */
-	_Atomic uint64_t cancels; /* requests that were dealt with */
+	_Atomic uint64_t closes;                 /* goodbyes */
+	_Atomic uint64_t cancels;                /* requests that were dealt with */
+	_Atomic uint64_t prepares, drops, named; /* statements prepared, deallocated, run by name */
 
 	/* Private, under lock: the sessions, and the thread that ends them in time. */
 	pthread_mutex_t lock;
@@ -132,6 +136,9 @@ pid_t wi_fake_fork(struct wi_fake_server *server);
 /* fake_result.c: a result with the row of an answer, or of an error; NULL for want of memory. */
 struct pg_result *wi_fake_result(const struct wi_answer *answer, bool failed);
 void wi_fake_result_free(struct pg_result *result);
+
+/* Drops every prepared statement of a session, and nobody hears of it: as a function might. */
+void wi_fake_forget_plans(void *conn);
 
 /* For libpq-free tests and benches: the connection's number, from 1, unique a server. */
 uint64_t wi_fake_serial(void *conn);

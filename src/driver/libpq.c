@@ -68,6 +68,8 @@ static void pq_cut(void *conn)
 static void free_conn(struct pq_conn *c)
 {
 	wi_pq_drop_error(c);
+	wi_pq_forget_calls(c);
+	wi_plans_free(c->plans);
 	wi_pq_drop_tls(c);
 	PQfinish(c->pg);
 	wi_free(c->last_words, sizeof(*c->last_words));

@@ -14,6 +14,7 @@
 #include <libpq-fe.h>
 
 #include "driver/driver.h"
+#include "driver/plans.h"
 
 struct pq_conn {
 	PGconn *pg;
@@ -31,12 +32,14 @@ struct pq_conn {
 	bool touched; /* something was heard since the settings were seen to be as marked */
 	/* since it was marked clean, notifications came or a command may have left something */
 	bool changed;
-	bool hush;         /* what is heard now is of weir's own doing */
-	size_t call;       /* of send_calls: whose result comes next */
-	int syncs;         /* ends of a pipeline's statements that are still to come */
-	int succeeded;     /* statements of the last exchange, until one did not */
-	bool failed;       /* only close is left to do, whatever libpq thinks */
-	char heard[6];     /* SQLSTATE of the first error of note; "" for none */
+	bool hush;                   /* what is heard now is of weir's own doing */
+	struct wi_exchange exchange; /* of send_calls */
+	enum wi_stale stale;         /* why it has failed */
+	struct wi_plans *plans;      /* NULL: no statement was ever to be kept */
+	int syncs;                   /* ends of a pipeline's statements that are still to come */
+	int succeeded;               /* statements of the last exchange, until one did not */
+	bool failed;                 /* only close is left to do, whatever libpq thinks */
+	char heard[6];               /* SQLSTATE of the first error of note; "" for none */
 	char failed_by[6]; /* of the last error, but those that only say that one was before */
 };
 
@@ -73,6 +76,8 @@ bool wi_pq_send_calls(void *conn, const struct wi_call *calls, size_t n,
                       struct wi_failure *failure);
 enum wi_step wi_pq_results_step(void *conn, const struct wi_call *calls, size_t n,
                                 struct wi_results *results, struct wi_failure *failure);
+void wi_pq_forget_calls(struct pq_conn *c);
+enum wi_stale wi_pq_staleness(const struct pq_conn *c, const PGresult *error);
 void wi_pq_result_free(struct pg_result *result);
 
 /* libpq_ask.c */

@@ -86,7 +86,6 @@ void wi_pq_begin_exchange(struct pq_conn *c, int syncs)
 	c->syncs = syncs;
 	c->succeeded = 0;
 	c->hush = false;
-	c->call = 0;
 }
 
 bool wi_pq_send(void *conn, const char *sql, struct wi_failure *failure)
@@ -302,6 +301,7 @@ enum wi_step wi_pq_drain_step(void *conn, size_t *room, struct wi_failure *failu
 	bool alive;
 
 	c->hush = false;
+	wi_pq_forget_calls(c);
 	if (c->failed || PQstatus(c->pg) != CONNECTION_OK)
 		return wi_pq_lost(c, failure);
 	if (PQpipelineStatus(c->pg) != PQ_PIPELINE_OFF && c->syncs == 0)

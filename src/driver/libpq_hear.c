@@ -78,10 +78,22 @@ static void hear_error(struct pq_conn *c, const PGresult *result)
 {
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
-	if (!c->heard[0] && wi_fault_is_heard(sqlstate, c->target->hears_all))
+	if (!c->heard[0] && wi_fault_is_heard(sqlstate, c->target->hears_all) &&
+	    wi_pq_staleness(c, result) == WI_STALE_NOT)
 		wi_copy(c->heard, sizeof(c->heard), sqlstate);
 	if (sqlstate && strcmp(sqlstate, "25P02") != 0)
 		wi_copy(c->failed_by, sizeof(c->failed_by), sqlstate);
+}
+
+/* The tag is there: libpq fires the event where it hands the finished result out. */
+static void hear_command(struct pq_conn *c, PGresult *result)
+{
+	const char *tag = PQcmdStatus(result);
+
+	if (!c->hush && wi_tag_may_leave(tag))
+		c->changed = true;
+	if (wi_tag_drops_plans(tag))
+		wi_plans_dropped(c->plans);
 }
 
 /*
@@ -100,10 +112,8 @@ int wi_pq_hear_event(PGEventId what, void *info, void *unused)
 	if (!c)
 		return 1;
 	c->touched = true;
-	/* The tag is there: libpq fires the event where it hands the finished result out. */
-	if (PQresultStatus(event->result) == PGRES_COMMAND_OK && !c->hush &&
-	    wi_tag_may_leave(PQcmdStatus(event->result)))
-		c->changed = true;
+	if (PQresultStatus(event->result) == PGRES_COMMAND_OK)
+		hear_command(c, event->result);
 	else if (PQresultStatus(event->result) == PGRES_FATAL_ERROR)
 		hear_error(c, event->result);
 	return 1;

@@ -64,3 +64,8 @@ bool wi_tag_may_leave(const char *tag)
 			return false;
 	return true;
 }
+
+bool wi_tag_drops_plans(const char *tag)
+{
+	return strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0;
+}

@@ -14,4 +14,7 @@
  */
 bool wi_tag_may_leave(const char *tag);
 
+/* Whether it has dropped every prepared statement of the session. */
+bool wi_tag_drops_plans(const char *tag);
+
 #endif

@@ -79,6 +79,7 @@ struct weir_conn *wi_exec_enter(weir_conn *conn, const char *call, enum wi_look 
 		return NULL;
 	}
 	*look = c->pool->driver->look(c->link);
+	*status = WEIR_OK;
 	if (*look != WI_LOOK_BUSY)
 		return c;
 	*status = wi_fail(error, WEIR_INVALID, "%s: another query is under way on this connection",
@@ -118,7 +119,34 @@ weir_status wi_exec_late(struct weir_conn *c, bool unknown, weir_error *error)
 		.fault = WI_FAULT_TIMEOUT,
 		.text = "no answer to the query within the caller's deadline"};
 
-	wi_cancel_and_forget(c);
-	wi_or_acq_rel(&c->notes, WI_NOTE_DISCARD);
+	if (!wi_busy_ask(c)) {
+		wi_cancel_and_forget(c);
+		wi_or_acq_rel(&c->notes, WI_NOTE_DISCARD);
+	}
 	return fail(c, unknown ? WEIR_OUTCOME_UNKNOWN : WEIR_TIMEOUT, &f, error);
+}
+
+/* The words that are there, with others behind them. */
+static weir_status say_more(weir_error *error, weir_status status, const char *more)
+{
+	size_t n;
+
+	if (!error)
+		return status;
+	error->status = status;
+	n = strlen(error->text);
+	wi_copy(error->text + n, sizeof(error->text) - n, more);
+	return status;
+}
+
+weir_status wi_exec_struck(weir_error *error)
+{
+	return say_more(error, WEIR_TIMEOUT, ": by the caller's deadline; nothing was done");
+}
+
+weir_status wi_exec_stale(weir_error *error)
+{
+	return say_more(error, WEIR_RETRY,
+	                ": a statement that was prepared is out of date, and will be prepared "
+	                "anew; run the transaction again");
 }

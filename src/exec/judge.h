@@ -45,4 +45,13 @@ weir_status wi_exec_lost(struct weir_conn *c, bool unknown, const struct wi_fail
  */
 weir_status wi_exec_late(struct weir_conn *c, bool unknown, weir_error *error);
 
+/* After wi_exec_refused: the server has ended it by the caller's deadline: TIMEOUT. */
+weir_status wi_exec_struck(weir_error *error);
+
+/*
+ * After wi_exec_refused: what was prepared is of no use any more, and the transaction has failed of
+ * it: RETRY.
+ */
+weir_status wi_exec_stale(weir_error *error);
+
 #endif

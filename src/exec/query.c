@@ -63,7 +63,15 @@ weir_status wi_statement_load(weir_statement *to, const weir_statement *from, co
 	return check(to, what, error);
 }
 
-struct wi_call wi_statement_call(const weir_statement *s)
+static enum wi_keep keep(const struct weir_conn *c, const weir_statement *s)
+{
+	if (s->prepare == WEIR_PREPARE_NEVER || !c->pool->target.plans ||
+	    wi_load_rlx(&c->pool->pooled) || !wi_is_plain_sql(s->sql))
+		return WI_KEEP_NOT;
+	return s->prepare == WEIR_PREPARE_AT_ONCE ? WI_KEEP_AT_ONCE : WI_KEEP_SECOND;
+}
+
+struct wi_call wi_statement_call(const struct weir_conn *c, const weir_statement *s)
 {
 	return (struct wi_call){
 		.sql = s->sql,
@@ -73,6 +81,7 @@ struct wi_call wi_statement_call(const weir_statement *s)
 		.lengths = s->lengths,
 		.formats = s->formats,
 		.result_format = s->result_format,
+		.keep = keep(c, s),
 	};
 }
 
@@ -83,48 +92,125 @@ int64_t wi_statement_deadline(const weir_options *options, int64_t timeout_ms, i
 	return wi_deadline_after(now_ns, timeout_ms);
 }
 
-static bool may_have_committed(const struct weir_conn *c, enum wi_look look, const char *sql)
+bool wi_may_have_committed(const struct weir_conn *c, enum wi_look look, const char *sql)
 {
 	if (look == WI_LOOK_CLEAN && c->read_only && wi_is_plain_sql(sql))
 		return false;
 	return wi_may_commit(sql, look == WI_LOOK_IN_TX);
 }
 
-static weir_status run(struct weir_conn *c, enum wi_look look, const weir_statement *s,
-                       int64_t deadline_ns, struct pg_result **result, weir_error *error)
+/* One statement's way to its server, with what weir sends around it. */
+struct run {
+	struct weir_conn *c;
+	enum wi_look look;
+	const weir_statement *s;
+	int64_t deadline_ns;
+	bool unknown; /* whether its loss leaves the outcome open */
+	struct wi_limit limit;
+	struct wi_call calls[3];
+	struct pg_result *of[3];
+	size_t n, its; /* calls, and which of them is the user's */
+	struct wi_results results;
+	struct wi_failure failure;
+};
+
+static void line_up(struct run *r)
 {
-	bool unknown = may_have_committed(c, look, s->sql);
-	struct wi_call call = wi_statement_call(s);
-	struct wi_results results = {.of = result};
-	struct wi_failure f = {0};
+	wi_limit_init(&r->limit, r->c, r->look, wi_is_plain_sql(r->s->sql), r->deadline_ns);
+	r->n = wi_limit_before(&r->limit, r->c, &r->calls[0]);
+	r->its = r->n;
+	r->calls[r->n++] = wi_statement_call(r->c, r->s);
+	r->n += wi_limit_after(&r->limit, r->c, &r->calls[r->n]);
+	memset(r->of, 0, sizeof(r->of));
+	r->results = (struct wi_results){.of = r->of};
+	r->failure = (struct wi_failure){0};
+}
+
+/* What is the caller's to have; the rest goes. */
+static void hand_over(struct run *r, bool whole, struct pg_result **result)
+{
+	size_t which = whole ? r->its : r->results.failed;
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (i == which)
+			*result = r->of[i];
+		else
+			r->c->pool->driver->result_free(r->of[i]);
+		r->of[i] = NULL;
+	}
+}
+
+static void drop_all(struct run *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		r->c->pool->driver->result_free(r->of[i]);
+}
+
+/* The server's own error; *again: it is one that another try outside a transaction mends. */
+static weir_status refused(struct run *r, bool *again, struct pg_result **result, weir_error *error)
+{
 	weir_status st;
 
-	if (!c->pool->driver->send_calls(c->link, &call, 1, &f))
-		return wi_exec_lost(c, false, &f, error); /* the whole of it never left */
-	switch (wi_conn_await_results(c, &call, 1, &results, deadline_ns, &f)) {
+	*again = r->results.stale && r->look != WI_LOOK_IN_TX;
+	if (*again) {
+		drop_all(r);
+		return WEIR_OK;
+	}
+	st = wi_exec_refused(r->c, &r->failure, error);
+	if (r->results.stale)
+		st = wi_exec_stale(error);
+	else if (wi_limit_struck(&r->limit, &r->failure))
+		st = wi_exec_struck(error);
+	hand_over(r, false, result);
+	return st;
+}
+
+static weir_status once(struct run *r, bool *again, struct pg_result **result, weir_error *error)
+{
+	*again = false;
+	line_up(r);
+	if (!r->c->pool->driver->send_calls(r->c->link, r->calls, r->n, &r->failure))
+		return wi_exec_lost(r->c, false, &r->failure,
+		                    error); /* the whole of it never left */
+	switch (wi_conn_await_results(r->c, r->calls, r->n, &r->results, r->deadline_ns,
+	                              &r->failure)) {
 	case WI_STEP_DONE:
+		hand_over(r, true, result);
 		return WEIR_OK;
 	case WI_STEP_FAILED:
-		if (f.fault == WI_FAULT_SQL)
-			return wi_exec_refused(c, &f, error);
-		st = wi_exec_lost(c, unknown, &f, error);
-		break;
+		if (r->failure.fault == WI_FAULT_SQL)
+			return refused(r, again, result, error);
+		drop_all(r); /* half an answer is none */
+		return wi_exec_lost(r->c, r->unknown, &r->failure, error);
 	case WI_STEP_READ:
 	case WI_STEP_WRITE:
-	default:
-		st = wi_exec_late(c, unknown, error);
 		break;
 	}
-	c->pool->driver->result_free(*result); /* half an answer is none */
-	*result = NULL;
-	return st;
+	drop_all(r);
+	return wi_exec_late(r->c, r->unknown, error);
+}
+
+static weir_status run(struct run *r, struct pg_result **result, weir_error *error)
+{
+	bool again;
+	weir_status st = once(r, &again, result, error);
+
+	/* A second time what was prepared is so anew: what is stale then is no longer ours. */
+	if (again)
+		st = once(r, &again, result, error);
+	return again ? wi_exec_refused(r->c, &r->failure, error) : st;
 }
 
 weir_status wi_conn_query(struct weir_conn *c, enum wi_look look, const weir_statement *s,
                           int64_t deadline_ns, struct pg_result **result, weir_error *error)
 {
 	int64_t began_ns = c->pool->core.world->now();
-	weir_status st = run(c, look, s, deadline_ns, result, error);
+	struct run r = {.c = c,
+	                .look = look,
+	                .s = s,
+	                .deadline_ns = deadline_ns,
+	                .unknown = wi_may_have_committed(c, look, s->sql)};
+	weir_status st = run(&r, result, error);
 
 	wi_tally_query(c, began_ns, c->pool->core.world->now(), st,
 	               s->tag ? s->tag : wi_load_rlx(&c->tag));

@@ -17,6 +17,10 @@
  * A request that comes too early, before the session has begun what was sent, is lost. So while the
  * answer is still to come, the server is asked again, after growing pauses.
  *
+ * A holder whose deadline passes has the request sent himself (wi_busy_ask) and gives the
+ * connection back when he likes, perhaps after the answer has come after all: so it is noted, and
+ * begins here whatever the connection looks like by then.
+ *
  * Also where the connection is closed at once, a request is sent, so that the server does not go on
  * with what nobody wants any more. That one is waited for by nobody.
  */
@@ -45,7 +49,10 @@ struct wi_cancel {
 	bool dealt_with; /* the thread's until done */
 };
 
-/* What is being done about a busy connection; keeper's thread. */
+/*
+ * What is being done about a busy connection; keeper's thread. Made by the holder where he asked
+ * for the cancel himself, and then the keeper's from the checkin on.
+ */
 struct wi_busy {
 	struct wi_cancel *cancel; /* under way, or NULL */
 	size_t room;              /* how much more may be read */
@@ -171,19 +178,47 @@ static void go_on(struct weir_conn *c, int64_t now_ns)
 	wi_settle_go_on(c, now_ns, cancelled);
 }
 
+static bool make(struct weir_conn *c)
+{
+	c->busy = wi_alloc(sizeof(*c->busy));
+	if (!c->busy)
+		return false;
+	c->busy->room = MOST_UNREAD;
+	c->busy->pause_ns = FIRST_PAUSE_NS;
+	return true;
+}
+
+bool wi_busy_ask(struct weir_conn *c)
+{
+	if (c->busy)
+		return true; /* he has asked before, and not given it back */
+	if (c->pool->options.cancel_timeout_ms == 0 || !make(c))
+		return false;
+	c->busy->cancel = start(c, c->pool->keeper);
+	if (!c->busy->cancel) {
+		wi_busy_drop(c);
+		return false;
+	}
+	wi_or_acq_rel(&c->notes, WI_NOTE_CANCEL);
+	return true;
+}
+
 void wi_busy_begin(struct weir_conn *c, int64_t now_ns)
 {
 	int64_t ms = c->pool->options.cancel_timeout_ms;
 
-	if (ms == 0 || !(c->busy = wi_alloc(sizeof(*c->busy)))) {
+	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CANCEL);
+	if (ms == 0 || (!c->busy && !make(c))) {
 		wi_conn_close(c, WEIR_CLOSE_BUSY);
 		return;
 	}
-	c->busy->room = MOST_UNREAD;
-	c->busy->pause_ns = FIRST_PAUSE_NS;
 	c->errand = WI_DO_DRAIN;
 	c->deadline_ns = wi_deadline_after(now_ns, ms);
 	wi_slot_move(c, WI_READY, WI_SETTLING);
+	if (c->busy->cancel) {
+		wi_busy_step(c, now_ns); /* its holder has asked already */
+		return;
+	}
 	if (!drain(c))
 		return;
 	if (c->busy->drained)

@@ -77,6 +77,8 @@ enum {
 	WI_NOTE_VERIFY = 1 << 14,
 	WI_NOTE_READS = 1 << 15, /* at a primary, and its session is read-only: see access.c */
 	WI_NOTE_TIMED = 1 << 16, /* its next lending is to be timed, or is: see timed.c */
+	/* its holder has had a cancel request sent, which may still be on its way: see busy.c */
+	WI_NOTE_CANCEL = 1 << 17,
 };
 
 /*
@@ -180,7 +182,8 @@ struct weir_conn {
 	int goodbye_fd;                 /* (k) CLOSING: end-of-file here means the server is done */
 	struct weir_conn *next, **prev; /* (k) list of slots in hand */
 	struct wi_way *way;             /* (k) RESOLVING and CONNECTING: how to get there */
-	struct wi_busy *busy;           /* (k) of DRAIN, else NULL */
+	/* (k) of DRAIN; (h) of a cancel that the holder has asked for; else NULL */
+	struct wi_busy *busy;
 };
 
 _Static_assert(sizeof(struct weir_conn) == WI_CONN_BYTES, "a handle's low bits count checkouts");

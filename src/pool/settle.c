@@ -360,7 +360,7 @@ static bool ends(struct weir_conn *c, uint32_t notes)
 		wi_conn_close(c, (weir_close)wi_load_rlx(&c->why));
 	} else if (wi_load_rlx(&pool->closed)) {
 		wi_conn_close(c, WEIR_CLOSE_SHUTDOWN);
-	} else if ((look = pool->driver->look(c->link)) == WI_LOOK_BUSY) {
+	} else if ((look = pool->driver->look(c->link)) == WI_LOOK_BUSY || notes & WI_NOTE_CANCEL) {
 		wi_busy_begin(c, pool->core.world->now());
 	} else if ((look == WI_LOOK_DEAD || (notes & WI_NOTE_SUSPECT)) &&
 	           !pool->driver->peek(c->link, &f)) {

@@ -105,6 +105,7 @@ weir_status wi_target_build(struct wi_target *t, const struct wi_dsn *dsn,
 	if (!t->secret && !options->isolated)
 		t->secret = getenv("PGPASSWORD");
 	t->isolated = options->isolated != 0;
+	t->plans = (uint32_t)options->prepared_statements;
 	t->hears_all = options->on_sqlstate != NULL;
 	t->script = script;
 	return WEIR_OK;

@@ -3,6 +3,7 @@
  * The query helpers over fake servers: what each end means for the caller, for the connection, and
  * whether a read is run again.
  */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,7 +85,8 @@ static int tear_down(void **state)
 
 static weir_status query(const char *sql)
 {
-	const weir_statement s = WEIR_STATEMENT(.sql = sql, .timeout_ms = 10000);
+	/* Longer than statement_timeout_ms, so that nothing is sent beside it. */
+	const weir_statement s = WEIR_STATEMENT(.sql = sql, .timeout_ms = 60000);
 
 	PQclear(rows);
 	return weir_conn_query(conn, &s, &rows, &e);
@@ -221,6 +223,185 @@ static void one_deadline_covers_checkout_and_statement(void **state)
 	assert_int_equal(pool_query("SELECT 1", 10000), WEIR_OK);
 }
 
+/* ---- what is prepared ---- */
+
+static int named(void)
+{
+	return (int)wi_load_rlx(&server.named);
+}
+
+static void what_comes_again_is_prepared(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(query("SELECT 1"), WEIR_OK);
+	assert_int_equal(wi_load_rlx(&server.prepares), 1);
+	assert_int_equal(named(), 4);
+	weir_checkin(&conn); /* it is no dirt */
+	assert_int_equal(weir_pool_checkout(pool, 10000, &conn, &e), WEIR_OK);
+	assert_int_equal(query("SELECT 1"), WEIR_OK);
+	assert_int_equal(named(), 5);
+}
+
+static void what_is_stale_is_prepared_anew(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(query("SELECT ONCE"), WEIR_OK);
+	wi_store_rlx(&server.stale_plans, 1);
+	assert_int_equal(query("SELECT ONCE"), WEIR_OK);
+	assert_int_equal(wi_load_rlx(&server.prepares), 2);
+	assert_int_equal(wi_load_rlx(&server.drops), 1);
+	assert_int_equal(wi_load_rlx(&seen), 4); /* the stale one did not reach it */
+	/* A second time it is the statement's own error. */
+	wi_store_rlx(&server.stale_plans, 2);
+	assert_int_equal(query("SELECT ONCE"), WEIR_QUERY);
+	assert_string_equal(e.sqlstate, "0A000");
+	assert_int_equal(query("BEGIN"), WEIR_OK);
+	assert_int_equal(query("SELECT ONCE"), WEIR_OK);
+	wi_store_rlx(&server.stale_plans, 1);
+	assert_int_equal(query("SELECT ONCE"), WEIR_RETRY);
+	assert_int_equal(query("ROLLBACK"), WEIR_OK);
+	wi_fake_forget_plans(wi_conn_of(conn)->link);
+	assert_int_equal(query("SELECT ONCE"), WEIR_OK);
+	assert_int_equal(query("BEGIN"), WEIR_OK);
+	wi_fake_forget_plans(wi_conn_of(conn)->link);
+	assert_int_equal(query("SELECT ONCE"), WEIR_RETRY);
+	assert_string_equal(e.sqlstate, "26000");
+}
+
+static void behind_a_pooler_nothing_is_prepared(void **state)
+{
+	(void)state;
+	wi_store_rlx(&pool->pooled, true);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(query("SELECT 1"), WEIR_OK);
+	assert_int_equal(wi_load_rlx(&server.prepares), 0);
+}
+
+/* ---- who gives up ---- */
+
+static void await_busy(uint32_t n)
+{
+	while (busy() != n)
+		sched_yield();
+}
+
+/* The server is told, and the connection is used again once that is over. */
+static void the_connection_of_who_gives_up_is_kept(void **state)
+{
+	weir_pool_stats s;
+
+	(void)state;
+	wi_store_rlx(&server.obeys_cancel, true);
+	wi_store_rlx(&server.mute, 1); /* silent, but it obeys */
+	assert_int_equal(weir_exec(conn, "INSERT", 20, &e), WEIR_OUTCOME_UNKNOWN);
+	assert_int_equal(query("SELECT 1"), WEIR_INVALID);
+	wi_store_rlx(&server.mute, 0);
+	weir_checkin(&conn);
+	assert_int_equal(weir_pool_checkout(pool, 10000, &conn, &e), WEIR_OK);
+	assert_int_equal(query("SELECT 1"), WEIR_OK);
+	weir_pool_stats_get(pool, &s);
+	assert_int_equal(s.opened, 1);
+	assert_int_equal(s.cancels, 1);
+}
+
+/*
+ * The request is on its way when the answer comes after all and the holder, who has read it by
+ * himself, gives an idle connection back: nobody gets it before the request has been dealt with.
+ */
+static void a_late_cancel_hits_nobody(void **state)
+{
+	struct weir_conn *c = wi_conn_of(conn);
+	struct wi_failure f;
+
+	(void)state;
+	wi_store_rlx(&server.obeys_cancel, true);
+	wi_store_rlx(&server.holds_cancel, true);
+	wi_store_rlx(&server.answer_ns, 50000000);
+	assert_int_equal(weir_exec(conn, "INSERT", 10, &e), WEIR_OUTCOME_UNKNOWN);
+	wi_store_rlx(&server.answer_ns, 0);
+	assert_int_equal(wi_conn_await(c, NULL, INT64_MAX, &f), WI_STEP_DONE);
+	assert_int_equal(wi_driver_fake.look(c->link), WI_LOOK_CLEAN);
+	weir_checkin(&conn);
+	assert_int_equal(weir_pool_checkout(pool, 100, &conn, &e), WEIR_TIMEOUT);
+	wi_store_rlx(&server.holds_cancel, false);
+	assert_int_equal(weir_pool_checkout(pool, 10000, &conn, &e), WEIR_OK);
+	assert_int_equal(wi_load_rlx(&server.cancels), 1);
+	assert_int_equal(query("SELECT 1"), WEIR_OK);
+	await_busy(1);
+}
+
+/* ---- batches ---- */
+
+static weir_status batch(const char *a, const char *b, PGresult *results[2])
+{
+	const weir_statement s[] = {WEIR_STATEMENT(.sql = a), WEIR_STATEMENT(.sql = b)};
+
+	return weir_batch(conn, s, 2, results, 10000, &e);
+}
+
+static void a_batch_is_all_or_nothing(void **state)
+{
+	PGresult *results[2];
+
+	(void)state;
+	assert_int_equal(batch("SELECT 1", "SELECT 2", results), WEIR_OK);
+	assert_string_equal(PQgetvalue(results[1], 0, 0), "SELECT 2");
+	PQclear(results[0]);
+	PQclear(results[1]);
+	assert_int_equal(batch("SELECT 1", "FAIL 23505", results), WEIR_QUERY);
+	assert_string_equal(e.text, "statements[1]: as scripted");
+	assert_null(results[0]);
+	assert_non_null(results[1]);
+	PQclear(results[1]);
+	assert_int_equal(wi_driver_fake.look(wi_conn_of(conn)->link), WI_LOOK_CLEAN);
+	assert_int_equal(batch("SELECT 1", "SAVEPOINT a", results), WEIR_INVALID);
+	assert_int_equal(batch("SELECT 1", "/* */ COMMIT", results), WEIR_INVALID);
+	assert_int_equal(batch("SELECT 1", NULL, results), WEIR_INVALID);
+	assert_non_null(strstr(e.text, "statements[1]"));
+	assert_int_equal(weir_batch(conn, NULL, 0, NULL, 0, &e), WEIR_OK);
+	assert_int_equal(weir_batch(conn, NULL, 1, results, 0, &e), WEIR_INVALID);
+	assert_int_equal(batch("SELECT 1", "INSERT LOSE", results), WEIR_OUTCOME_UNKNOWN);
+	assert_null(results[0]);
+	assert_null(results[1]);
+}
+
+static void a_batch_with_a_stale_plan_is_sent_again(void **state)
+{
+	PGresult *results[2];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		wi_store_rlx(&server.stale_plans, i == 2);
+		assert_int_equal(batch("INSERT", "SELECT 2", results), WEIR_OK);
+		assert_non_null(results[0]);
+		PQclear(results[0]);
+		PQclear(results[1]);
+	}
+	assert_int_equal(wi_load_rlx(&server.stale_plans), 0);
+}
+
+/* Whatever memory cannot be had, nothing is lost and the next call is as ever. */
+static void want_of_memory_is_told(void **state)
+{
+	PGresult *results[2];
+	weir_status st = WEIR_NO_MEMORY;
+
+	(void)state;
+	for (int i = 1; st != WEIR_OK && i < 50; i++) {
+		wi_alloc_fail_at(i);
+		st = batch("SELECT 1", "SELECT 2", results);
+		wi_alloc_fail_at(0);
+		PQclear(results[0]);
+		PQclear(results[1]);
+		assert_true(st == WEIR_OK || st == WEIR_NO_MEMORY || st == WEIR_CONNECT);
+		weir_checkin(&conn);
+		assert_int_equal(weir_pool_checkout(pool, 10000, &conn, &e), WEIR_OK);
+	}
+	assert_int_equal(st, WEIR_OK);
+}
+
 static const struct CMUnitTest of_a_pool[] = {
 	cmocka_unit_test_setup_teardown(a_result_is_the_callers, set_up, tear_down),
 	cmocka_unit_test_setup_teardown(an_error_has_its_result_too, set_up, tear_down),
@@ -230,6 +411,14 @@ static const struct CMUnitTest of_a_pool[] = {
 	cmocka_unit_test_setup_teardown(a_pools_query_gives_back_on_every_path, set_up, tear_down),
 	cmocka_unit_test_setup_teardown(one_deadline_covers_checkout_and_statement, set_up,
                                         tear_down),
+	cmocka_unit_test_setup_teardown(what_comes_again_is_prepared, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(what_is_stale_is_prepared_anew, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(behind_a_pooler_nothing_is_prepared, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(the_connection_of_who_gives_up_is_kept, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(a_late_cancel_hits_nobody, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(a_batch_is_all_or_nothing, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(a_batch_with_a_stale_plan_is_sent_again, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(want_of_memory_is_told, set_up, tear_down),
 };
 
 /* ---- a router ---- */

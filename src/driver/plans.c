@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Entries in one array, in a hash table by chains of numbers and in the order of their last use by
+ * a double list of numbers; 0 is no entry. A text that is new takes the entry that was used longest
+ * ago when all are taken.
+ *
+ * What an exchange will have done is noted as it is taken apart, so that a statement that comes
+ * twice in it is prepared once; where it fails, what was not reached is taken back. A name whose
+ * DEALLOCATE was not reached is owed, and dropped with the next exchange.
+ */
+#include "driver/plans.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+
+#define MOST_OWED 8
+
+struct entry {
+	char *sql;       /* NULL: never used */
+	unsigned *types; /* NULL: as the server infers */
+	int n_params;
+	uint64_t hash;
+	uint64_t name; /* that the server keeps it under; 0: it does not */
+	uint32_t next; /* of the same chain */
+	uint32_t newer, older;
+};
+
+struct wi_plans {
+	uint32_t room, used;
+	uint32_t chains; /* a power of two */
+	uint32_t newest, oldest;
+	uint32_t prepared;
+	uint32_t n_owed;
+	uint64_t owed[MOST_OWED];
+	uint32_t *chain;      /* behind the entries */
+	struct entry entry[]; /* entry[0] is unused */
+};
+
+static size_t bytes_of(uint32_t room, uint32_t chains)
+{
+	return sizeof(struct wi_plans) + ((size_t)room + 1) * sizeof(struct entry) +
+	       (size_t)chains * sizeof(uint32_t);
+}
+
+struct wi_plans *wi_plans_new(uint32_t room)
+{
+	struct wi_plans *p;
+	uint32_t chains = 4;
+
+	while (chains < room)
+		chains *= 2;
+	p = wi_alloc(bytes_of(room, chains));
+	if (!p)
+		return NULL;
+	p->room = room;
+	p->chains = chains;
+	p->chain = (uint32_t *)(void *)&p->entry[room + 1];
+	return p;
+}
+
+static void forget_text(struct entry *e)
+{
+	wi_strfree(e->sql);
+	wi_free(e->types, (size_t)e->n_params * sizeof(*e->types));
+	e->sql = NULL;
+	e->types = NULL;
+}
+
+void wi_plans_free(struct wi_plans *p)
+{
+	if (!p)
+		return;
+	for (uint32_t i = 1; i <= p->used; i++)
+		forget_text(&p->entry[i]);
+	wi_free(p, bytes_of(p->room, p->chains));
+}
+
+void wi_plans_dropped(struct wi_plans *p)
+{
+	if (!p)
+		return;
+	for (uint32_t i = 1; p->prepared && i <= p->used; i++)
+		p->entry[i].name = 0;
+	p->prepared = 0;
+	p->n_owed = 0;
+}
+
+uint32_t wi_plans_prepared(const struct wi_plans *p)
+{
+	return p ? p->prepared : 0;
+}
+
+void wi_plan_name(uint64_t name, char text[WI_PLAN_NAME])
+{
+	snprintf(text, WI_PLAN_NAME, "weir_%llx", (unsigned long long)name);
+}
+
+/* ---- order of use ---- */
+
+static void unlink_use(struct wi_plans *p, uint32_t i)
+{
+	struct entry *e = &p->entry[i];
+
+	*(e->newer ? &p->entry[e->newer].older : &p->newest) = e->older;
+	*(e->older ? &p->entry[e->older].newer : &p->oldest) = e->newer;
+}
+
+static void link_newest(struct wi_plans *p, uint32_t i)
+{
+	struct entry *e = &p->entry[i];
+
+	e->newer = 0;
+	e->older = p->newest;
+	*(p->newest ? &p->entry[p->newest].newer : &p->oldest) = i;
+	p->newest = i;
+}
+
+/* ---- finding ---- */
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 29;
+}
+
+static unsigned type_of(const struct wi_call *call, int i)
+{
+	return call->types ? call->types[i] : 0;
+}
+
+static uint64_t hash_of(const struct wi_call *call)
+{
+	size_t length = strlen(call->sql), at = 0;
+	uint64_t hash = mix(length, (uint64_t)call->n_params), word;
+
+	for (; length - at >= sizeof(word); at += sizeof(word)) {
+		memcpy(&word, call->sql + at, sizeof(word));
+		hash = mix(hash, word);
+	}
+	word = 0;
+	memcpy(&word, call->sql + at, length - at);
+	hash = mix(hash, word);
+	for (int i = 0; call->types && i < call->n_params; i++)
+		hash = mix(hash, call->types[i]);
+	return hash;
+}
+
+static bool is_of(const struct entry *e, const struct wi_call *call)
+{
+	if (e->n_params != call->n_params || strcmp(e->sql, call->sql) != 0)
+		return false;
+	for (int i = 0; i < call->n_params; i++)
+		if ((e->types ? e->types[i] : 0) != type_of(call, i))
+			return false;
+	return true;
+}
+
+static uint32_t *chain_of(struct wi_plans *p, uint64_t hash)
+{
+	return &p->chain[(hash >> 32) & (p->chains - 1)];
+}
+
+static uint32_t find(struct wi_plans *p, const struct wi_call *call, uint64_t hash)
+{
+	uint32_t i = *chain_of(p, hash);
+
+	while (i && !(p->entry[i].hash == hash && is_of(&p->entry[i], call)))
+		i = p->entry[i].next;
+	return i;
+}
+
+static void unchain(struct wi_plans *p, uint32_t i)
+{
+	uint32_t *at = chain_of(p, p->entry[i].hash);
+
+	while (*at != i)
+		at = &p->entry[*at].next;
+	*at = p->entry[i].next;
+}
+
+static void set_name(struct wi_plans *p, uint32_t i, uint64_t name)
+{
+	p->prepared += (name != 0) - (p->entry[i].name != 0);
+	p->entry[i].name = name;
+}
+
+/* ---- keeping ---- */
+
+static bool copy_text(struct entry *to, const struct wi_call *call)
+{
+	bool has_types = call->types && call->n_params > 0;
+
+	*to = (struct entry){.sql = wi_strdup(call->sql), .n_params = call->n_params};
+	if (!to->sql)
+		return false;
+	if (!has_types)
+		return true;
+	to->types = wi_alloc((size_t)call->n_params * sizeof(*to->types));
+	if (!to->types) {
+		wi_strfree(to->sql);
+		return false;
+	}
+	memcpy(to->types, call->types, (size_t)call->n_params * sizeof(*to->types));
+	return true;
+}
+
+/* A new one, in an entry that was free or is used no more; *drop is that one's name, or 0. */
+static uint32_t add(struct wi_plans *p, const struct wi_call *call, uint64_t hash, uint64_t *drop)
+{
+	struct entry fresh;
+	uint32_t i;
+
+	*drop = 0;
+	if (!copy_text(&fresh, call))
+		return 0;
+	if (p->used < p->room) {
+		i = ++p->used;
+	} else {
+		i = p->oldest;
+		*drop = p->entry[i].name;
+		set_name(p, i, 0);
+		unlink_use(p, i);
+		unchain(p, i);
+		forget_text(&p->entry[i]);
+	}
+	fresh.hash = hash;
+	fresh.next = *chain_of(p, hash);
+	p->entry[i] = fresh;
+	*chain_of(p, hash) = i;
+	link_newest(p, i);
+	return i;
+}
+
+static uint64_t new_name(void)
+{
+	static _Atomic uint64_t last; /* (a) only a number */
+
+	return wi_add_rlx(&last, 1) + 1;
+}
+
+/* ---- exchanges ---- */
+
+static void put(struct wi_exchange *x, enum wi_part_kind kind, uint32_t call, uint32_t entry,
+                uint64_t name)
+{
+	x->parts[x->n++] =
+		(struct wi_part){.kind = kind, .call = call, .entry = entry, .name = name};
+}
+
+static void take_apart(struct wi_exchange *x, struct wi_plans *p, const struct wi_call *call,
+                       uint32_t number)
+{
+	uint64_t hash = hash_of(call), drop = 0;
+	uint32_t i = find(p, call, hash);
+	bool known = i != 0;
+
+	if (known) {
+		unlink_use(p, i);
+		link_newest(p, i);
+	} else {
+		i = add(p, call, hash, &drop);
+	}
+	if (drop)
+		put(x, WI_PART_DROP, number, 0, drop);
+	if (!i || (!known && call->keep != WI_KEEP_AT_ONCE)) {
+		put(x, WI_PART_RUN, number, 0, 0);
+		return;
+	}
+	if (!p->entry[i].name) {
+		set_name(p, i, new_name());
+		put(x, WI_PART_PREPARE, number, i, p->entry[i].name);
+	}
+	put(x, WI_PART_RUN_NAMED, number, i, p->entry[i].name);
+}
+
+/* At most: what is owed, and for each its drop, its prepare, and its run. */
+static size_t most_parts(const struct wi_plans *p, size_t n)
+{
+	return p ? p->n_owed + 3 * n : n;
+}
+
+static bool any_is_kept(const struct wi_call *calls, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (calls[i].keep != WI_KEEP_NOT)
+			return true;
+	return false;
+}
+
+/* Not before a ROLLBACK: in a failed transaction a DEALLOCATE would be refused. */
+static void put_owed(struct wi_exchange *x, struct wi_plans *p)
+{
+	for (uint32_t i = 0; i < p->n_owed; i++)
+		put(x, WI_PART_DROP, 0, 0, p->owed[i]);
+	p->n_owed = 0;
+}
+
+bool wi_exchange_begin(struct wi_exchange *x, struct wi_plans *p, const struct wi_call *calls,
+                       size_t n)
+{
+	size_t most;
+
+	if (p && !any_is_kept(calls, n))
+		p = NULL;
+	most = most_parts(p, n);
+	x->n = x->at = x->room = 0;
+	x->parts = x->few;
+	if (most > sizeof(x->few) / sizeof(x->few[0])) {
+		x->room = most;
+		x->parts = wi_alloc(most * sizeof(*x->parts));
+		if (!x->parts)
+			return false;
+	}
+	if (p)
+		put_owed(x, p);
+	for (size_t i = 0; i < n; i++) {
+		if (p && calls[i].keep != WI_KEEP_NOT)
+			take_apart(x, p, &calls[i], (uint32_t)i);
+		else
+			put(x, WI_PART_RUN, (uint32_t)i, 0, 0);
+	}
+	return true;
+}
+
+/* The name of an entry, if it is still that one's. */
+static void lose_name(struct wi_plans *p, const struct wi_part *part)
+{
+	if (p->entry[part->entry].name == part->name)
+		set_name(p, part->entry, 0);
+}
+
+/* false: there is no room to remember it. */
+static bool owe(struct wi_plans *p, uint64_t name)
+{
+	if (p->n_owed == MOST_OWED)
+		return false;
+	p->owed[p->n_owed++] = name;
+	return true;
+}
+
+static void release(struct wi_exchange *x)
+{
+	if (x->parts != x->few)
+		wi_free(x->parts, x->room * sizeof(*x->parts));
+	x->parts = NULL;
+	x->n = x->at = 0;
+}
+
+bool wi_exchange_end(struct wi_exchange *x, struct wi_plans *p, enum wi_stale stale)
+{
+	uint64_t unmade = UINT64_MAX; /* names grow: from this one on none was made */
+	bool all_known = true;
+
+	for (size_t i = x->at; p && i < x->n; i++) {
+		const struct wi_part *part = &x->parts[i];
+
+		if (part->kind == WI_PART_PREPARE && part->name < unmade)
+			unmade = part->name;
+		if (part->kind == WI_PART_PREPARE)
+			lose_name(p, part);
+		else if (part->kind == WI_PART_DROP && part->name < unmade)
+			all_known &= owe(p, part->name);
+	}
+	if (p && stale == WI_STALE_PLAN && x->at < x->n) {
+		lose_name(p, &x->parts[x->at]);
+		all_known &= owe(p, x->parts[x->at].name);
+	} else if (p && stale == WI_STALE_NAME) {
+		/* Who dropped that one may have dropped any. */
+		wi_plans_dropped(p);
+		all_known = false;
+	}
+	release(x);
+	return !all_known;
+}
+
+bool wi_exchange_forget(struct wi_exchange *x, struct wi_plans *p)
+{
+	bool all_known = true;
+
+	for (size_t i = 0; p && i < x->n; i++) {
+		enum wi_part_kind kind = x->parts[i].kind;
+
+		if (kind == WI_PART_PREPARE)
+			lose_name(p, &x->parts[i]);
+		all_known &= kind != WI_PART_PREPARE && kind != WI_PART_DROP;
+	}
+	release(x);
+	return !all_known;
+}

@@ -14,6 +14,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/world.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
 #include "support/fake_cluster.h"
@@ -161,6 +162,20 @@ static void read_is_done_on_another_host(void **state)
 	assert_string_equal(error.sqlstate, "25006");
 }
 
+/* Not only because of its connection. */
+static void read_cannot_write_anywhere(void **state)
+{
+	const weir_request read = WEIR_REQUEST(.intent = WEIR_READ, .target = WEIR_TARGET_PRIMARY);
+
+	(void)state;
+	options.read_only_reads = false;
+	open_router();
+	assert_int_equal(run((struct plan){.sql = "INSERT"}, WEIR_RUN_SETTINGS(.request = &read)),
+	                 WEIR_QUERY);
+	assert_string_equal(error.sqlstate, "25006");
+	assert_int_equal(result.attempts, 1);
+}
+
 /* Where there is no other one, the same is better than none. */
 static void read_is_done_on_the_only_host_again(void **state)
 {
@@ -282,6 +297,43 @@ static void router_is_closed_under_those_that_pause(void **state)
 	router = NULL;
 }
 
+static weir_pool *pool;
+
+static void *run_on_the_pool(void *arg)
+{
+	const weir_run_settings settings =
+		WEIR_RUN_SETTINGS(.timeout_ms = -1, .pause_ms = 1000000, .max_pause_ms = 1000000);
+	weir_status *st = arg;
+
+	*st = weir_pool_run(pool, &settings, ask_again, NULL, NULL);
+	return NULL;
+}
+
+static void pool_is_closed_under_those_that_pause(void **state)
+{
+	pthread_t thread[4];
+	weir_status st[4];
+	weir_pool *p;
+
+	(void)state;
+	open_router(); /* for tear_down; the pool is beside it */
+	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux,
+	                                   &cluster.host[0].server, "postgresql://u@127.0.0.1/d",
+	                                   NULL, &pool, &error),
+	                 WEIR_OK);
+	p = pool;
+	wi_store_seq(&asked, 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, run_on_the_pool, &st[i]), 0);
+	while (wi_load_seq(&asked) < 4)
+		usleep(1000);
+	assert_int_equal(weir_pool_close(&p, 60000), WEIR_OK);
+	for (int i = 0; i < 4; i++) {
+		pthread_join(thread[i], NULL);
+		assert_int_equal(st[i], WEIR_CLOSED);
+	}
+}
+
 int main(void)
 {
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -290,11 +342,13 @@ int main(void)
 		A_TEST(write_that_a_demoted_host_refuses_is_done_on_the_next_one),
 		A_TEST(write_in_a_read_only_run_is_told_at_once),
 		A_TEST(read_is_done_on_another_host),
+		A_TEST(read_cannot_write_anywhere),
 		A_TEST(read_is_done_on_the_only_host_again),
 		A_TEST(read_sees_what_the_token_says),
 		A_TEST(every_read_of_the_process_sees_it),
 		A_TEST(unknown_outcome_is_not_repeated),
 		A_TEST(router_is_closed_under_those_that_pause),
+		A_TEST(pool_is_closed_under_those_that_pause),
 	};
 
 	test_watchdog(100, "runs");

@@ -193,6 +193,30 @@ static void scope_rolls_back_what_was_not_committed(void **state)
 	assert_string_equal(f->asked, "BEGIN|ROLLBACK|BEGIN|COMMIT|");
 }
 
+static void ends_are_counted(void **state)
+{
+	struct fixture *f = *state;
+	weir_pool_stats s;
+	weir_tx tx = begun(f);
+
+	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_OK);
+	tx = begun(f);
+	assert_int_equal(weir_tx_rollback(&tx, NULL), WEIR_OK);
+	tx = begun(f);
+	say(f, "FAIL 23505", WEIR_QUERY);
+	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_QUERY);
+	tx = begun(f);
+	f->commit_fails = "23505";
+	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_QUERY);
+	tx = begun(f);
+	f->commit_fails = "";
+	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_OUTCOME_UNKNOWN);
+	weir_pool_stats_get(f->pool, &s);
+	assert_int_equal(s.work[WEIR_WRITE].committed, 1);
+	assert_int_equal(s.work[WEIR_WRITE].rolled_back, 3);
+	assert_int_equal(s.work[WEIR_WRITE].unknown, 1);
+}
+
 /* ---- ends ---- */
 
 static void refused_commit_was_rolled_back(void **state)
@@ -388,9 +412,23 @@ static void outer_one_waits_for_the_inner_one(void **state)
 	/* All of it may be taken back at any time, and the inner one ends with it. */
 	assert_int_equal(weir_tx_rollback(&outer, &e), WEIR_OK);
 	assert_int_equal(weir_tx_commit(&inner, &e), WEIR_INVALID);
-	/* Nor does it come back to life with another transaction in the same struct. */
-	outer = begun(f);
+}
+
+/* Nor does it come back to life with another transaction in the same struct. */
+static void inner_one_ends_with_the_outer_one(void **state)
+{
+	struct fixture *f = *state;
+	weir_tx outer = begun(f), inner = WEIR_TX(), other = WEIR_TX();
+	weir_error e;
+
+	assert_int_equal(weir_tx_nest(&outer, &inner, &e), WEIR_OK);
+	assert_int_equal(weir_tx_rollback(&outer, &e), WEIR_OK);
+	assert_int_equal(weir_tx_begin(f->conn, NULL, &outer, &e), WEIR_OK);
+	assert_int_equal(weir_tx_nest(&outer, &other, &e), WEIR_OK);
 	assert_int_equal(weir_tx_commit(&inner, &e), WEIR_INVALID);
+	assert_non_null(strstr(e.text, "around it has ended"));
+	weir_tx_end(&inner);
+	assert_int_equal(weir_tx_commit(&other, &e), WEIR_OK);
 	assert_int_equal(weir_tx_commit(&outer, &e), WEIR_OK);
 }
 
@@ -494,6 +532,7 @@ int main(void)
 		A_TEST(settings_ride_with_begin),
 		A_TEST(settings_of_the_holder_stay_changes),
 		A_TEST(scope_rolls_back_what_was_not_committed),
+		A_TEST(ends_are_counted),
 		A_TEST(refused_commit_was_rolled_back),
 		A_TEST(commit_of_a_failed_one_is_not_ok),
 		A_TEST(loss_before_commit_is_no_unknown_outcome),
@@ -507,6 +546,7 @@ int main(void)
 		A_TEST(rollback_of_a_nested_one_mends_the_outer_one),
 		A_TEST(commit_of_a_failed_nested_one_is_not_ok),
 		A_TEST(outer_one_waits_for_the_inner_one),
+		A_TEST(inner_one_ends_with_the_outer_one),
 		A_TEST(nested_one_whose_scope_ends_in_a_query_cannot_be_committed),
 		A_TEST(misuse_is_told_and_does_nothing),
 		A_TEST(sql_of_the_holder_that_ends_it_is_found),

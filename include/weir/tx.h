@@ -47,7 +47,7 @@ typedef struct weir_tx_settings {
 	bool deferrable; /* waits for a snapshot that cannot fail: SERIALIZABLE and read_only */
 	/*
 	 * For this transaction alone, in the round trip of BEGIN; 0: the session's; negative: no
-	 * limit
+	 * limit. The first holds in COMMIT, too: see "Acknowledged" in docs/contracts.md.
 	 */
 	int64_t statement_timeout_ms;
 	int64_t lock_timeout_ms;

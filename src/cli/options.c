@@ -32,8 +32,7 @@ static const struct cli_ending endings[] = {
 	{0, NULL},
 };
 
-/* What a value may be, in words; text must have room for a choice list. */
-static const char *allowed(const weir_option_row *row, char *text, size_t room)
+const char *cli_allowed(const weir_option_row *row, char *text, size_t room)
 {
 	switch (row->type) {
 	case WEIR_OPTION_IS_INT:
@@ -63,7 +62,7 @@ static void print_text(void)
 		cli_cell(table, CLI_GOOD, "%s", row->name);
 		cli_cell(table, CLI_PLAIN, "%s", *row->default_ ? row->default_ : "-");
 		cli_cell(table, CLI_PLAIN, "%s", row->unit);
-		cli_cell(table, CLI_PLAIN, "%s", allowed(row, text, sizeof(text)));
+		cli_cell(table, CLI_PLAIN, "%s", cli_allowed(row, text, sizeof(text)));
 		cli_cell(table, CLI_FAINT, "%s", row->env);
 		cli_cell(table, CLI_PLAIN, "%s", row->help);
 	}
@@ -103,7 +102,7 @@ static void print_markdown(void)
 		printf("| `%s` | ", row->name);
 		if (*row->default_)
 			printf("`%s`", row->default_);
-		printf(" | %s | %s | `%s` | ", row->unit, allowed(row, text, sizeof(text)),
+		printf(" | %s | %s | `%s` | ", row->unit, cli_allowed(row, text, sizeof(text)),
 		       row->env);
 		print_escaped(row->help);
 		puts(" |");

@@ -12,6 +12,7 @@
 #ifndef CLI_WORD_H
 #define CLI_WORD_H
 
+#include <stddef.h>
 #include <stdio.h>
 
 /* The words in the order of the help. */
@@ -20,7 +21,9 @@
 	WORD(watch)                                                                                \
 	WORD(bench)                                                                                \
 	WORD(size)                                                                                 \
-	WORD(options)
+	WORD(options)                                                                              \
+	WORD(completion)                                                                           \
+	WORD(man)
 
 /* What the process ends with. The numbers from 64 on are those of sysexits.h. */
 enum cli_exit {
@@ -82,6 +85,10 @@ const struct cli_word *cli_word_find(const char *name);
 /* The help of a word, and of the command itself. */
 void cli_help_word(FILE *out, const struct cli_word *word);
 void cli_help_command(FILE *out);
+
+/* "20 to 30", "a b c": what a value of an option of weir's may be. Returns text. */
+struct weir_option_row; /* of <weir/options.h> */
+const char *cli_allowed(const struct weir_option_row *row, char *text, size_t room);
 
 /* What the command itself says about a connection string, for its help and its man page. */
 extern const char cli_about_url[];

@@ -33,6 +33,10 @@ install_and_move() {
 	if [[ -x $prefix/bin/weir ]]; then
 		"$prefix/bin/weir" options >/dev/null
 	fi
+	if [[ -d $build/own_words ]]; then
+		(cd "$prefix/share" && ls man/man1/weir.1 man/man1/weir-bench.1 man/man5/weir_options.5 man/man7/libweir.7 \
+			bash-completion/completions/weir zsh/site-functions/_weir fish/vendor_completions.d/weir.fish) >/dev/null
+	fi
 }
 
 by_find_package() {

@@ -42,7 +42,7 @@ void handle(const weir_error *);
 """
 # A line that begins so is a command; outside a fence for sh it is one that nobody would run.
 COMMAND = re.compile(r"^(\$ |weir |\./dev |sudo |apt-get |psql |curl |cmake |ctest |cc |gcc |make |pkg-config |docker |bpftrace |spatch |man )")
-SYNOPSIS = re.compile(r"^weir (\w+)\b.*[\[|]")
+SYNOPSIS = re.compile(r"^weir (\w+)\b(?:.*[\[|]| [A-Z]+$)")
 
 
 def chosen(language=None):

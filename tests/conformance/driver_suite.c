@@ -987,5 +987,5 @@ int driver_suite_run(const char *name, const struct driver_env *env)
 	the_env = env;
 	blocks_before = wi_alloc_blocks();
 	descriptors_before = count_descriptors();
-	return cmocka_run_group_tests_name(name, truths, NULL, NULL);
+	return calls_suite_run(name, env) + cmocka_run_group_tests_name(name, truths, NULL, NULL);
 }

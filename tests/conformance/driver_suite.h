@@ -29,6 +29,9 @@ enum driver_place {
 #define SUITE_SLOW "SELECT pg_sleep(60)"
 #define SUITE_SET "SET DateStyle = 'German'"
 
+/* What a connection of its targets knows of statements (wi_target.plans). */
+#define SUITE_PLANS 2
+
 struct driver_env {
 	const struct wi_driver *driver;
 	void *arg;
@@ -52,6 +55,9 @@ struct driver_env {
  * process.
  */
 int driver_suite_run(const char *name, const struct driver_env *env);
+
+/* calls_suite.c: the part of it that is about statements whose results are wanted. */
+int calls_suite_run(const char *name, const struct driver_env *env);
 
 /*
  * ---- for a driver's own tests: each waits with a bound of its own, and gives up by failing the

@@ -65,6 +65,7 @@ static void set_up(struct fake_env *f)
 		f->targets[i] = (struct wi_target){
 			.endpoint = &f->endpoint,
 			.secret = SUITE_SECRET,
+			.plans = SUITE_PLANS,
 			.script = &f->servers[i],
 		};
 	}

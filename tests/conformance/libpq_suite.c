@@ -43,6 +43,7 @@ void libpq_make_place(struct libpq_place *p, int port, const char *dbname, const
 	p->target.keys = p->keys;
 	p->target.values = p->values;
 	p->target.secret = password;
+	p->target.plans = SUITE_PLANS;
 	libpq_set(p, "user", "app");
 	libpq_set(p, "dbname", dbname);
 	libpq_set(p, "password", password);

@@ -451,20 +451,6 @@ static void who_gives_up_loses_no_connection(void **state)
 	assert_true(s.cancels >= 3);
 }
 
-/* Its own pipeline is read out, too, and what was prepared in it is not relied on. */
-static void who_gives_up_a_pipeline_loses_no_connection(void **state)
-{
-	const weir_statement s = WEIR_STATEMENT(.sql = "DO $$ BEGIN PERFORM pg_sleep(300); END $$");
-	const weir_statement two[] = {
-		WEIR_STATEMENT(.sql = "SELECT 1", .prepare = WEIR_PREPARE_AT_ONCE), s};
-	PGresult *results[2];
-
-	(void)state;
-	run_well("SET statement_timeout = 0"); /* or it would end by that */
-	assert_int_equal(weir_batch(conn, two, 2, results, 300, &e), WEIR_TIMEOUT);
-	run_well("ROLLBACK");
-}
-
 /* ---- batches ---- */
 
 static weir_status batch(const char *a, const char *b, const char *c, PGresult *results[3])
@@ -549,6 +535,28 @@ static void a_batch_in_a_transaction_is_part_of_it(void **state)
 	run_well("ROLLBACK");
 }
 
+/* The limit is undone in it, so that the caller gives up: it is read out, and put right. */
+static void who_gives_up_a_batch_loses_no_connection(void **state)
+{
+	const weir_statement s[] = {
+		WEIR_STATEMENT(.sql = "SELECT 1", .prepare = WEIR_PREPARE_AT_ONCE),
+		WEIR_STATEMENT(.sql = "SET LOCAL statement_timeout = 0"),
+		WEIR_STATEMENT(.sql = "SELECT pg_sleep(300)"), WEIR_STATEMENT(.sql = "SELECT 1")};
+	PGresult *results[4];
+
+	(void)state;
+	assert_int_equal(weir_batch(conn, s, 4, results, 300, &e), WEIR_OUTCOME_UNKNOWN);
+	for (int i = 0; i < 4; i++)
+		assert_null(results[i]);
+	pass_on();
+	assert_int_equal(by_libpq(NAMES), 0);
+	value("SELECT 1");
+	assert_int_equal(weir_batch(conn, s + 2, 2, results, 500, &e), WEIR_TIMEOUT);
+	assert_non_null(strstr(e.text, "statements[0]: "));
+	clear(results, 2);
+	assert_int_equal(PQtransactionStatus(weir_pg(conn)), PQTRANS_IDLE);
+}
+
 #define MANY 2000
 
 static void a_large_batch_prepares_its_statement_once(void **state)
@@ -629,10 +637,10 @@ int main(void)
 		TEST(a_deadline_is_set_for_its_statement_alone),
 		TEST(over_time_in_a_transaction_it_has_failed),
 		TEST(who_gives_up_loses_no_connection),
-		TEST(who_gives_up_a_pipeline_loses_no_connection),
 		TEST(a_batch_is_one_transaction),
 		TEST(a_batch_that_fails_has_done_nothing),
 		TEST(a_batch_in_a_transaction_is_part_of_it),
+		TEST(who_gives_up_a_batch_loses_no_connection),
 		TEST(a_large_batch_prepares_its_statement_once),
 		TEST(a_batch_over_a_changed_table),
 		TEST(one_call_from_checkout_to_checkin),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -65,6 +66,16 @@ static void load(void)
 	weir_checkin(&conn[0]);
 }
 
+/* What was discarded is closed by the keeper, when it comes to it. */
+static void await_closed(void)
+{
+	weir_host_stats host[FAKE_HOSTS];
+
+	do
+		(void)weir_router_stats_get(router, host, FAKE_HOSTS);
+	while (!host[0].pool.closed[WEIR_CLOSE_DISCARDED] && usleep(1000) == 0);
+}
+
 static char *metrics(weir_metrics_format format)
 {
 	char *text = NULL;
@@ -90,6 +101,7 @@ static void what_happened_is_in_it(void **state)
 	(void)state;
 	open_router();
 	load();
+	await_closed();
 	text = metrics(WEIR_METRICS_PROMETHEUS);
 	assert_has(text, "\nweir_checkouts_total{host=\"127.0.0.1:6000\",intent=\"write\","
 	                 "reason=\"write\"} 2\n");

@@ -21,6 +21,7 @@
 #include "pool/pool.h"
 #include "support/fake_cluster.h"
 #include "support/sim.h"
+#include "support/watchdog.h"
 
 #define PATIENCE_MS 20000
 
@@ -46,6 +47,17 @@ static void close_router(void)
 	fake_cluster_fini(&cluster);
 }
 
+/* Until the keeper has closed what was discarded. */
+static void await_the_discarded(void)
+{
+	weir_stats s = {.hosts = 0};
+
+	while (!s.pool.closed[WEIR_CLOSE_DISCARDED]) {
+		assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
+		weir_stats_get(router, &s);
+	}
+}
+
 /* Reads, writes, one that is too many, queries that fail, transactions. */
 static void load(void)
 {
@@ -64,6 +76,7 @@ static void load(void)
 	assert_int_equal(weir_checkout(router, WEIR_READ, &conn[0], NULL), WEIR_OK);
 	wi_tally_transaction(wi_conn_of(conn[0]), WI_TALLY_COMMITTED);
 	weir_checkin(&conn[0]);
+	await_the_discarded();
 }
 
 /* What was discarded is closed by the keeper, when it comes to it. */
@@ -226,6 +239,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(without_memory_nothing_is_lost),
 	};
 
+	test_watchdog(100, "the metrics");
 	if (argc == 3 && strcmp(argv[1], "--print") == 0)
 		return print(argv[2]);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,18 +33,17 @@
 #include "base/rng.h"
 #include "support/cluster.h"
 #include "support/threads.h"
+#include "support/trouble.h"
 #include "support/watchdog.h"
 
-#define SERVERS 3
 #define CLERKS 8
 #define ACCOUNTS 10
 #define BALANCE 1000
-#define FAILOVER_EVERY_S 20
 #define NESTED 1000000 /* numbers of markers that must not be there begin here */
 
 static struct test_cluster *cluster;
+static struct test_trouble trouble = {.gone = -1};
 static weir_router *router;
-static int primary;
 static _Atomic bool ending;
 
 /* ---- what was found ---- */
@@ -277,93 +276,6 @@ static void *look(void *arg)
 	return NULL;
 }
 
-/* ---- what goes wrong ---- */
-
-static uint64_t terminated, failovers;
-static int gone = -1; /* the server that is down, if any */
-
-/* Of those that wait for a standby, their commits are done; the others are anywhere. */
-static void terminate(const char *who, int most)
-{
-	char sql[256], *n;
-
-	snprintf(sql, sizeof(sql),
-	         "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity "
-	         "WHERE usename = 'app' AND %s ORDER BY random() LIMIT %d) AS victim",
-	         who, most);
-	n = test_cluster_admin(cluster, primary, sql);
-	must(n != NULL);
-	terminated += strtoull(n, NULL, 10);
-	free(n);
-}
-
-/* Without standbys nobody's commit is answered: whose session is ended then has committed. */
-static void terminate_in_commit(void)
-{
-	for (int i = 0; i < SERVERS; i++)
-		must(i == primary || i == gone || test_cluster_pause(cluster, i));
-	usleep(20000);
-	terminate("wait_event = 'SyncRep'", CLERKS / 2);
-	for (int i = 0; i < SERVERS; i++)
-		must(i == primary || i == gone || test_cluster_resume(cluster, i));
-}
-
-static int64_t received(int i)
-{
-	char *n = test_cluster_admin(cluster, i,
-	                             "SELECT greatest(pg_last_wal_receive_lsn(),"
-	                             " pg_last_wal_replay_lsn()) - '0/0'");
-	int64_t bytes = n ? atoll(n) : -1;
-
-	free(n);
-	return bytes;
-}
-
-/* Of the two standbys the one that has received more: what was acknowledged is there. */
-static void fail_over(bool comes_back)
-{
-	int old = primary, a = (old + 1) % SERVERS, b = (old + 2) % SERVERS, other;
-
-	must(failovers++ % 2 ? test_cluster_shut_down(cluster, old, true)
-	                     : test_cluster_kill(cluster, old));
-	primary = received(b) > received(a) ? b : a;
-	other = SERVERS - old - primary;
-	must(test_cluster_promote(cluster, primary));
-	must(test_cluster_follow(cluster, other) || test_cluster_rejoin(cluster, other));
-	gone = old;
-	if (!comes_back)
-		return;
-	must(test_cluster_rejoin(cluster, old));
-	gone = -1;
-}
-
-static void make_some(struct wi_rng *rng)
-{
-	if (wi_rng_below(rng, 4) == 0)
-		terminate_in_commit();
-	else
-		terminate("state <> 'idle'", 1 + (int)wi_rng_below(rng, 2));
-	usleep(20000 + wi_rng_below(rng, 100000));
-}
-
-/* With a failover in the middle; or again and again, if there is time. */
-static void make_trouble(double seconds)
-{
-	bool for_long = seconds > 2 * FAILOVER_EVERY_S;
-	int64_t all_ns = (int64_t)(seconds * 1e9), begun_ns = wi_now_ns(), after_ns,
-		every_ns = for_long ? FAILOVER_EVERY_S * WI_SEC : all_ns / 2;
-	struct wi_rng rng;
-
-	wi_rng_seed(&rng, test_seed());
-	do {
-		for (after_ns = wi_now_ns() + every_ns; wi_now_ns() < after_ns;)
-			make_some(&rng);
-		fail_over(for_long);
-	} while (wi_now_ns() - begun_ns < all_ns - every_ns);
-	for (after_ns = wi_now_ns() + every_ns; wi_now_ns() < after_ns;)
-		make_some(&rng);
-}
-
 /* ---- the end ---- */
 
 static PGconn *connect_to_primary(void)
@@ -373,7 +285,7 @@ static PGconn *connect_to_primary(void)
 	PGconn *pg;
 
 	snprintf(url, sizeof(url), "%.*s127.0.0.1:%d%s", (int)(strchr(all, '@') + 1 - all), all,
-	         test_cluster_port(cluster, primary), strrchr(all, '/'));
+	         test_cluster_port(cluster, trouble.primary), strrchr(all, '/'));
 	pg = PQconnectdb(url);
 	if (PQstatus(pg) != CONNECTION_OK) {
 		fprintf(stderr, "%s", PQerrorMessage(pg));
@@ -450,8 +362,8 @@ static void print(void)
 	printf("%" PRIu64 " sessions terminated, %" PRIu64 " failovers; %" PRIu64
 	       " attempts; %" PRIu64 " reads, %" PRIu64 " of them more than once; of the unknown "
 	       "outcomes %" PRIu64 " were commits\n",
-	       terminated, failovers, sum(offsetof(struct clerk, attempts)), reads, reads_again,
-	       unknown_done);
+	       trouble.terminated, trouble.failovers, sum(offsetof(struct clerk, attempts)), reads,
+	       reads_again, unknown_done);
 	for (int i = 0; i < 64; i++) {
 		uint64_t n = sum(offsetof(struct clerk, statuses) + (size_t)i * sizeof(uint64_t));
 
@@ -490,6 +402,7 @@ static void start(double seconds)
 	must(made != NULL);
 	free(made);
 	must(test_cluster_sync(cluster));
+	trouble.cluster = cluster;
 	weir_options_init(&options);
 	options.probe_interval_ms = 100;
 	options.hold_down_ms = 0;
@@ -517,7 +430,7 @@ int main(void)
 		must(pthread_create(&clerks[i].thread, NULL, work, &clerks[i]) == 0);
 	}
 	must(pthread_create(&looker, NULL, look, NULL) == 0);
-	make_trouble(seconds);
+	test_trouble_make(&trouble, seconds);
 	wi_store_rlx(&ending, true);
 	for (int i = 0; i < CLERKS; i++)
 		pthread_join(clerks[i].thread, NULL);

@@ -214,9 +214,12 @@ weir_status weir_tx_rollback(weir_tx *tx, weir_error *error)
 	if (e.m.root && !wi_tx_is_innermost(&e))
 		return wi_fail(error, WEIR_INVALID, "another one is open in it");
 	st = wi_tx_check(&e, error);
-	if (st != WEIR_OK)
+	/* As it was wished, also where its connection was lost before. */
+	e.root.rolled_back |= !e.m.root && (st == WEIR_OK || st == WEIR_CONNECT);
+	if (st != WEIR_OK) {
+		wi_tx_save(&e);
 		return st;
-	e.root.rolled_back |= !e.m.root;
+	}
 	return e.m.root ? wi_tx_undo_nested(&e, error) : undo(&e, error);
 }
 

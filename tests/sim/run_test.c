@@ -121,7 +121,7 @@ static weir_status body(weir_tx *tx, void *arg, weir_error *e)
 	if (script.is_killed && is_failing())
 		be_killed();
 	if (script.rolls_back)
-		assert_int_equal(weir_tx_rollback(tx, e), WEIR_OK);
+		script.inner = weir_tx_rollback(tx, e);
 	if (script.wishes && is_failing())
 		return script.wishes;
 	return misuse(tx);
@@ -279,6 +279,12 @@ static void rollback_without_a_failure_is_ok(void **state)
 {
 	(void)state;
 	assert_int_equal(run((struct script){.rolls_back = true}), WEIR_OK);
+	assert_int_equal(script.inner, WEIR_OK);
+	assert_false(result.committed);
+	/* Also where the connection was lost before. */
+	assert_int_equal(run((struct script){.rolls_back = true, .is_killed = true, .times = 1}),
+	                 WEIR_OK);
+	assert_int_equal(script.inner, WEIR_CONNECT);
 	assert_false(result.committed);
 	assert_int_equal(script.commits_asked, 0);
 	assert_int_equal(result.attempts, 1);

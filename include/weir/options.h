@@ -148,6 +148,13 @@ typedef enum weir_option_type {
 	WEIR_OPTION_IS_TEXT
 } weir_option_type;
 
+/* Whether an option may change while it runs, by weir_pool_reload and its like. */
+typedef enum weir_reload_when {
+	WEIR_RELOAD_NEVER,
+	WEIR_RELOAD_AT_ONCE, /* for whatever is done from then on */
+	WEIR_RELOAD_NEW /* on new connections; those that are open are replaced, make before break */
+} weir_reload_when;
+
 /* One row of the table, for programs that show it. */
 typedef struct weir_option_row {
 	const char *name;
@@ -159,6 +166,7 @@ typedef struct weir_option_row {
 	size_t room;          /* of texts, with the end */
 	const char *env;      /* "WEIR_POOL_MAX" */
 	const char *help;
+	weir_reload_when reload;
 } weir_option_row;
 
 /* The i-th row of the options table, or NULL beyond the last. Any thread; static storage. */

@@ -84,6 +84,21 @@ typedef enum weir_suspend {
 } weir_suspend;
 
 /*
+ * Puts other options into force while the pool runs: those that docs/options.md has as changing at
+ * once, or on new connections, which then replace those that are open, make before break; one that
+ * is out is closed when it comes back. What the connection string has said stays; so do callbacks.
+ * Sizes count from the options as they were: what weir_pool_resize has set stays, unless pool_min,
+ * pool_max or what bounds them are others than at the last reload, or at open.
+ *
+ * All or nothing: INVALID names an option that may not change, and differs; or one out of its
+ * range, or sizes that contradict each other. OK: the keeper has them, and puts them into force in
+ * its next turn; checkouts under way end as they began. *options is copied. Any thread, also an
+ * event callback; never blocks. Also NO_MEMORY, CLOSED or FORKED.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_pool_reload(weir_pool *pool, const weir_options *options,
+                                                   weir_error *error);
+
+/*
  * Suspends a pool: no checkout that begins after this has returned is served until
  * weir_pool_resume; one whose thread lost its processor in the middle of it may still be, a moment
  * later. Those that are out go on and are given back as ever: weir_pool_stats.busy falls to 0 as

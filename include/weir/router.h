@@ -109,6 +109,16 @@ WEIR_API WEIR_CHECKED weir_status weir_checkout_with(weir_router *router,
                                                      weir_error *error);
 
 /*
+ * As weir_pool_reload, for the router and the pools of all its hosts, also those that are added
+ * later: all of them or none. Waits for the keeper's next turn, in which they come into force; on a
+ * keeper's thread (an event callback) it is only asked for, and a refusal that comes up then is
+ * told by HOST_REFUSED.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_router_reload(weir_router *router,
+                                                     const weir_options *options,
+                                                     weir_error *error);
+
+/*
  * As weir_pool_resize, for the pool of each host: min and max are for one host. All of them or
  * none.
  */

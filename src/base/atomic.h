@@ -45,6 +45,13 @@
 #define wi_and_seq(p, v) atomic_fetch_and_explicit((p), (v), memory_order_seq_cst)
 
 /*
+ * A plain word of a struct that a program fills (an option), which one thread may write while
+ * others read it: a number that is only itself.
+ */
+#define wi_word_load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define wi_word_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+
+/*
  * Compare and swap, strong; on failure *old is what was there, read with the same strength less the
  * release.
  */

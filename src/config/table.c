@@ -60,6 +60,14 @@ static const struct {
 	{"channel_binding", "disable prefer require"},
 };
 
+static const struct {
+	size_t offset;
+	weir_reload_when when;
+} reloads[] = {
+#define WEIR_RELOAD(name, when) {offsetof(weir_options, name), WEIR_RELOAD_##when},
+#include "config/reload.def"
+};
+
 /* (c) after build */
 static char env_names[ROWS][ENV_ROOM];
 static char first_choices[ROWS][16];
@@ -87,6 +95,9 @@ static void build_row(size_t i)
 		wi_copy(first_choices[i], word ? length + 1 : 0, word);
 		row->shown.default_ = first_choices[i];
 	}
+	for (size_t k = 0; k < WI_ARRAY_LEN(reloads); k++)
+		if (reloads[k].offset == row->offset)
+			row->shown.reload = reloads[k].when;
 	for (size_t k = 0; k < WI_ARRAY_LEN(known_words); k++)
 		if (strcmp(row->shown.name, known_words[k].name) == 0)
 			row->words = known_words[k].words;

@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "base/atomic.h"
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -64,9 +65,10 @@ weir_status weir_pool_query_with(weir_pool *pool, const weir_statement *statemen
 		return st;
 	now_ns = pool->core.world->now();
 	deadline_ns = wi_statement_deadline(&pool->options, s.timeout_ms, now_ns);
-	st = weir_pool_checkout(
-		pool, shorter(pool->options.checkout_timeout_ms, left_ms(deadline_ns, now_ns)),
-		&conn, error);
+	st = weir_pool_checkout(pool,
+	                        shorter(wi_word_load(&pool->options.checkout_timeout_ms),
+	                                left_ms(deadline_ns, now_ns)),
+	                        &conn, error);
 	if (st != WEIR_OK)
 		return st;
 	st = run_on(conn, &s, deadline_ns, result, error);
@@ -108,9 +110,10 @@ static weir_status check_out(weir_router *r, const weir_request *request, int64_
 	int64_t left = left_ms(deadline_ns, r->world->now());
 	weir_request q = *request;
 
-	if (q.timeout_ms == 0)
-		q.timeout_ms = r->options.checkout_timeout_ms ? r->options.checkout_timeout_ms
-		                                              : WEIR_NO_WAIT;
+	if (q.timeout_ms == 0) {
+		q.timeout_ms = wi_word_load(&r->options.checkout_timeout_ms);
+		q.timeout_ms = q.timeout_ms ? q.timeout_ms : WEIR_NO_WAIT;
+	}
 	if (q.timeout_ms != WEIR_NO_WAIT)
 		q.timeout_ms = shorter(q.timeout_ms, left);
 	return weir_checkout_with(r, &q, conn, error);

@@ -88,7 +88,9 @@ struct wi_call wi_statement_call(const struct weir_conn *c, const weir_statement
 int64_t wi_statement_deadline(const weir_options *options, int64_t timeout_ms, int64_t now_ns)
 {
 	if (timeout_ms == 0)
-		timeout_ms = options->query_timeout_ms ? options->query_timeout_ms : -1;
+		timeout_ms = wi_word_load(&options->query_timeout_ms);
+	if (timeout_ms == 0)
+		timeout_ms = -1;
 	return wi_deadline_after(now_ns, timeout_ms);
 }
 

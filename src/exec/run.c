@@ -311,7 +311,8 @@ static weir_status prepare(struct run *r, const weir_run_settings *settings, wei
 	r->request.size = sizeof(r->request);
 	r->tx.read_only |= r->request.intent == WEIR_READ;
 	r->deadline_ns = wi_deadline_after(
-		r->world->now(), r->s.timeout_ms ? r->s.timeout_ms : options->checkout_timeout_ms);
+		r->world->now(),
+		r->s.timeout_ms ? r->s.timeout_ms : wi_word_load(&options->checkout_timeout_ms));
 	wi_pauses_init(&r->pauses, (r->s.pause_ms ? r->s.pause_ms : FIRST_PAUSE_MS) * WI_MS,
 	               (r->s.max_pause_ms ? r->s.max_pause_ms : MOST_PAUSE_MS) * WI_MS,
 	               (uint64_t)r->world->now() ^ (uint64_t)(uintptr_t)r);

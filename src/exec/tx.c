@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "base/atomic.h"
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -158,7 +159,7 @@ int64_t wi_tx_now(const struct weir_conn *c)
 
 int64_t wi_tx_until(const struct weir_conn *c, int64_t deadline_ns)
 {
-	int64_t most_ms = c->pool->options.query_timeout_ms;
+	int64_t most_ms = wi_word_load(&c->pool->options.query_timeout_ms);
 
 	if (deadline_ns != WI_FOREVER || !most_ms)
 		return deadline_ns;
@@ -167,7 +168,7 @@ int64_t wi_tx_until(const struct weir_conn *c, int64_t deadline_ns)
 
 int64_t wi_tx_undo_by(const struct weir_conn *c)
 {
-	return wi_deadline_after(wi_tx_now(c), c->pool->options.check_timeout_ms);
+	return wi_deadline_after(wi_tx_now(c), wi_word_load(&c->pool->options.check_timeout_ms));
 }
 
 weir_status wi_tx_undone(const struct weir_conn *c, enum wi_said said, const struct wi_failure *f,

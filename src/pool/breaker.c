@@ -26,6 +26,18 @@ void wi_breaker_init(struct wi_breaker *b, int64_t failures_to_open, int64_t fir
 	start_anew(b);
 }
 
+void wi_breaker_tune(struct wi_breaker *b, int64_t failures_to_open, int64_t first_pause_ms,
+                     int64_t longest_pause_ms)
+{
+	b->failures_to_open = failures_to_open;
+	b->first_pause_ms = first_pause_ms;
+	b->longest_pause_ms = longest_pause_ms;
+	if (failures_to_open > 0 || wi_load_rlx(&b->state) == WI_BREAKER_CLOSED)
+		return;
+	wi_store_rlx(&b->state, WI_BREAKER_CLOSED); /* there is no breaker any more */
+	start_anew(b);
+}
+
 bool wi_breaker_allows(struct wi_breaker *b, int64_t now_ns, uint32_t connecting)
 {
 	if (connecting >= b->window)

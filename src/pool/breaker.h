@@ -50,6 +50,10 @@ void wi_breaker_init(struct wi_breaker *b, int64_t failures_to_open, int64_t fir
                      int64_t longest_pause_ms);
 
 /* Whether a connect may begin now, beside those under way. */
+/* Other limits while it runs: for the next failure and the next pause. Keeper's thread. */
+void wi_breaker_tune(struct wi_breaker *b, int64_t failures_to_open, int64_t first_pause_ms,
+                     int64_t longest_pause_ms);
+
 bool wi_breaker_allows(struct wi_breaker *b, int64_t now_ns, uint32_t connecting);
 
 /* A connect that was begun at begun_ns failed. true: this opened it. */

@@ -205,7 +205,7 @@ static weir_status refused(struct weir_pool *pool, uint32_t reason, weir_error *
 
 weir_status wi_pool_shed(struct weir_pool *pool, weir_error *error)
 {
-	int64_t max = pool->options.max_waiters;
+	int64_t max = wi_word_load(&pool->options.max_waiters);
 
 	if (max <= 0 || wi_load_rlx(&pool->inside) <= max)
 		return WEIR_OK;
@@ -319,7 +319,7 @@ static weir_status wait_inside(struct weir_pool *pool, int64_t timeout_ms, struc
 	weir_status st;
 
 	if (timeout_ms == WEIR_DEFAULT_TIMEOUT)
-		timeout_ms = pool->options.checkout_timeout_ms;
+		timeout_ms = wi_word_load(&pool->options.checkout_timeout_ms);
 	deadline_ns = timeout_ms ? wi_deadline_after(began_ns, timeout_ms) : 0;
 	st = wi_pool_wait(pool, WI_ACCESS_ANY, NULL, deadline_ns, deadline_ns, conn, error);
 	wi_slow_checkout(&pool->vigilance.checkouts, &of, began_ns, pool->core.world->now(), st);

@@ -68,7 +68,8 @@ bool wi_health_look(struct weir_conn *c)
  */
 static int64_t time_to_ask(const struct weir_pool *pool, int64_t now_ns, int64_t deadline_ns)
 {
-	int64_t left_ns = deadline_ns - now_ns, most_ns = pool->options.check_timeout_ms * WI_MS;
+	int64_t left_ns = deadline_ns - now_ns,
+		most_ns = wi_word_load(&pool->options.check_timeout_ms) * WI_MS;
 
 	if (left_ns < (pool->standing & WI_NOTE_CHECK ? WI_MS : ASK_LEAST_NS))
 		return 0;
@@ -104,7 +105,8 @@ static bool exchange(struct weir_conn *c, const char *sql, int64_t now_ns, int64
 		return true;
 	} else if (step == WI_STEP_FAILED && f.fault != WI_FAULT_SQL) {
 		suspect(c);
-	} else if (step != WI_STEP_FAILED && time_ns < pool->options.check_timeout_ms * WI_MS) {
+	} else if (step != WI_STEP_FAILED &&
+	           time_ns < wi_word_load(&pool->options.check_timeout_ms) * WI_MS) {
 		/* It was the caller who had no more time: its answer is still owed. */
 		wi_or_acq_rel(&c->notes, WI_NOTE_ASKED);
 	} else if (step != WI_STEP_FAILED) {
@@ -131,7 +133,8 @@ static void ask(struct weir_conn *c, int64_t deadline_ns)
 bool wi_health_tell(struct weir_conn *c, const char *sql, int64_t deadline_ns)
 {
 	const struct weir_pool *pool = c->pool;
-	int64_t now_ns = pool->core.world->now(), most_ns = pool->options.check_timeout_ms * WI_MS;
+	int64_t now_ns = pool->core.world->now(),
+		most_ns = wi_word_load(&pool->options.check_timeout_ms) * WI_MS;
 	int64_t time_ns = deadline_ns ? deadline_ns - now_ns : TELL_AT_ONCE_NS;
 	WI_NO_CANCEL;
 

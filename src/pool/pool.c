@@ -172,6 +172,7 @@ void wi_pool_free(struct weir_pool *pool)
 	wi_sketch_end(&pool->sketch);
 	wi_logins_fini(&pool->logins);
 	wi_target_fini(&pool->target);
+	wi_free(wi_load_rlx(&pool->reload), sizeof(weir_options)); /* nobody took it */
 	wi_held_fini(pool);
 	wi_room_close(&pool->room);
 	wi_ring_close(&pool->own_ring);
@@ -229,6 +230,7 @@ static weir_status open_own(struct wi_pool_config config, struct wi_dsn *dsn, we
 	pool->logins.host = pool->named.name;
 	pool->target.endpoint = &pool->named;
 	pool->own_keeper = true;
+	wi_fixed_by(&pool->fixed, config.sources);
 	st = wi_pool_show(pool, error);
 	if (st == WEIR_OK)
 		st = wi_keeper_start(keeper, error);
@@ -247,6 +249,7 @@ weir_status wi_pool_open_with(const struct wi_driver *driver, const struct wi_wo
 {
 	weir_options o;
 	struct wi_dsn dsn = {0};
+	struct wi_sources sources = {{NULL}};
 	struct wi_pool_config config = {
 		.driver = driver, .world = world, .dsn = &dsn, .options = &o, .script = script};
 	weir_status st;
@@ -257,7 +260,7 @@ weir_status wi_pool_open_with(const struct wi_driver *driver, const struct wi_wo
 	*pool = NULL;
 	st = wi_options_load(&o, options, error);
 	if (st == WEIR_OK)
-		st = wi_dsn_parse(&dsn, conninfo, &o, error);
+		st = wi_dsn_read(&dsn, conninfo, &o, &sources, error);
 	if (st == WEIR_OK)
 		st = wi_options_agree(&o, error);
 	if (st == WEIR_OK && dsn.n_hosts != 1)
@@ -268,6 +271,7 @@ weir_status wi_pool_open_with(const struct wi_driver *driver, const struct wi_wo
 		wi_dsn_fini(&dsn);
 		return st;
 	}
+	config.sources = &sources;
 	return open_own(config, &dsn, pool, error);
 }
 

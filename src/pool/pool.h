@@ -22,6 +22,7 @@
 #include "base/rng.h"
 #include "base/room.h"
 #include "config/dsn.h"
+#include "config/reload.h"
 #include "core/core.h"
 #include "driver/driver.h"
 #include "pool/alarm.h"
@@ -201,7 +202,8 @@ struct wi_pool_config {
 	 */
 	void (*on_trouble)(void *arg, const struct wi_failure *failure);
 	void *trouble_arg;
-	bool routed;          /* a router's: its connections are to agree with what that knows */
+	bool routed; /* a router's: its connections are to agree with what that knows */
+	const struct wi_sources *sources; /* of a pool of its own: who has set which option */
 	struct wi_ring *ring; /* where its events are remembered; NULL: in one of its own */
 };
 
@@ -256,7 +258,7 @@ struct weir_pool {
 	/* (c) what a checkin asks: CLEAN, or the keeper sees to it */
 	enum wi_look (*look)(void *conn);
 	struct wi_keeper *keeper;           /* (c) */
-	weir_options options;               /* (c) */
+	weir_options options;               /* (c) but what reload.def names: (a), written by (k) */
 	_Atomic uint64_t sizes;             /* (a) as last asked for: wi_sizes */
 	const struct wi_endpoint *endpoint; /* (c) */
 	struct wi_target target;            /* (c) but startup_options: (k) */
@@ -364,11 +366,13 @@ struct weir_pool {
 	_Atomic bool pooled;
 	/* (a) when an accused connection was last found to be innocent; 0: never */
 	_Atomic int64_t false_alarm_ns;
-	_Atomic uint64_t verified;     /* (a) connections that were asked and agreed */
-	struct wi_ring own_ring;       /* (a) of a pool without a router */
-	struct wi_ring *ring;          /* (c) where its events are remembered */
-	struct wi_vigilance vigilance; /* see alarm.h */
-	struct wi_sketch sketch;       /* (k) of a pool without a router: its picture */
+	_Atomic uint64_t verified;      /* (a) connections that were asked and agreed */
+	struct wi_ring own_ring;        /* (a) of a pool without a router */
+	struct wi_ring *ring;           /* (c) where its events are remembered */
+	struct wi_fixed fixed;          /* (c) what the connection string has said */
+	_Atomic(weir_options *) reload; /* (a) asked for, for the keeper to take; or NULL */
+	struct wi_vigilance vigilance;  /* see alarm.h */
+	struct wi_sketch sketch;        /* (k) of a pool without a router: its picture */
 };
 
 /* The last connect failure. */
@@ -525,6 +529,13 @@ void wi_drain_report(struct weir_pool *pool);
 void wi_tend(struct weir_pool *pool, int64_t now_ns);
 void wi_tend_first(struct weir_conn *c, int64_t now_ns, bool fresh);
 int64_t wi_tend_interval(const weir_options *options);
+
+/*
+ * reload.c: other options come into force, those that may change; memory for their sizes has been
+ * prepared. And what was asked for by a pool's own users. Keeper's thread.
+ */
+void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, int64_t now_ns);
+void wi_pool_reload_step(struct weir_pool *pool, int64_t now_ns);
 
 /* turn.c: the pool as a keeper's job. */
 void wi_pool_job_init(struct weir_pool *pool);

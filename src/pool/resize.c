@@ -47,28 +47,45 @@ uint32_t wi_slots_for(const weir_options *options, uint32_t limit)
 
 /* ---- any thread ---- */
 
-weir_status wi_resize_prepare(struct weir_pool *pool, int64_t min, int64_t max, uint64_t *sizes,
-                              weir_error *error)
+weir_status wi_resize_prepare_for(struct weir_pool *pool, const weir_options *o, uint64_t *sizes,
+                                  weir_error *error)
 {
-	weir_options o = pool->options;
-	uint32_t effective, n;
-	weir_status st = wi_options_resize(&o, min, max, error);
+	uint32_t effective = (uint32_t)wi_options_pool_max(o);
+	/* or fewer, by the budget */
+	uint32_t n = wi_slots_for(o, effective + (uint32_t)o->pool_overflow);
 
-	if (st != WEIR_OK)
-		return st;
-	effective = (uint32_t)wi_options_pool_max(&o);
-	n = wi_slots_for(&o, effective + (uint32_t)o.pool_overflow); /* or fewer, by the budget */
 	if (((size_t)n + 1) * sizeof(struct weir_conn) > pool->room.bytes)
 		return wi_fail(
 			error, WEIR_INVALID,
 			"pool_max %lld: with an allocator of its own the program's pool for %s has room for %zu: open it with a larger pool_max",
-			(long long)max, pool->endpoint->name,
+			(long long)o->pool_max, pool->endpoint->name,
 			pool->room.bytes / sizeof(struct weir_conn) - 1);
 	if (!wi_room_grow(&pool->room, ((size_t)n + 1) * sizeof(struct weir_conn)) ||
 	    !wi_held_grow(pool, n))
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for %u connections", n);
-	*sizes = wi_sizes((uint32_t)o.pool_min, effective);
+	*sizes = wi_sizes((uint32_t)o->pool_min, effective);
 	return WEIR_OK;
+}
+
+/* What sizes depend on: a reload may be writing it. */
+static void take_limits(const struct weir_pool *pool, weir_options *o)
+{
+	weir_options_init(o);
+	o->pool_overflow = wi_word_load(&pool->options.pool_overflow);
+	o->pod_count = wi_word_load(&pool->options.pod_count);
+	o->server_budget = wi_word_load(&pool->options.server_budget);
+	o->leak_action = wi_word_load(&pool->options.leak_action);
+}
+
+weir_status wi_resize_prepare(struct weir_pool *pool, int64_t min, int64_t max, uint64_t *sizes,
+                              weir_error *error)
+{
+	weir_options o;
+	weir_status st;
+
+	take_limits(pool, &o);
+	st = wi_options_resize(&o, min, max, error);
+	return st == WEIR_OK ? wi_resize_prepare_for(pool, &o, sizes, error) : st;
 }
 
 void wi_resize_ask(struct weir_pool *pool, uint64_t sizes)

@@ -228,13 +228,28 @@ static weir_status check_application_name(const char *name, weir_error *error)
 	return WEIR_OK;
 }
 
-weir_status wi_settings_build(struct wi_settings *s, const weir_options *o, const char *users,
-                              weir_error *error)
+static void take_timeouts(struct wi_settings *s, const weir_options *o)
 {
 	const int64_t want[WI_SETTINGS] = {
 		o->statement_timeout_ms, o->lock_timeout_ms, o->idle_in_transaction_timeout_ms,
 		o->idle_session_timeout_ms,
 		o->transaction_timeout_ms ? o->transaction_timeout_ms : -1};
+
+	for (int i = 0; i < WI_SETTINGS; i++)
+		s->want_ms[i] = is_users(s->users, timeouts[i].name) ? -1 : want[i];
+}
+
+void wi_settings_retime(struct wi_settings *s, const weir_options *o)
+{
+	take_timeouts(s, o);
+	build_apply(s);
+	build_startup(s, NULL); /* as long as before: only digits are others */
+	s->edition = s->edition == UINT8_MAX ? 1 : (uint8_t)(s->edition + 1);
+}
+
+weir_status wi_settings_build(struct wi_settings *s, const weir_options *o, const char *users,
+                              weir_error *error)
+{
 	weir_status st = check_path(o->search_path, error);
 
 	if (st == WEIR_OK)
@@ -243,8 +258,7 @@ weir_status wi_settings_build(struct wi_settings *s, const weir_options *o, cons
 		return st;
 	s->edition = 1;
 	s->users = users && users[0] ? users : NULL;
-	for (int i = 0; i < WI_SETTINGS; i++)
-		s->want_ms[i] = is_users(users, timeouts[i].name) ? -1 : want[i];
+	take_timeouts(s, o);
 	s->users_access = is_users(users, "default_transaction_read_only");
 	s->read_only = o->read_only && !s->users_access;
 	if (!is_users(users, "search_path"))

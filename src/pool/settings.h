@@ -80,6 +80,9 @@ uint64_t wi_settings_microseconds(const char *text);
 /* Reads the answer to that, or to `verify`. */
 void wi_settings_met(const struct wi_answer *answer, bool is_verify, struct wi_met *met);
 
+/* Other timeouts, for new connections; what servers do not know stays left out. The keeper. */
+void wi_settings_retime(struct wi_settings *s, const weir_options *options);
+
 bool wi_settings_is_empty(const struct wi_settings *s);
 
 /* "0", "250ms", "30s", "5min", "1h", "1d" as a server prints them; -1 for anything else. */

@@ -44,6 +44,13 @@ uint32_t wi_pool_living(const struct weir_pool *pool);
 uint32_t wi_slots_for(const weir_options *options, uint32_t limit);
 
 /*
+ * The same for sizes that other options come to (a reload's), also after pod_count and
+ * server_budget.
+ */
+weir_status wi_resize_prepare_for(struct weir_pool *pool, const weir_options *options,
+                                  uint64_t *sizes, weir_error *error);
+
+/*
  * Whether these sizes can be had, and memory for them: OK, INVALID or NO_MEMORY; *sizes is what
  * they come to after pod_count and server_budget. Any thread.
  */

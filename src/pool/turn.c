@@ -260,6 +260,7 @@ static int64_t turn(struct wi_job *job, int64_t now_ns)
 		shut(pool);
 		wi_drain_step(pool, now_ns);
 	} else {
+		wi_pool_reload_step(pool, now_ns);
 		wi_resize_step(pool);
 		wi_evict_step(pool);
 		wi_adapt_step(pool, now_ns);

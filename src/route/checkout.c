@@ -89,7 +89,7 @@ static int64_t clamped(int64_t max_lag_ms)
 /* The wish that a request is; its deadline comes later. */
 static void make_wish(weir_router *r, const weir_request *q, struct wi_wish *wish)
 {
-	*wish = r->plain[q->intent];
+	wi_wish_plain(r, q->intent, wish);
 	wish->tag = q->tag;
 	wish->at_least = q->at_least;
 	wish->session = q->session;
@@ -107,7 +107,8 @@ static void make_wish(weir_router *r, const weir_request *q, struct wi_wish *wis
 	wish->zone = q->zone;
 	wish->max_lag_bytes = smaller_limit(q->max_lag_bytes, wish->max_lag_bytes);
 	wish->asks = q->timeout_ms != WEIR_NO_WAIT &&
-	             (wish->asks || wish->at_least.lsn || q->session) && r->options.token_wait_ms;
+	             (wish->asks || wish->at_least.lsn || q->session) &&
+	             wi_word_load(&r->options.token_wait_ms);
 	wish->bounded = wish->bounded || wish->max_lag_ms || wish->max_lag_bytes ||
 	                wish->at_least.lsn || q->session;
 }
@@ -117,7 +118,7 @@ static int64_t timeout_of(const weir_router *r, const weir_request *q)
 {
 	if (q->timeout_ms == WEIR_NO_WAIT)
 		return 0;
-	return q->timeout_ms ? q->timeout_ms : r->options.checkout_timeout_ms;
+	return q->timeout_ms ? q->timeout_ms : wi_word_load(&r->options.checkout_timeout_ms);
 }
 
 /* ---- the slow path: visit.c ---- */
@@ -188,10 +189,13 @@ static weir_status checkout(weir_router *r, const struct wi_wish *wish, int64_t 
 /* ---- the warm path ---- */
 
 /* No wish but the intent, in whatever way it can be had. */
-static weir_status checkout_any(weir_router *r, weir_intent intent, weir_conn **conn,
-                                weir_error *error)
+static WI_NOINLINE weir_status checkout_any(weir_router *r, weir_intent intent, weir_conn **conn,
+                                            weir_error *error)
 {
-	return checkout(r, &r->plain[intent], r->options.checkout_timeout_ms, conn, error);
+	struct wi_wish wish;
+
+	wi_wish_plain(r, intent, &wish);
+	return checkout(r, &wish, wi_word_load(&r->options.checkout_timeout_ms), conn, error);
 }
 
 static const struct wi_mark plain_mark[2] = {
@@ -253,12 +257,12 @@ static WI_NOINLINE weir_status checkout_drawn(weir_router *r, struct wi_seat *se
 	const struct wi_topology *t = wi_topology_of(r);
 	uint32_t n = t->n_near && !wi_load_rlx(&r->spills) ? t->n_near : t->n_drawn, at;
 
-	if (!n || !r->plain_reads || wi_load_rlx(&r->dozing)) {
+	if (!n || !t->plain_reads || wi_load_rlx(&r->dozing)) {
 		wi_unpin(seat);
 		return checkout_any(r, WEIR_READ, conn, error);
 	}
-	at = wi_balance_pick(r->balance, t->reader, n, seat);
-	if (r->draws)
+	at = wi_balance_pick(t->balance, t->reader, n, seat);
+	if (t->draws)
 		seat->turn = (uint64_t)at * READS_A_DRAW + READS_A_DRAW - 1;
 	return checkout_at(r, WEIR_READ, t->reader[at], seat, conn, error);
 }
@@ -270,7 +274,7 @@ WI_INLINE weir_status checkout_read(weir_router *r, struct wi_seat *seat, weir_c
 	const struct wi_topology *t = wi_topology_of(r);
 	uint64_t at = seat->turn / READS_A_DRAW;
 
-	if (wi_unlikely(!r->draws || seat->turn % READS_A_DRAW == 0 || at >= t->n_drawn))
+	if (wi_unlikely(!t->draws || seat->turn % READS_A_DRAW == 0 || at >= t->n_drawn))
 		return checkout_drawn(r, seat, conn, error);
 	seat->turn--;
 	return checkout_at(r, WEIR_READ, t->reader[at], seat, conn, error);

@@ -129,13 +129,13 @@ static bool is_fallback(const struct wi_choice *choice)
 
 bool wi_choice_weighs(const weir_router *r, const struct wi_choice *choice)
 {
-	return (r->weighs || r->weighs_each) && is_balanced(choice);
+	return (wi_weighs(r) || wi_weighs_each(r)) && is_balanced(choice);
 }
 
 /* What each read raises while it is out, or NULL. */
 static _Atomic uint32_t *load_of(const weir_router *r, const struct wi_choice *choice)
 {
-	return wi_unlikely(r->weighs_each) && is_balanced(choice) ? &choice->host->load : NULL;
+	return wi_unlikely(wi_weighs_each(r)) && is_balanced(choice) ? &choice->host->load : NULL;
 }
 
 enum wi_access wi_choice_access(const struct wi_wish *wish, const struct wi_choice *choice)
@@ -283,7 +283,7 @@ static struct weir_conn *from_field(const struct search *s, weir_reason reason,
 	if (wi_unlikely(wi_load_rlx(&s->r->dozing)))
 		wi_balance_wake(s->r);
 	set_host(choice, s->t,
-	         f->host[wi_balance_pick(s->r->balance, f->host,
+	         f->host[wi_balance_pick(s->t->balance, f->host,
 	                                 wi_weigh_width(s->r, f->host, f->n, f->near), s->seat)]);
 	choice->reason = reason;
 	choice->others = f->n > 1;

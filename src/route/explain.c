@@ -58,7 +58,8 @@ static bool is_between_primaries(const weir_router *r)
 {
 	int64_t lost_ns = wi_load_rlx(&r->lost_ns);
 
-	return lost_ns && r->world->now() - lost_ns < r->options.failover_wait_ms * WI_MS;
+	return lost_ns &&
+	       r->world->now() - lost_ns < wi_word_load(&r->options.failover_wait_ms) * WI_MS;
 }
 
 bool wi_is_hopeless(weir_router *r, const struct wi_wish *wish)

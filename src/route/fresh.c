@@ -45,7 +45,7 @@ static bool is_close(const weir_router *r, const struct wi_host *h, int64_t max_
 	int64_t of_ns = wi_load_acq(&h->bytes_of_ns);
 	int64_t bytes = wi_load_rlx(&h->lag_bytes);
 
-	return bytes >= 0 && bytes <= max_lag_bytes && now_ns - of_ns <= r->bytes_good_ns;
+	return bytes >= 0 && bytes <= max_lag_bytes && now_ns - of_ns <= wi_pace_bytes_good_ns(r);
 }
 
 static bool is_recent(const weir_router *r, const struct wi_host *h, const struct wi_wish *wish)

@@ -15,7 +15,7 @@
 static uint32_t most(const weir_router *r, const struct wi_host *primary)
 {
 	uint64_t share = (uint64_t)wi_pool_max(primary->pool) *
-	                 (uint64_t)r->options.read_fallback_max_pct / 100;
+	                 (uint64_t)wi_word_load(&r->options.read_fallback_max_pct) / 100;
 
 	return share ? (uint32_t)share : 1;
 }
@@ -23,7 +23,7 @@ static uint32_t most(const weir_router *r, const struct wi_host *primary)
 /* A primary that is alone has no writes to lose to the reads of others. */
 static bool is_capped(const weir_router *r)
 {
-	return r->options.read_fallback_max_pct < 100 && wi_hosts_count(r) > 1;
+	return wi_word_load(&r->options.read_fallback_max_pct) < 100 && wi_hosts_count(r) > 1;
 }
 
 bool wi_instead_take(weir_router *r, const struct wi_host *primary, _Atomic uint32_t **raised)

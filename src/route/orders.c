@@ -63,20 +63,23 @@ static weir_status give(weir_router *r, struct wi_order *o, weir_error *error)
 	return st;
 }
 
-static weir_status order(weir_router *r, const struct wi_order *wanted, weir_error *error)
+weir_status wi_order_give(weir_router *r, const struct wi_order *wanted, weir_error *error)
 {
 	struct wi_order *o;
 	weir_status st;
 	WI_NO_CANCEL;
 
 	st = wi_router_come_in(r, error);
-	if (st != WEIR_OK)
+	if (st != WEIR_OK) {
+		wi_free(wanted->options, sizeof(*wanted->options));
 		return st;
+	}
 	o = wi_alloc(sizeof(*o));
 	if (o) {
 		*o = *wanted;
 		st = give(r, o, error);
 	} else {
+		wi_free(wanted->options, sizeof(*wanted->options));
 		st = wi_fail(error, WEIR_NO_MEMORY, "no memory to change the hosts");
 	}
 	wi_router_leave(r);
@@ -147,7 +150,7 @@ weir_status weir_router_host_add(weir_router *r, const char *host,
 	if (st != WEIR_OK)
 		return st;
 	wi_copy(o.host, sizeof(o.host), o.endpoint.name);
-	return order(r, &o, error);
+	return wi_order_give(r, &o, error);
 }
 
 /* An order about a host that is there. */
@@ -159,7 +162,7 @@ static weir_status order_about(weir_router *r, const char *host, struct wi_order
 	if (st != WEIR_OK)
 		return st;
 	wi_copy(o->host, sizeof(o->host), host);
-	return order(r, o, error);
+	return wi_order_give(r, o, error);
 }
 
 weir_status weir_router_host_remove(weir_router *r, const char *host, weir_error *error)
@@ -212,7 +215,9 @@ static void carry_out(weir_router *r, struct wi_order *o)
 	if (wi_load_acq(&r->closed))
 		o->status = wi_fail(&o->error, WEIR_CLOSED, "the router is closed");
 	else
-		o->status = wi_hosts_do(r, o);
+		o->status = o->kind == WI_ORDER_RELOAD ? wi_reload_do(r, o) : wi_hosts_do(r, o);
+	wi_free(o->options, sizeof(*o->options));
+	o->options = NULL;
 }
 
 /* Nobody may touch it afterwards: who waited frees it. */
@@ -257,6 +262,7 @@ void wi_orders_forget(weir_router *r)
 
 	for (struct wi_order *o = wi_swap_acq(&r->orders, NULL); o; o = next) {
 		next = o->next;
+		wi_free(o->options, sizeof(*o->options));
 		wi_free(o, sizeof(*o));
 	}
 }

@@ -13,7 +13,8 @@ enum wi_order_kind {
 	WI_ORDER_REMOVE,
 	WI_ORDER_DRAIN,
 	WI_ORDER_UNDRAIN,
-	WI_ORDER_SET
+	WI_ORDER_SET,
+	WI_ORDER_RELOAD
 };
 
 /*
@@ -25,12 +26,19 @@ struct wi_order {
 	char host[WEIR_ERROR_HOST];  /* (c) as the operator calls it */
 	struct wi_endpoint endpoint; /* (c) of ADD */
 	struct wi_terms terms;       /* (c) of ADD and SET */
+	weir_options *options;       /* (c) of RELOAD: freed when it is done */
 	bool waited;                 /* (c) somebody waits for it, and frees it */
 	_Atomic uint32_t done;       /* (a) */
 	weir_status status;          /* (k) */
 	weir_error error;            /* (k) */
 	struct wi_order *next;       /* (k) the one posted before, or the next to be done */
 };
+
+/* orders.c: gives an order to the keeper, and waits for it unless that would wait for itself. */
+weir_status wi_order_give(weir_router *router, const struct wi_order *wanted, weir_error *error);
+
+/* reload.c: all hosts or none. The keeper's thread. */
+weir_status wi_reload_do(weir_router *router, struct wi_order *order);
 
 /*
  * orders.c: does what was ordered, and answers; a closed router refuses. Whether the set or what is

@@ -65,10 +65,7 @@ void wi_own_writes_start(weir_router *r)
 	r->stamped = WEIR_REASON_NONE;
 	switch (r->own_writes) {
 	case WEIR_READ_YOUR_WRITES_OFF:
-		break;
 	case WEIR_READ_YOUR_WRITES_PROCESS:
-		r->plain[WEIR_READ].bounded = true;
-		r->plain[WEIR_READ].asks = r->options.token_wait_ms > 0;
 		break;
 	case WEIR_READ_YOUR_WRITES_WINDOW:
 		r->stamped = WEIR_REASON_WRITE;

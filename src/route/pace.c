@@ -70,14 +70,16 @@ static int64_t jittered_ns(weir_router *r, int64_t ms)
 
 int64_t wi_pace_limit_ms(const weir_router *r)
 {
-	return least(most(r->options.probe_interval_ms, LEAST_LIMIT_MS),
-	             r->options.connect_timeout_ms);
+	return least(most(wi_word_load(&r->options.probe_interval_ms), LEAST_LIMIT_MS),
+	             wi_word_load(&r->options.connect_timeout_ms));
 }
 
 /* A number of bytes is as old as the primary's answer: two periods, and what one may take. */
 int64_t wi_pace_bytes_good_ns(const weir_router *r)
 {
-	return (2 * least(r->options.probe_interval_ms, BYTES_MS) + wi_pace_limit_ms(r)) * WI_MS;
+	int64_t interval = wi_word_load(&r->options.probe_interval_ms);
+
+	return (2 * least(interval, BYTES_MS) + wi_pace_limit_ms(r)) * WI_MS;
 }
 
 /* What trying again soon does not mend, and may get an account locked. */

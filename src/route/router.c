@@ -135,45 +135,16 @@ static weir_status make_hosts(weir_router *r, const struct wi_router_config *con
 	return st;
 }
 
-static weir_fallback fallback_of(int64_t option)
-{
-	static const weir_fallback of[] = {
-		[WEIR_READ_FALLBACK_PRIMARY] = WEIR_FALLBACK_PRIMARY,
-		[WEIR_READ_FALLBACK_WAIT] = WEIR_FALLBACK_WAIT,
-		[WEIR_READ_FALLBACK_FAIL] = WEIR_FALLBACK_FAIL,
-		[WEIR_READ_FALLBACK_PRIMARY_OR_FAIL] = WEIR_FALLBACK_PRIMARY_OR_FAIL,
-	};
-
-	return of[option];
-}
-
 static void start_values(weir_router *r)
 {
-	const weir_options *o = &r->options;
-
 	atomic_init(&r->topology, &r->topologies[0]);
 	atomic_init(&r->fork_epoch, wi_load_rlx(&wi_fork_epoch));
-	atomic_init(&r->tightest_ms, o->max_lag_ms);
+	atomic_init(&r->tightest_ms, r->options.max_lag_ms);
 	atomic_init(&r->tightest_ns, 0);
 	atomic_init(&r->advised, NULL);
 	r->advice.primary = -1;
 	wi_totals_init(r);
-	r->bytes_good_ns = wi_pace_bytes_good_ns(r);
-	r->balance = (weir_balance)o->balance;
-	r->weighs = r->balance == WEIR_BALANCE_P2C;
-	r->weighs_each = r->balance == WEIR_BALANCE_LEAST;
-	r->plain[WEIR_WRITE] =
-		(struct wi_wish){.intent = WEIR_WRITE, .fallback = WEIR_FALLBACK_FAIL};
-	r->plain[WEIR_READ] = (struct wi_wish){
-		.intent = WEIR_READ,
-		.fallback = fallback_of(o->read_fallback),
-		.bounded = o->max_lag_ms || o->max_lag_bytes,
-		.max_lag_ms = o->max_lag_ms,
-		.max_lag_bytes = o->max_lag_bytes,
-	};
-	r->draws = r->balance == WEIR_BALANCE_P2C || r->balance == WEIR_BALANCE_RANDOM;
 	wi_own_writes_start(r);
-	r->plain_reads = !r->plain[WEIR_READ].bounded && !r->weighs_each;
 	wi_rng_seed(&r->rng, (uint64_t)r->world->now() ^ (uintptr_t)r);
 }
 
@@ -203,11 +174,13 @@ static void destroy(weir_router *r, bool in_child)
 static weir_status build(weir_router *r, const struct wi_router_config *config,
                          const char *conninfo, const weir_options *options, weir_error *error)
 {
+	struct wi_sources sources = {{NULL}};
 	size_t n_writers = 0;
 	weir_status st = wi_options_load(&r->options, options, error);
 
 	if (st == WEIR_OK)
-		st = wi_dsn_parse(&r->dsn, conninfo, &r->options, error);
+		st = wi_dsn_read(&r->dsn, conninfo, &r->options, &sources, error);
+	wi_fixed_by(&r->fixed, &sources);
 	if (st == WEIR_OK)
 		st = wi_options_spare_probe(&r->options, error);
 	if (st == WEIR_OK)

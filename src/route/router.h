@@ -193,8 +193,12 @@ struct wi_topology {
 	uint32_t n_readers; /* replicas that answer */
 	/* of them those that are chosen among; the others serve what none of these can */
 	uint32_t n_regular;
-	uint32_t n_near;   /* of these in the router's zone */
-	uint32_t n_drawn;  /* among how many reads without a wish are drawn by lot */
+	uint32_t n_near;  /* of these in the router's zone */
+	uint32_t n_drawn; /* among how many reads without a wish are drawn by lot */
+	/* what the options ask of reads, as they are when it is published */
+	weir_balance balance;
+	bool plain_reads;  /* a read is asked nothing more than a policy's choice */
+	bool draws;        /* reads are drawn by lot, some at a time */
 	bool settled;      /* every host has been probed at least once */
 	bool split;        /* hosts contradict each other: no standby is known to be right */
 	uint32_t timeline; /* the primary's; 0: unknown */
@@ -238,23 +242,16 @@ struct weir_router {
 	_Atomic uint32_t
 		reopening; /* (a) the epoch for which a child is making the router anew; 0: none */
 	bool spoilt;       /* by who is reopening: that failed half-way */
-	weir_balance balance; /* (c) */
-	bool weighs;          /* (c) the keeper counts what is out */
-	bool weighs_each;     /* (c) each read raises its host's load */
-	/* (c) a read is asked nothing more than a policy's choice */
-	bool plain_reads;
 	/* (a) nothing has moved for a while, so loads are not counted: who chooses rings */
-	bool draws; /* (c) reads are drawn by lot, some at a time */
 	_Atomic uint32_t dozing;
 	_Atomic uint32_t spills; /* (a) 1: reads leave the router's zone, as it is slow: weigh.c */
-	int64_t bytes_good_ns;   /* (c) how long a number of bytes is worth something */
-	struct wi_wish plain[2]; /* (c) what weir_checkout asks for, by intent */
 	/* (r) by place; NULL: nobody has it. hosts.c and wi_hosts_next */
 	_Atomic(struct wi_host *) place[WI_HOSTS_MAX];
 	const struct wi_world *world;   /* (c) */
 	const struct wi_driver *driver; /* (c) */
 	struct wi_keeper *keeper;       /* (c) */
-	weir_options options;           /* (c) */
+	weir_options options;           /* (c) but what reload.def names: (a), written by (k) */
+	struct wi_fixed fixed;          /* (c) what the connection string has said */
 	struct wi_dsn dsn;              /* (c) */
 	struct wi_endpoint *named;      /* (c) endpoints named by hand, or NULL: then dsn.hosts */
 	size_t n_named;                 /* (c) */
@@ -664,6 +661,16 @@ weir_status wi_checkout_elsewhere(weir_router *router, const weir_request *reque
                                   int64_t timeout_ms, weir_conn **conn);
 
 /* ---- own_writes.c: see there ---- */
+
+/*
+ * wish.c: what a checkout asks for that says its intent alone; whether a read then is asked nothing
+ * more than a policy's choice. Whether the keeper counts what is out, and whether each read raises
+ * its host's load. By the options as they are now; any thread.
+ */
+void wi_wish_plain(const weir_router *r, weir_intent intent, struct wi_wish *wish);
+bool wi_wish_is_plain(const weir_router *r);
+bool wi_weighs(const weir_router *r);
+bool wi_weighs_each(const weir_router *r);
 
 /* By the options, before the router is anybody's: what all reads wish, and what is stamped. */
 void wi_own_writes_start(weir_router *router);

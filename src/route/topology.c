@@ -95,6 +95,9 @@ static void fill(weir_router *r, struct wi_topology *t, const struct wi_judgemen
 {
 	memset(t, 0, sizeof(*t));
 	t->settled = r->settled;
+	t->balance = (weir_balance)r->options.balance;
+	t->plain_reads = wi_wish_is_plain(r);
+	t->draws = t->balance == WEIR_BALANCE_P2C || t->balance == WEIR_BALANCE_RANDOM;
 	t->system = j->so_far.system;
 	t->split = j->split;
 	if (j->primary >= 0) {
@@ -110,6 +113,7 @@ static bool is_same(const struct wi_topology *a, const struct wi_topology *b)
 	return a->primary == b->primary && a->read_only_primary == b->read_only_primary &&
 	       a->n_readers == b->n_readers && a->n_regular == b->n_regular &&
 	       a->n_near == b->n_near && a->n_drawn == b->n_drawn && a->settled == b->settled &&
+	       a->balance == b->balance && a->plain_reads == b->plain_reads &&
 	       a->split == b->split && a->timeline == b->timeline && a->system == b->system &&
 	       memcmp(a->reader, b->reader, sizeof(a->reader)) == 0;
 }

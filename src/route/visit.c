@@ -172,7 +172,7 @@ static bool is_hopeless(struct visit *v)
 static weir_status wait_for_position(struct visit *v, uint32_t seen)
 {
 	weir_router *r = v->router;
-	int64_t now_ns = r->world->now(), wait_ns = r->options.token_wait_ms * WI_MS;
+	int64_t now_ns = r->world->now(), wait_ns = wi_word_load(&r->options.token_wait_ms) * WI_MS;
 	bool patient = v->wish.fallback == WEIR_FALLBACK_WAIT && !wi_wish_may_fall_back(&v->wish);
 
 	if (!v->asked_until_ns) {

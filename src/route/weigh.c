@@ -146,7 +146,7 @@ static bool is_slower(struct wi_host *const *hosts, uint32_t n, uint32_t near, i
 uint32_t wi_weigh_width(const weir_router *r, struct wi_host *const *hosts, uint32_t n,
                         uint32_t near)
 {
-	return !near || (r->weighs && is_slower(hosts, n, near, SPILL_TIMES)) ? n : near;
+	return !near || (wi_weighs(r) && is_slower(hosts, n, near, SPILL_TIMES)) ? n : near;
 }
 
 void wi_weigh_publish(weir_router *r, int64_t dt_ns)
@@ -155,7 +155,8 @@ void wi_weigh_publish(weir_router *r, int64_t dt_ns)
 	int64_t times = wi_load_rlx(&r->spills) ? STAY_TIMES : SPILL_TIMES;
 
 	weigh(r, dt_ns);
-	wi_store_rlx(&r->spills, r->weighs && is_slower(t->reader, t->n_regular, t->n_near, times));
+	wi_store_rlx(&r->spills,
+	             wi_weighs(r) && is_slower(t->reader, t->n_regular, t->n_near, times));
 }
 
 /* ---- the turn ---- */
@@ -172,7 +173,7 @@ int64_t wi_balance_count(weir_router *r, int64_t now_ns)
 	bool moved = false;
 	struct wi_host *h;
 
-	if (!r->weighs || wi_hosts_count(r) < 2)
+	if (!wi_weighs(r) || wi_hosts_count(r) < 2)
 		return WI_FOREVER;
 	if (now_ns < r->count_ns)
 		return r->count_ns;

@@ -168,6 +168,14 @@ int64_t wi_alarms_due(const struct wi_alarms *alarms, const weir_options *o)
 	return is_on(o) ? alarms->next_ns : WI_FOREVER;
 }
 
+void wi_alarms_hasten(struct wi_alarms *alarms, const weir_options *o, int64_t now_ns)
+{
+	int64_t latest_ns = wi_deadline_after(now_ns, o->metrics_interval_ms);
+
+	if (alarms->next_ns > latest_ns)
+		alarms->next_ns = latest_ns;
+}
+
 bool wi_alarms_are_due(struct wi_alarms *alarms, const weir_options *o, int64_t now_ns)
 {
 	if (now_ns < wi_alarms_due(alarms, o))

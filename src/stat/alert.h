@@ -78,6 +78,9 @@ int64_t wi_alert_threshold(const weir_options *options, weir_alert_rule rule);
 enum wi_alert_news wi_alarm_look(struct wi_alarm *alarm, weir_alert_rule rule, int64_t threshold,
                                  int64_t value, int64_t now_ns, int64_t cooldown_ms);
 
+/* The interval may be shorter than it was. */
+void wi_alarms_hasten(struct wi_alarms *alarms, const weir_options *options, int64_t now_ns);
+
 /* Whether it is time to look; then the next look is set. */
 bool wi_alarms_are_due(struct wi_alarms *alarms, const weir_options *options, int64_t now_ns);
 

@@ -46,7 +46,7 @@ static WI_COLD void tell(struct wi_slow *slow, const struct wi_slow_of *of, weir
 void wi_slow_checkout(struct wi_slow *slow, const struct wi_slow_of *of, int64_t began_ns,
                       int64_t now_ns, weir_status status)
 {
-	int64_t limit_ms = of->options->slow_checkout_ms;
+	int64_t limit_ms = wi_word_load(&of->options->slow_checkout_ms);
 
 	if (limit_ms > 0 && now_ns - began_ns > limit_ms * WI_MS)
 		tell(slow, of, WEIR_EVENT_SLOW_CHECKOUT, "slow_checkout_ms", limit_ms,
@@ -56,7 +56,7 @@ void wi_slow_checkout(struct wi_slow *slow, const struct wi_slow_of *of, int64_t
 void wi_slow_query(struct wi_slow *slow, const struct wi_slow_of *of, int64_t began_ns,
                    int64_t now_ns, weir_status status)
 {
-	int64_t limit_ms = of->options->slow_query_ms;
+	int64_t limit_ms = wi_word_load(&of->options->slow_query_ms);
 
 	if (limit_ms > 0 && now_ns - began_ns > limit_ms * WI_MS)
 		tell(slow, of, WEIR_EVENT_SLOW_QUERY, "slow_query_ms", limit_ms, now_ns - began_ns,

@@ -292,16 +292,21 @@ static weir_status create(const weir_options *options, const char *conninfo)
 	                                .dsn = &the.dsn,
 	                                .options = &o,
 	                                .script = &the.server};
+	struct wi_sources sources = {{NULL}};
 	weir_status st;
 
 	if (!o.on_event)
 		o.on_event = hear;
-	st = wi_dsn_parse(&the.dsn, conninfo, &o, NULL);
+	st = wi_dsn_read(&the.dsn, conninfo, &o, &sources, NULL);
 	if (st != WEIR_OK)
 		return st;
 	config.endpoint = &the.dsn.hosts[0];
 	st = wi_keeper_create(&world, &the.keeper, NULL);
-	return st == WEIR_OK ? wi_pool_create(&config, the.keeper, &the.pool, NULL) : st;
+	if (st == WEIR_OK)
+		st = wi_pool_create(&config, the.keeper, &the.pool, NULL);
+	if (st == WEIR_OK)
+		wi_fixed_by(&the.pool->fixed, &sources);
+	return st;
 }
 
 /* The director's own desk in the core outlives every pool: it is made before bytes are counted. */

@@ -59,9 +59,7 @@ static const struct {
          "30000",
          {"-1", "86400.1", "", "t"}},
 	{"DB_CONNECT_TIMEOUT", "2.5", "connect_timeout_ms", "2500", {"0", "3601", "-5", "10s"}},
-#ifdef WEIR_HAS_QUERY_TIMEOUT
 	{"DB_COMMAND_TIMEOUT", "60", "query_timeout_ms", "60000", {"-1", "9999999999", "x", "1m"}},
-#endif
 	{"DB_STATEMENT_TIMEOUT",
          "15000",
          "statement_timeout_ms",

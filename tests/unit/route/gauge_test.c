@@ -81,7 +81,7 @@ static void start(uint32_t servers, int64_t mean_ns, int64_t pause_ns)
 	usual_ns = 0;
 	n_servers = servers;
 	n_near = 0;
-	router.weighs = true;
+	router.options.balance = WEIR_BALANCE_P2C;
 	think_ns = pause_ns;
 	for (uint32_t i = 0; i < servers; i++) {
 		server[i].mean_ns = mean_ns;

@@ -41,6 +41,10 @@
 		done_;                                                                             \
 	})
 
+/* Options, which no schedule changes. */
+#define wi_word_load(p) (*(p))
+#define wi_word_store(p, v) (*(p) = (v))
+
 #define wi_fence_light() sched_fence_light()
 
 #define wi_load_rlx(p) SCHED_LOAD(p, RLX)

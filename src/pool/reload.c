@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Other options while the pool runs. The asker finds out whether they may be others, prepares
+ * memory for the sizes they come to and leaves them for the keeper, which writes them in its turn:
+ * each is a word of its own, so a checkout that reads one meanwhile has the old or the new. What is
+ * made of them is made anew here: the breaker's limits, ends of lifetimes, what a new session is
+ * told. Sizes go through resize.c, connections with old server settings through evict.c.
+ *
+ * Who asks twice before the keeper's turn is answered twice, and the later one is what is left: it
+ * was judged by itself, against what may not change, which is the same for both.
+ *
+ * Orderings. [reload:R1] leaves the options, [reload:A1] takes them.
+ */
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "base/cancel.h"
+#include "base/rcu.h"
+#include "base/text.h"
+#include "pool/size.h"
+#include "pool/tend.h"
+
+/* ---- any thread ---- */
+
+/* Inside a read section. */
+static weir_status ask(struct weir_pool *pool, weir_options *merged, weir_error *error)
+{
+	weir_options *before;
+	uint64_t sizes;
+	weir_status st;
+
+	if (wi_load_acq(&pool->closed))
+		return wi_fail(error, WEIR_CLOSED, "the pool for %s is closed",
+		               pool->endpoint->name);
+	st = wi_resize_prepare_for(pool, merged, &sizes, error);
+	if (st != WEIR_OK)
+		return st;
+	/* [reload:R1] publishes the options; pairs with A1. */
+	before = wi_swap_acq_rel(&pool->reload, merged);
+	wi_free(before, sizeof(*before));
+	wi_keeper_ring(pool->keeper);
+	return WEIR_OK;
+}
+
+weir_status weir_pool_reload(weir_pool *pool, const weir_options *options, weir_error *error)
+{
+	weir_options *merged;
+	weir_status st;
+	WI_NO_CANCEL;
+
+	if (!pool || !options)
+		return wi_fail(error, WEIR_INVALID, "weir_pool_reload: %s is NULL",
+		               pool ? "options" : "pool");
+	if (wi_pool_is_parents(pool) && (st = wi_pool_in_child(pool, error)) != WEIR_OK)
+		return st;
+	merged = wi_alloc(sizeof(*merged));
+	if (!merged)
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for the options");
+	wi_rcu_enter();
+	st = wi_reload_merge(&pool->options, &pool->fixed, options, false, merged, error);
+	if (st == WEIR_OK)
+		st = ask(pool, merged, error);
+	wi_rcu_leave();
+	if (st != WEIR_OK)
+		wi_free(merged, sizeof(*merged));
+	return st;
+}
+
+/* ---- the keeper ---- */
+
+/* Ends of lifetimes by the new ones, from when each connection was begun. */
+static void draw_lifetimes(struct weir_pool *pool)
+{
+	for (uint32_t i = 1; i <= pool->n_conns; i++) {
+		struct weir_conn *c = &pool->conns[i];
+
+		if (c->life != WI_EMPTY && c->life != WI_CLOSING)
+			c->expires_ns = wi_lifetime_end(pool, c->born_ns);
+	}
+	pool->next_retire_ns = 0;
+}
+
+/* The ring and the words have been seen to; the turn does the rest. */
+static void resize(struct weir_pool *pool, const weir_options *merged)
+{
+	uint64_t sizes;
+
+	if (wi_resize_prepare_for(pool, merged, &sizes, NULL) != WEIR_OK)
+		return;  /* it was prepared when it was asked for, so only a lost race ends here */
+	pool->sized = 0; /* no sizes: the slots are counted again, whatever they come to */
+	wi_store_rel(&pool->sizes, sizes);
+}
+
+void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, int64_t now_ns)
+{
+	static const char *const sizes[] = {"pool_min",  "pool_max",      "pool_overflow",
+	                                    "pod_count", "server_budget", "leak_action",
+	                                    NULL};
+	static const char *const lives[] = {"max_lifetime_ms", "lifetime_jitter_pct", NULL};
+	bool sizes_differ = wi_reload_differs(&pool->options, merged, sizes);
+	bool lives_differ = wi_reload_differs(&pool->options, merged, lives);
+	bool sessions_differ = wi_reload_differs_for_new(&pool->options, merged);
+
+	wi_reload_write(&pool->options, merged);
+	wi_breaker_tune(&pool->breaker, merged->breaker_failures, merged->breaker_open_ms,
+	                merged->breaker_open_max_ms);
+	if (sizes_differ)
+		resize(pool, merged);
+	if (lives_differ)
+		draw_lifetimes(pool);
+	if (sessions_differ) {
+		wi_settings_retime(&pool->settings, &pool->options);
+		wi_evict_ask(pool);
+	}
+	pool->next_tend_ns = now_ns;
+	wi_alarms_hasten(&pool->vigilance.alarms, &pool->options, now_ns);
+}
+
+void wi_pool_reload_step(struct weir_pool *pool, int64_t now_ns)
+{
+	weir_options *merged;
+
+	if (!wi_load_rlx(&pool->reload)) /* the ring is the ordering */
+		return;
+	/* [reload:A1] sees the options as they were left; pairs with R1. */
+	merged = wi_swap_acq(&pool->reload, NULL);
+	if (!merged)
+		return;
+	wi_pool_reload_now(pool, merged, now_ns);
+	wi_free(merged, sizeof(*merged));
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Other options for a router that runs: the next read goes by the new policy, limit and fallback,
+ * every host's pool has the new sizes, and so has one that is added later.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "pool/pool.h"
+#include "route/router.h"
+#include "support/fake_cluster.h"
+#include "support/watchdog.h"
+
+static struct fake_cluster cluster;
+static weir_router *router;
+static weir_options o;
+static weir_error error;
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake_cluster_init(&cluster, 3);
+	weir_options_init(&o);
+	o.probe_interval_ms = 10;
+	o.slow_start_ms = 0;
+	memset(&error, 0, sizeof(error));
+	return 0;
+}
+
+static int clean_up(void **state)
+{
+	(void)state;
+	assert_int_equal(weir_router_close(&router, 1000), WEIR_OK);
+	fake_cluster_fini(&cluster);
+	return 0;
+}
+
+static void open_router(int n)
+{
+	if (fake_cluster_open_first(&cluster, n, &o, &router, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+	fake_cluster_calm(router, 2);
+}
+
+static void reload(void)
+{
+	if (weir_router_reload(router, &o, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+}
+
+/* Which host a read goes to; -1: none, at once. */
+static int read_at(void)
+{
+	weir_conn_info info;
+	weir_conn *conn = NULL;
+	int at;
+
+	if (weir_checkout(router, WEIR_READ, &conn, &error) != WEIR_OK)
+		return -1;
+	assert_int_equal(weir_conn_info_get(conn, &info), WEIR_OK);
+	at = info.host[strlen(info.host) - 1] - '0';
+	weir_checkin(&conn);
+	return at;
+}
+
+/* How many of so many reads went to each host. */
+static void count_reads(int n, int at[3])
+{
+	memset(at, 0, 3 * sizeof(*at));
+	for (int i = 0; i < n; i++) {
+		int host = read_at();
+
+		assert_in_range(host, 0, 2);
+		at[host]++;
+	}
+}
+
+static void reads_go_by_the_new_policy(void **state)
+{
+	int at[3];
+
+	(void)state;
+	open_router(3);
+	count_reads(200, at);
+	assert_true(at[1] > 0 && at[2] > 0);
+	o.balance = WEIR_BALANCE_FIRST;
+	reload();
+	count_reads(20, at); /* a thread may stay for a few with the replica that it drew */
+	count_reads(50, at);
+	assert_int_equal(at[1], 50);
+	o.balance = WEIR_BALANCE_LEAST;
+	reload();
+	count_reads(50, at);
+	o.balance = WEIR_BALANCE_ROUND_ROBIN;
+	reload();
+	count_reads(20, at);
+	count_reads(50, at);
+	assert_int_equal(at[1], 25);
+	assert_int_equal(at[2], 25);
+	o.balance = WEIR_BALANCE_P2C;
+	reload();
+	count_reads(200, at);
+	assert_true(at[1] > 0 && at[2] > 0);
+}
+
+static void reads_fall_back_as_is_said_now(void **state)
+{
+	(void)state;
+	o.checkout_timeout_ms = 20000;
+	open_router(3);
+	fake_host_down(&cluster, 1, true);
+	fake_host_down(&cluster, 2, true);
+	while (read_at() != 0)
+		continue;
+	o.read_fallback = WEIR_READ_FALLBACK_FAIL;
+	reload();
+	assert_int_equal(read_at(), -1);
+	assert_int_equal(error.status, WEIR_UNAVAILABLE);
+	o.read_fallback = WEIR_READ_FALLBACK_PRIMARY;
+	reload();
+	assert_int_equal(read_at(), 0);
+}
+
+static void a_limit_of_lag_holds_from_then_on(void **state)
+{
+	int at[3];
+
+	(void)state;
+	open_router(3);
+	count_reads(50, at);
+	assert_int_equal(at[0], 0);
+	fake_cluster_write(&cluster, 0, 1 << 20);
+	o.max_lag_bytes = 1000;
+	reload();
+	while (read_at() != 0)
+		continue;
+	count_reads(50, at);
+	assert_int_equal(at[0], 50);
+	o.max_lag_bytes = 0;
+	reload();
+	count_reads(50, at);
+	assert_int_equal(at[0], 0);
+}
+
+static uint32_t max_of(const char *host)
+{
+	weir_host_stats hosts[FAKE_HOSTS];
+	size_t n = weir_router_stats_get(router, hosts, FAKE_HOSTS);
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(hosts[i].host, host) == 0)
+			return hosts[i].pool.max;
+	fail_msg("%s is no host", host);
+	return 0;
+}
+
+static void every_host_has_the_new_size_also_one_that_comes_later(void **state)
+{
+	(void)state;
+	open_router(2);
+	o.pool_max = 17;
+	reload();
+	assert_int_equal(max_of("127.0.0.1:6000"), 17);
+	assert_int_equal(max_of("127.0.0.1:6001"), 17);
+	assert_int_equal(weir_router_host_add(router, "127.0.0.1:6002", NULL, &error), WEIR_OK);
+	assert_int_equal(max_of("127.0.0.1:6002"), 17);
+	/* also after a resize, which is not what the options say */
+	assert_int_equal(weir_router_resize(router, 0, 5, &error), WEIR_OK);
+	o.checkout_timeout_ms = 123;
+	reload();
+	assert_int_equal(max_of("127.0.0.1:6001"), 5);
+	o.server_budget = 30;
+	o.pod_count = 10; /* three each, one of them to probe */
+	o.pool_min = 0;
+	reload();
+	assert_int_equal(max_of("127.0.0.1:6000"), 2);
+	assert_int_equal(max_of("127.0.0.1:6002"), 2);
+}
+
+static void what_may_not_change_is_named_and_nothing_changes(void **state)
+{
+	weir_options before;
+
+	(void)state;
+	open_router(3);
+	before = router->options;
+	o.checkout_timeout_ms = 1;
+	strcpy(o.zone, "b");
+	assert_int_equal(weir_router_reload(router, &o, &error), WEIR_INVALID);
+	assert_non_null(strstr(error.text, "\"zone\" may not change"));
+	o.zone[0] = '\0';
+	o.server_budget = 9;
+	o.pod_count = 10;
+	assert_int_equal(weir_router_reload(router, &o, &error), WEIR_INVALID);
+	assert_memory_equal(&before, &router->options, sizeof(before));
+	assert_int_equal(weir_router_reload(router, NULL, &error), WEIR_INVALID);
+	assert_int_equal(weir_router_reload(NULL, &o, &error), WEIR_INVALID);
+}
+
+static _Atomic int told;
+
+static void reload_there(void *arg, const weir_event *event)
+{
+	weir_options *other = arg;
+
+	if (event->kind == WEIR_EVENT_CONNECTED && !wi_add_rlx(&told, 1) && router)
+		assert_int_equal(weir_router_reload(router, other, NULL), WEIR_OK);
+}
+
+/* On a keeper's thread nobody waits: it is done in the next turn. */
+static void an_event_callback_may_ask_for_it(void **state)
+{
+	static weir_options other;
+
+	(void)state;
+	other = o;
+	other.pool_max = 13;
+	o.on_event = reload_there;
+	o.on_event_arg = &other;
+	wi_store_rlx(&told, 1);
+	open_router(3);
+	wi_store_rlx(&told, 0);
+	assert_int_equal(weir_router_resize(router, 4, 10, &error), WEIR_OK);
+	while (max_of("127.0.0.1:6000") != 13)
+		fake_cluster_calm(router, 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, clean_up)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(reads_go_by_the_new_policy),
+		TEST(reads_fall_back_as_is_said_now),
+		TEST(a_limit_of_lag_holds_from_then_on),
+		TEST(every_host_has_the_new_size_also_one_that_comes_later),
+		TEST(what_may_not_change_is_named_and_nothing_changes),
+		TEST(an_event_callback_may_ask_for_it),
+	};
+
+	test_watchdog(60, "sim.router_reload");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -347,6 +347,52 @@ static void what_is_shared_between_transactions_is_told_and_left_alone(void **st
 	assert_int_equal(told[WEIR_EVENT_SETTINGS_REFUSED], 1);
 }
 
+/* One value of a statement with so much time, on whichever connection; room for few words. */
+static const char *asked_within(weir_pool *pool, const char *sql, int64_t timeout_ms)
+{
+	const weir_statement s = WEIR_STATEMENT(.sql = sql, .timeout_ms = timeout_ms,
+	                                        .prepare = WEIR_PREPARE_AT_ONCE);
+	static char value[64];
+	PGresult *rows;
+
+	if (weir_pool_query_with(pool, &s, &rows, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+	snprintf(value, sizeof(value), "%s", PQgetvalue(rows, 0, 0));
+	PQclear(rows);
+	return value;
+}
+
+/* Nothing is prepared where others would find it, and a deadline goes with its statement. */
+static void queries_leave_nothing_in_a_shared_session(void **state)
+{
+	const char *timeout = "SELECT current_setting('statement_timeout')";
+	const weir_statement two[] = {WEIR_STATEMENT(.sql = "SELECT 1"),
+	                              WEIR_STATEMENT(.sql = "SELECT 1")};
+	weir_conn *one, *other;
+	PGresult *results[2];
+	weir_pool *pool;
+
+	(void)state;
+	start_bouncer("pool_mode = transaction\ndefault_pool_size = 1\n");
+	pool = open_pool(url);
+	one = check_out(pool);
+	other = check_out(pool); /* so that there are two */
+	weir_checkin(&other);
+	PQclear(PQexec(weir_pg(one), "RESET ALL"));
+	for (int i = 0; i < 4; i++) {
+		assert_string_equal(asked_within(pool, "SELECT 1", 60000), "1");
+		assert_true(atoi(asked_within(pool, timeout, 5000)) > 3000);
+		assert_string_equal(asked_within(pool, timeout, 60000), "0");
+		assert_int_equal(weir_batch(one, two, 2, results, 5000, &error), WEIR_OK);
+		PQclear(results[0]);
+		PQclear(results[1]);
+	}
+	assert_string_equal(asked_within(pool, "SELECT count(*) FROM pg_prepared_statements", -1),
+	                    "0");
+	weir_checkin(&one);
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+}
+
 static void a_server_without_a_pooler_is_seen_as_one(void **state)
 {
 	weir_in_force f;
@@ -453,6 +499,7 @@ int main(void)
 		TEST(a_setting_that_the_server_is_too_old_for_is_told),
 		TEST(the_users_own_options_are_not_dropped_in_silence),
 		TEST(what_is_shared_between_transactions_is_told_and_left_alone),
+		TEST(queries_leave_nothing_in_a_shared_session),
 		TEST(a_server_without_a_pooler_is_seen_as_one),
 		TEST(the_program_says_so),
 		TEST(a_router_finds_the_role_through_it),

@@ -140,7 +140,9 @@ static void add_user(weir_router *router, const char *name, struct answer *a)
 	}
 	if (status == WEIR_OK) {
 		say(a, MHD_HTTP_CREATED, "application/json", PQgetvalue(result, 0, 0));
-		/* Where the position cannot be had, one that only the primary satisfies is right. */
+		/*
+		 * Where the position cannot be had, one that only the primary satisfies is right.
+		 */
 		if (weir_token_take(c, 1000, &token, &error) != WEIR_OK)
 			token = (weir_token)WEIR_TOKEN_PRIMARY;
 		weir_token_print(&token, a->cookie);

@@ -7,8 +7,8 @@
  * A job moves an amount to an account. Each thread takes the oldest job that nobody has (FOR UPDATE
  * SKIP LOCKED), so none is done twice at once; that both happen or neither is the transaction's
  * affair. Two that move to the same account may fail to serialize (REPEATABLE READ): weir_run does
- * them again. When the outcome of a COMMIT is unknown, nothing has to be found out: the job is done,
- * or it is still there for the next.
+ * them again. When the outcome of a COMMIT is unknown, nothing has to be found out: the job is
+ * done, or it is still there for the next.
  *
  * SIGTERM and Ctrl-C: each thread finishes its job. The totals come last.
  */

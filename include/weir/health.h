@@ -36,7 +36,9 @@ typedef struct weir_health {
 	/* how a checkout of that intent ended; EXHAUSTED or TIMEOUT: all connections are out */
 	weir_status read_status, write_status;
 	bool suspended;
-	/* a server was asked on a connection of the pool, and answered; else the next six are empty */
+	/*
+	 * a server was asked on a connection of the pool, and answered; else the next six are empty
+	 */
 	bool answered;
 	char host[WEIR_ERROR_HOST]; /* "name:port" that answered */
 	int server_version;         /* as server_version_num */

@@ -152,7 +152,8 @@ typedef enum weir_option_type {
 typedef enum weir_reload_when {
 	WEIR_RELOAD_NEVER,
 	WEIR_RELOAD_AT_ONCE, /* for whatever is done from then on */
-	WEIR_RELOAD_NEW /* on new connections; those that are open are replaced, make before break */
+	/* on new connections; those that are open are replaced, make before break */
+	WEIR_RELOAD_NEW
 } weir_reload_when;
 
 /* One row of the table, for programs that show it. */

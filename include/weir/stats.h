@@ -162,7 +162,8 @@ typedef struct weir_pool_stats {
 	uint32_t doubted;
 	uint64_t verified; /* connections that were asked, and agreed with what the router knows */
 	/*
-	 * by what the connection was checked out for: weir_intent; without a router all is WEIR_WRITE
+	 * by what the connection was checked out for: weir_intent; without a router all is
+	 * WEIR_WRITE
 	 */
 	weir_work work[WEIR_INTENTS];
 	weir_durations query; /* of the queries in `work` */

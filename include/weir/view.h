@@ -85,7 +85,9 @@ typedef struct weir_view_waiter {
 
 #define WEIR_VIEW_AGES 7
 
-/* What a process drew of one pool or router. Pointers are good until the next read, or the close. */
+/*
+ * What a process drew of one pool or router. Pointers are good until the next read, or the close.
+ */
 typedef struct weir_view_picture {
 	weir_view_state state;
 	char words[160]; /* the same in words, with the age where it matters */
@@ -114,7 +116,9 @@ typedef struct weir_view_picture {
 	/* the one that has waited longest comes first */
 	const weir_view_waiter *waiters;
 	size_t n_waiters, waiters_total;
-	/* waiters by what they had waited: < 1 ms, < 10 ms, < 100 ms, < 1 s, < 10 s, < 60 s, more */
+	/*
+	 * waiters by what they had waited: < 1 ms, < 10 ms, < 100 ms, < 1 s, < 10 s, < 60 s, more
+	 */
 	uint32_t waits[WEIR_VIEW_AGES];
 } weir_view_picture;
 

@@ -15,7 +15,8 @@
 enum cli_scale {
 	CLI_LINEAR, /* from 0 */
 	CLI_LOG,    /* durations in ns, ticks at powers of ten */
-	CLI_PERCENT, /* shares: 0, 90 %, 99 %, 99.9 %, ... at equal distances, as HdrHistogram draws */
+	/* shares: 0, 90 %, 99 %, 99.9 %, ... at equal distances, as HdrHistogram draws */
+	CLI_PERCENT,
 };
 
 struct cli_axis {

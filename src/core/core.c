@@ -414,7 +414,9 @@ void wi_core_sums(const struct wi_core *core, uint64_t *lent, uint64_t *returned
 
 	*lent = *returned = 0;
 	for (uint32_t i = 1; i <= count; i++) {
-		/* [lend:A3] sees what was counted before it was lent, or given back; pairs with R1. */
+		/*
+		 * [lend:A3] sees what was counted before it was lent, or given back; pairs with R1.
+		 */
 		uint64_t lend = wi_load_acq(&wi_slot_at(&core->table, i)->lend);
 
 		*lent += wi_lend_lent(lend);

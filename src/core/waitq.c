@@ -110,7 +110,9 @@ void wi_waitq_announce(struct wi_waitq *q, struct wi_seat *seat, int64_t now_ns)
 	wi_store_rlx(&seat->word, WI_PENDING);
 	wi_add_seq(&q->count, 1);
 	WI_YIELD("waitq.announce.counted");
-	/* [waitq:R2] publishes time and PENDING to the giver that sees the bit; pairs with A2 A3. */
+	/*
+	 * [waitq:R2] publishes time and PENDING to the giver that sees the bit; pairs with A2 A3.
+	 */
 	wi_or_seq(&g->waiting, bit_of(seat));
 }
 

@@ -33,8 +33,8 @@ struct wi_stack {
 _Static_assert(sizeof(struct wi_stack) <= WI_POSTED_WORDS * 8, "it can be posted");
 
 /*
- * Access key: (a) atomic, any thread; (k) the keeper writes, any thread reads; (h) the holder of its
- * slot.
+ * Access key: (a) atomic, any thread; (k) the keeper writes, any thread reads; (h) the holder of
+ * its slot.
  */
 struct wi_holding {
 	_Atomic uint64_t lend;         /* (k) the lending that since_ns is about */

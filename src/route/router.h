@@ -285,7 +285,7 @@ struct weir_router {
 	_Atomic(struct wi_advised *) advised; /* (a) the last advice, until the keeper takes it */
 	struct wi_gate news; /* (a) the hosts or their roles are other than before */
 	_Atomic uint64_t failed_with[WEIR_INTENTS][WEIR_STATUSES]; /* (a) checkouts */
-	_Atomic uint64_t failovers;                           /* (m) */
+	_Atomic uint64_t failovers;                                /* (m) */
 	_Atomic uint32_t waiting;       /* (a) callers that sleep for want of a host */
 	_Atomic(struct wi_past *) past; /* (r) */
 

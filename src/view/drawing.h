@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Drawing: how a process shows a picture of one of its pools or routers to who looks from outside. */
+/*
+ * Drawing: how a process shows a picture of one of its pools or routers to who looks from outside.
+ */
 #ifndef WI_VIEW_DRAWING_H
 #define WI_VIEW_DRAWING_H
 

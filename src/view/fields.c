@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Between the statistics of a host and its record in the file: each row of fields.def, both ways. */
+/*
+ * Between the statistics of a host and its record in the file: each row of fields.def, both ways.
+ */
 #include <string.h>
 
 #include "base/text.h"

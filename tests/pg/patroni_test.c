@@ -251,7 +251,10 @@ static void a_leader_without_its_patroni_is_left(void **state)
 	assert_string_equal(before, after);
 	free(before);
 	free(after);
-	/* Whether Patroni gets it back among the others is Patroni's affair, and this test the last. */
+	/*
+	 * Whether Patroni gets it back among the others is Patroni's affair, and this test the
+	 * last.
+	 */
 	snprintf(words, sizeof(words), "thaw %d", leader);
 	must(test_cluster_tell(cluster, words));
 }

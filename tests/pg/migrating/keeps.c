@@ -37,8 +37,7 @@ int sample(const char *url)
 	PGconn *one = open_one(url);
 
 	open_app(&app, url);
-	printf("both: %d\n",
-	       PQstatus(one) == CONNECTION_OK && PQstatus(app.db) == CONNECTION_OK);
+	printf("both: %d\n", PQstatus(one) == CONNECTION_OK && PQstatus(app.db) == CONNECTION_OK);
 	end(one);
 	end(app.db);
 	return 0;

@@ -212,6 +212,8 @@ bool cli_args_options(const struct cli_args *args, weir_options *options)
 		cli_refused(args->word, &error);
 		return false;
 	}
+	if (*error.text)
+		fprintf(stderr, "weir %s: %s\n", args->word->name, error.text);
 	for (size_t i = 0; i < args->n_settings; i++) {
 		const struct cli_setting_arg *s = &args->settings[i];
 

@@ -17,7 +17,10 @@ static const char about[] =
 	"\n"
 	"An option may stand in the environment (WEIR_POOL_MAX=20), on the command line "
 	"(--set pool_max=20) or in the URL (postgresql://app@h1/shop?pool_max=20). The last of "
-	"these wins.";
+	"these wins.\n"
+	"\n"
+	"Then the names that other pools' deployments use, which are read as well: what each sets, "
+	"and in which unit.";
 
 static const struct cli_option flags[] = {
 	{"json", OPT_JSON, NULL, "as one document", NULL},
@@ -51,6 +54,41 @@ const char *cli_allowed(const weir_option_row *row, char *text, size_t room)
 	return text;
 }
 
+/* When a change while it runs comes into force. */
+static const char *reload_word(const weir_option_row *row)
+{
+	static const char *const words[] = {
+		[WEIR_RELOAD_NEVER] = "no",
+		[WEIR_RELOAD_AT_ONCE] = "yes",
+		[WEIR_RELOAD_NEW] = "new connections",
+	};
+
+	return words[row->reload];
+}
+
+static const char *alias_target(const weir_alias_row *row)
+{
+	return *row->option ? row->option : row->keyword;
+}
+
+static void print_aliases(void)
+{
+	struct cli_table *table = cli_table_create("llll");
+	const weir_alias_row *row;
+
+	cli_head(table, "also read|unit|sets|meaning");
+	for (size_t i = 0; (row = weir_alias_at(i)); i++) {
+		cli_cell(table, CLI_GOOD, "%s", row->env);
+		cli_cell(table, CLI_PLAIN, "%s", *row->unit ? row->unit : "-");
+		cli_cell(table, CLI_PLAIN, "%s%s", alias_target(row),
+		         *row->option ? "" : " (of the connection string)");
+		cli_cell(table, CLI_PLAIN, "%s", row->help);
+	}
+	putchar('\n');
+	cli_table_print(table, stdout);
+	cli_table_destroy(table);
+}
+
 static void print_text(void)
 {
 	struct cli_table *table = cli_table_create("lrllll");
@@ -68,6 +106,7 @@ static void print_text(void)
 	}
 	cli_table_print(table, stdout);
 	cli_table_destroy(table);
+	print_aliases();
 }
 
 static void print_escaped(const char *text)
@@ -89,8 +128,57 @@ static const char markdown_head[] =
 	"(`postgresql://app@h1/shop?pool_max=20`). Durations are in milliseconds and may carry a unit\n"
 	"(`250ms`, `30s`, `5min`, `1h`); 0 switches off where it is allowed.\n"
 	"\n"
-	"| option | default | unit | allowed | environment | meaning |\n"
-	"| --- | --- | --- | --- | --- | --- |\n";
+	"*Reload* says whether an option may change while a pool or router runs, by\n"
+	"`weir_pool_reload` and `weir_router_reload`: *yes*, at once; on *new connections*, which then\n"
+	"replace those that are open, make before break; or *no*: a change is refused, and named.\n"
+	"\n"
+	"| option | default | unit | allowed | environment | reload | meaning |\n"
+	"| --- | --- | --- | --- | --- | --- | --- |\n";
+
+static const char markdown_aliases[] =
+	"\n"
+	"## Names of other pools\n"
+	"\n"
+	"Deployments that were written for other pools move as they stand: `weir_options_from_env`\n"
+	"reads these names too, in their own units. Seconds may have a fraction (`0.5`); a share is 0\n"
+	"to 1; yes and no are `true`, `false`, `yes`, `no`, `on`, `off`, `1` and `0` in any case. An\n"
+	"empty value counts as none, as does what an orchestrator makes of a service's name\n"
+	"(`DB_PORT=tcp://...`).\n"
+	"\n"
+	"Two names for one option, weir's own among them, may both be set if they say the same;\n"
+	"otherwise opening is refused, and both are named. A `WEIR_` name that nobody knows is refused\n"
+	"with the nearest one. `DB_` and `POSTGRES_` are everybody's: what is only near one of these\n"
+	"names is told (in the error's text beside `OK`, and as `NAME_DOUBTED`) and left alone.\n"
+	"\n"
+	"| environment | unit | sets | meaning |\n"
+	"| --- | --- | --- | --- |\n";
+
+static const char markdown_parts[] =
+	"\n"
+	"## The connection string in parts\n"
+	"\n"
+	"Where a pool or router is opened without a connection string, `DATABASE_URL` is it, also with\n"
+	"SQLAlchemy's schemes (`postgresql+psycopg2://`, `postgresql+asyncpg://`, `postgres://`). What\n"
+	"it leaves out, or all of it, may stand in these; what both say has to be the same. libpq's\n"
+	"own `PG*` variables come last.\n"
+	"\n"
+	"| environment | parameter | meaning |\n"
+	"| --- | --- | --- |\n";
+
+static void print_markdown_aliases(void)
+{
+	const weir_alias_row *row;
+
+	fputs(markdown_aliases, stdout);
+	for (size_t i = 0; (row = weir_alias_at(i)); i++)
+		if (*row->option)
+			printf("| `%s` | %s | `%s` | %s |\n", row->env, row->unit, row->option,
+			       row->help);
+	fputs(markdown_parts, stdout);
+	for (size_t i = 0; (row = weir_alias_at(i)); i++)
+		if (!*row->option)
+			printf("| `%s` | `%s` | %s |\n", row->env, row->keyword, row->help);
+}
 
 static void print_markdown(void)
 {
@@ -102,11 +190,12 @@ static void print_markdown(void)
 		printf("| `%s` | ", row->name);
 		if (*row->default_)
 			printf("`%s`", row->default_);
-		printf(" | %s | %s | `%s` | ", row->unit, cli_allowed(row, text, sizeof(text)),
-		       row->env);
+		printf(" | %s | %s | `%s` | %s | ", row->unit, cli_allowed(row, text, sizeof(text)),
+		       row->env, reload_word(row));
 		print_escaped(row->help);
 		puts(" |");
 	}
+	print_markdown_aliases();
 }
 
 static json_t *row_document(const weir_option_row *row)
@@ -131,6 +220,21 @@ static json_t *row_document(const weir_option_row *row)
 	if (row->type == WEIR_OPTION_IS_TEXT)
 		cli_json_put(o, "max_bytes", cli_json_int((int64_t)row->room - 1));
 	cli_json_put(o, "environment", cli_json_text(row->env));
+	cli_json_put(o, "reload", cli_json_text(reload_word(row)));
+	cli_json_put(o, "help", cli_json_text(row->help));
+	return o;
+}
+
+static json_t *alias_document(const weir_alias_row *row)
+{
+	json_t *o = cli_json_object();
+
+	cli_json_put(o, "environment", cli_json_text(row->env));
+	cli_json_put(o, "unit", cli_json_text(row->unit));
+	if (*row->option)
+		cli_json_put(o, "option", cli_json_text(row->option));
+	else
+		cli_json_put(o, "parameter", cli_json_text(row->keyword));
 	cli_json_put(o, "help", cli_json_text(row->help));
 	return o;
 }
@@ -138,13 +242,17 @@ static json_t *row_document(const weir_option_row *row)
 static void print_json(void)
 {
 	json_t *document = cli_json_object();
-	json_t *rows = cli_json_array();
+	json_t *rows = cli_json_array(), *aliases = cli_json_array();
 	const weir_option_row *row;
+	const weir_alias_row *alias;
 
 	for (size_t i = 0; (row = weir_option_at(i)); i++)
 		cli_json_add(rows, row_document(row));
 	cli_json_put(document, "weir", cli_json_text(weir_version()));
+	for (size_t i = 0; (alias = weir_alias_at(i)); i++)
+		cli_json_add(aliases, alias_document(alias));
 	cli_json_put(document, "options", rows);
+	cli_json_put(document, "aliases", aliases);
 	cli_json_print(document);
 }
 

@@ -321,6 +321,16 @@ class Options(unittest.TestCase):
             self.assertEqual(row["environment"], "WEIR_" + row["name"].upper())
             self.assertIn(row["environment"], text)
             self.assertIn(f"| `{row['name']}` |", markdown)
+            self.assertIn(row["reload"], ("no", "yes", "new connections"))
+        self.assertGreater(len(document["aliases"]), 30)
+        for row in document["aliases"]:
+            self.assertIn(row["environment"], text)
+            self.assertIn(f"| `{row['environment']}` |", markdown)
+
+    def test_a_name_near_an_alias_is_told_and_left_alone(self):
+        result = weir("check", "postgresql://127.0.0.1:1/x", "--timeout-ms", "10", DB_POOL_MAXX="sekrit")
+        self.assertIn("DB_POOL_MAXX is none of weir's names: did you mean DB_POOL_MAX?", result.stderr)
+        self.assertNotIn("sekrit", result.stderr + result.stdout)
 
     def test_documentation_is_as_the_table(self):
         self.assertEqual(weir("options", "--markdown").stdout, (SOURCE / "docs/options.md").read_text(),

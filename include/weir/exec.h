@@ -29,9 +29,10 @@ WEIR_BEGIN
  * the whole transaction again. TIMEOUT: no answer in time. CONNECT: the connection was lost and
  * nothing was committed by this call. OUTCOME_UNKNOWN: it was lost, or did not answer in time,
  * while a commit may have been under way: never repeat it blindly. After the last three the
- * connection is unusable, and closed when it is given back. Where the time ran out, the server is
- * asked to stop, on a thread of its own, and nobody waits for that. INVALID: NULL, or a query is
- * under way; STALE; FORKED.
+ * connection is of no more use to its holder. Where it was lost, it is closed when it is given
+ * back; where the time ran out, the server is asked to stop, on a thread of its own, nobody waits
+ * for that, and the connection is put right before anybody else gets it, or closed
+ * (options.cancel_timeout_ms). INVALID: NULL, or a query is under way; STALE; FORKED.
  */
 WEIR_API WEIR_CHECKED weir_status weir_exec(weir_conn *conn, const char *sql, int64_t timeout_ms,
                                             weir_error *error);

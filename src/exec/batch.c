@@ -166,7 +166,7 @@ static weir_status refused(struct batch *b, bool *again, struct pg_result **resu
 	st = wi_exec_refused(b->c, &b->failure, error);
 	if (b->results.stale)
 		st = wi_exec_stale(error);
-	else if (wi_limit_struck(&b->limit, &b->failure))
+	else if (wi_limit_struck(&b->limit, b->c, &b->failure))
 		st = wi_exec_struck(error);
 	say_which(b, error);
 	drop(b, is_theirs && !*again ? at : SIZE_MAX);

@@ -50,15 +50,17 @@ static int64_t told(int64_t left_ms)
 void wi_limit_init(struct wi_limit *l, const struct weir_conn *c, enum wi_look look, bool is_plain,
                    int64_t deadline_ns)
 {
-	int64_t usual_ms = c->pool->options.statement_timeout_ms, left_ms;
+	int64_t usual_ms = c->pool->options.statement_timeout_ms, now_ns, left_ms;
 
 	*l = (struct wi_limit){.is_local = look == WI_LOOK_IN_TX};
 	if (!is_plain || deadline_ns == WI_FOREVER)
 		return;
-	left_ms = (deadline_ns - c->pool->core.world->now()) / WI_MS;
+	now_ns = c->pool->core.world->now();
+	left_ms = (deadline_ns - now_ns) / WI_MS;
 	if ((usual_ms && left_ms >= usual_ms) || told(left_ms) > INT32_MAX)
 		return;
 	l->ms = told(left_ms);
+	l->ends_ns = now_ns + l->ms * WI_MS;
 	snprintf(l->text, sizeof(l->text), "%" PRId64 "ms", l->ms);
 }
 
@@ -91,7 +93,9 @@ bool wi_limit_after(const struct wi_limit *l, const struct weir_conn *c, struct 
 	return true;
 }
 
-bool wi_limit_struck(const struct wi_limit *l, const struct wi_failure *failure)
+bool wi_limit_struck(const struct wi_limit *l, const struct weir_conn *c,
+                     const struct wi_failure *failure)
 {
-	return l->ms && strcmp(failure->sqlstate, "57014") == 0;
+	return l->ms && strcmp(failure->sqlstate, "57014") == 0 &&
+	       c->pool->core.world->now() >= l->ends_ns;
 }

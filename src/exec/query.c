@@ -161,7 +161,7 @@ static weir_status refused(struct run *r, bool *again, struct pg_result **result
 	st = wi_exec_refused(r->c, &r->failure, error);
 	if (r->results.stale)
 		st = wi_exec_stale(error);
-	else if (wi_limit_struck(&r->limit, &r->failure))
+	else if (wi_limit_struck(&r->limit, r->c, &r->failure))
 		st = wi_exec_struck(error);
 	hand_over(r, false, result);
 	return st;

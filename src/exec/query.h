@@ -35,6 +35,7 @@ bool wi_may_have_committed(const struct weir_conn *c, enum wi_look look, const c
 /* Weir's own calls around those of the user's. */
 struct wi_limit {
 	int64_t ms;           /* 0: none is set */
+	int64_t ends_ns;      /* when it strikes, at the earliest */
 	char text[24];        /* "450ms" */
 	const char *value[1]; /* of the first call: the text */
 	bool is_local;        /* inside the user's transaction: put back by the second */
@@ -51,7 +52,8 @@ void wi_limit_init(struct wi_limit *limit, const struct weir_conn *c, enum wi_lo
 bool wi_limit_before(struct wi_limit *limit, const struct weir_conn *c, struct wi_call *call);
 bool wi_limit_after(const struct wi_limit *limit, const struct weir_conn *c, struct wi_call *call);
 
-/* Whether a failure is the limit's doing. */
-bool wi_limit_struck(const struct wi_limit *limit, const struct wi_failure *failure);
+/* Whether a failure is the limit's doing, and not that of a shorter one or of somebody's cancel. */
+bool wi_limit_struck(const struct wi_limit *limit, const struct weir_conn *c,
+                     const struct wi_failure *failure);
 
 #endif

@@ -22,6 +22,7 @@
 
 WEIR_BEGIN
 
+/* The rules of alerts.def. New ones are added at the end. */
 typedef enum weir_alert_rule {
 #define WEIR_ALERT(name, severity, unit, threshold, looks, back_pct, text) WEIR_ALERT_##name,
 #include <weir/alerts.def>
@@ -29,6 +30,7 @@ typedef enum weir_alert_rule {
 	WEIR_ALERT_RULES
 } weir_alert_rule;
 
+/* How bad it is. */
 typedef enum weir_severity { WEIR_SEVERITY_WARNING, WEIR_SEVERITY_CRITICAL } weir_severity;
 
 /* An alert that is raised just now. */

@@ -67,6 +67,7 @@ typedef struct weir_classify_rules {
 	size_t n_refused;
 } weir_classify_rules;
 
+/* Rules with their size, for designated initializers. */
 #define WEIR_CLASSIFY_RULES(...)                                                                   \
 	((weir_classify_rules){.size = sizeof(weir_classify_rules), __VA_ARGS__})
 

@@ -22,6 +22,7 @@ struct pg_conn; /* libpq's PGconn */
  */
 typedef struct weir_conn weir_conn;
 
+/* What a host is, as its router observed it. */
 typedef enum weir_role {
 	WEIR_ROLE_UNKNOWN = 0, /* not probed yet, unreachable, or a pool without a router */
 	WEIR_ROLE_PRIMARY = 1,
@@ -46,6 +47,7 @@ typedef enum weir_reason {
 		WEIR_REASONS
 } weir_reason;
 
+/* What is known of a connection that is out. */
 typedef struct weir_conn_info {
 	char host[WEIR_ERROR_HOST]; /* "name:port" */
 	weir_role role;             /* what the host was at checkout */

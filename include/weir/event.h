@@ -11,6 +11,7 @@
 
 WEIR_BEGIN
 
+/* What is told: name, text. New ones are added at the end. */
 #define WEIR_EVENT_MAP(X)                                                                          \
 	X(CONNECTED, "a connection is ready")                                                      \
 	X(CONNECT_FAILED, "a connect attempt failed")                                              \
@@ -51,6 +52,7 @@ typedef enum weir_event_kind {
 		WEIR_EVENT_KINDS
 } weir_event_kind;
 
+/* What an event sink is told. */
 typedef struct weir_event {
 	weir_event_kind kind;
 	int64_t at_ns;    /* CLOCK_MONOTONIC */
@@ -104,6 +106,7 @@ WEIR_API size_t weir_router_events_get(struct weir_router *router, uint64_t afte
 WEIR_API uint64_t weir_pool_events_count(struct weir_pool *pool, weir_event_kind kind);
 WEIR_API uint64_t weir_router_events_count(struct weir_router *router, weir_event_kind kind);
 
+/* "CONNECTED": the name of a kind. Never NULL; static storage; any thread. */
 WEIR_API const char *weir_event_name(weir_event_kind kind);
 
 WEIR_END

@@ -72,6 +72,7 @@ typedef struct weir_statement {
 	const char *tag;
 } weir_statement;
 
+/* A statement with its size: WEIR_STATEMENT(.sql = "SELECT 1"). */
 #define WEIR_STATEMENT(...) ((weir_statement){.size = sizeof(weir_statement), __VA_ARGS__})
 
 /*

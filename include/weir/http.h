@@ -33,6 +33,7 @@
 
 WEIR_BEGIN
 
+/* A server of its own thread. Opaque. */
 typedef struct weir_http weir_http;
 
 /* One router, or one pool, and the name it is shown by. */
@@ -42,6 +43,7 @@ typedef struct weir_http_source {
 	weir_pool *pool;
 } weir_http_source;
 
+/* How many routers and pools one server shows, at most. */
 #define WEIR_HTTP_SOURCES_MAX 16
 
 /* What has to be served for /ready to say 200. */

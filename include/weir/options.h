@@ -142,6 +142,7 @@ WEIR_API WEIR_CHECKED weir_status weir_options_set(weir_options *options, const 
  */
 WEIR_API WEIR_CHECKED weir_status weir_options_from_env(weir_options *options, weir_error *error);
 
+/* What the value of an option is. */
 typedef enum weir_option_type {
 	WEIR_OPTION_IS_INT,
 	WEIR_OPTION_IS_CHOICE,

@@ -20,6 +20,7 @@
 
 WEIR_BEGIN
 
+/* Who asks Patroni for one router. Opaque. */
 typedef struct weir_patroni weir_patroni;
 
 /* Zero it, set `size` and urls, and fill in what matters. Texts are copied. */

@@ -12,6 +12,7 @@
 
 WEIR_BEGIN
 
+/* Opaque. */
 typedef struct weir_pool weir_pool;
 
 /*

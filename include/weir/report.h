@@ -12,6 +12,7 @@
 
 WEIR_BEGIN
 
+/* The form of the text. */
 typedef enum weir_metrics_format {
 	WEIR_METRICS_PROMETHEUS = 0, /* Prometheus text exposition format 0.0.4 */
 	WEIR_METRICS_OPENMETRICS = 1 /* OpenMetrics 1.0.0 */

@@ -15,6 +15,7 @@
 
 WEIR_BEGIN
 
+/* Pools to all hosts of a cluster, and who is who among them. Opaque. */
 typedef struct weir_router weir_router;
 
 /* What the caller will do. Zero is WRITE: a zeroed request is always safe. */
@@ -73,6 +74,7 @@ typedef struct weir_request {
 	weir_session *session; /* whose reads see its writes and never go back; NULL: nobody's */
 } weir_request;
 
+/* A request with its size: WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = 500). */
 #define WEIR_REQUEST(...) ((weir_request){.size = sizeof(weir_request), __VA_ARGS__})
 
 /* For weir_request.timeout_ms, where 0 means the default: try once and never sleep. */

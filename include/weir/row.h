@@ -50,6 +50,7 @@ WEIR_API WEIR_CHECKED weir_status weir_row_double_at(const struct pg_result *res
                                                      int column, double *value, bool *is_null,
                                                      weir_error *error);
 
+/* A boolean. */
 WEIR_API WEIR_CHECKED weir_status weir_row_bool(const struct pg_result *result, int row,
                                                 const char *column, bool *value, bool *is_null,
                                                 weir_error *error);

@@ -42,6 +42,7 @@ typedef struct weir_session {
 	uint64_t own[16];    /* weir's; zeroed at first */
 } weir_session;
 
+/* A session that has seen nothing yet. */
 #define WEIR_SESSION() ((weir_session){.size = sizeof(weir_session)})
 
 /*

@@ -183,6 +183,7 @@ typedef struct weir_pool_stats {
  */
 WEIR_API void weir_pool_stats_get(weir_pool *pool, weir_pool_stats *stats);
 
+/* How deep a sampled stack goes, at most. */
 #define WEIR_HELD_FRAMES 24
 
 /* A connection that is out, and who has it. */
@@ -390,6 +391,7 @@ WEIR_API size_t weir_router_held_get(weir_router *router, weir_held *held, size_
  */
 WEIR_API WEIR_CHECKED weir_status weir_router_probe(weir_router *router, int64_t timeout_ms);
 
+/* Name and text of a reason and of a class of failure. Never NULL; static storage; any thread. */
 WEIR_API const char *weir_close_name(weir_close reason);
 WEIR_API const char *weir_close_text(weir_close reason);
 WEIR_API const char *weir_connect_name(weir_connect failed_of);

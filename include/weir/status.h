@@ -44,12 +44,14 @@ typedef enum weir_status {
 /* Above the number of every status: for counts by status. */
 #define WEIR_STATUSES 16
 
+/* Whether the same call may succeed if it is made again: never, later, or at once. */
 typedef enum weir_retry {
 	WEIR_RETRY_NEVER = 0,
 	WEIR_RETRY_LATER = 1,
 	WEIR_RETRY_NOW = 2,
 } weir_retry;
 
+/* Room for the text of an error, and for "name:port" of a host, with their ends. */
 #define WEIR_ERROR_TEXT 1536
 #define WEIR_ERROR_HOST 256
 

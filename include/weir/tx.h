@@ -29,6 +29,7 @@ typedef struct weir_tx {
 	uint64_t own[16]; /* weir's; zeroed at first */
 } weir_tx;
 
+/* A transaction that has not begun. */
 #define WEIR_TX() ((weir_tx){.size = sizeof(weir_tx)})
 
 /* PostgreSQL's, chapter 13.2. Zero: default_transaction_isolation of the session. */
@@ -63,6 +64,7 @@ typedef struct weir_tx_settings {
 	weir_token *token;
 } weir_tx_settings;
 
+/* Settings with their size, for designated initializers. */
 #define WEIR_TX_SETTINGS(...) ((weir_tx_settings){.size = sizeof(weir_tx_settings), __VA_ARGS__})
 
 /*
@@ -204,6 +206,7 @@ typedef struct weir_run_settings {
 	weir_run_result *result; /* where to say how it went, or NULL */
 } weir_run_settings;
 
+/* Settings with their size, for designated initializers. */
 #define WEIR_RUN_SETTINGS(...) ((weir_run_settings){.size = sizeof(weir_run_settings), __VA_ARGS__})
 
 /*

@@ -5,6 +5,7 @@
 
 #include <weir/export.h>
 
+/* The version of these headers. */
 #define WEIR_VERSION_MAJOR 0
 #define WEIR_VERSION_MINOR 1
 #define WEIR_VERSION_PATCH 0

@@ -33,6 +33,7 @@ typedef enum weir_view_state {
 } weir_view_state;
 
 #define WEIR_VIEW_NAME 32 /* room for "<pid>-<number>" */
+/* Room for a path. */
 #define WEIR_VIEW_DIRECTORY 256
 
 /* A view that is there to be looked at. */
@@ -83,6 +84,7 @@ typedef struct weir_view_waiter {
 	char tag[48];
 } weir_view_waiter;
 
+/* How many classes of age hold and wait times fall into. */
 #define WEIR_VIEW_AGES 7
 
 /*
@@ -122,6 +124,7 @@ typedef struct weir_view_picture {
 	uint32_t waits[WEIR_VIEW_AGES];
 } weir_view_picture;
 
+/* A view that is open. Opaque. */
 typedef struct weir_view weir_view;
 
 /*

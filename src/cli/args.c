@@ -3,6 +3,7 @@
 #include "cli/args.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +203,27 @@ bool cli_args_real(const struct cli_args *args, const char *name, double min, do
 		return true;
 	cli_usage(args->word, "--%s takes a number from %g to %g", name, min, max);
 	return false;
+}
+
+bool cli_args_seconds(const struct cli_args *args, const char *name, double min_s, double max_s,
+                      int64_t *ns)
+{
+	if (cli_parse_seconds(optarg, ns) && (double)*ns >= min_s * 1e9 &&
+	    (double)*ns <= max_s * 1e9)
+		return true;
+	cli_usage(args->word, "--%s takes seconds from %g to %g", name, min_s, max_s);
+	return false;
+}
+
+void cli_hear_signals(const int numbers[], size_t n, void (*handler)(int))
+{
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < n; i++) {
+		struct sigaction old, action = {.sa_handler = handler};
+
+		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
+	}
 }
 
 bool cli_args_options(const struct cli_args *args, weir_options *options)

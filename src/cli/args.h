@@ -62,6 +62,16 @@ bool cli_args_int(const struct cli_args *args, const char *name, int64_t min, in
 bool cli_args_real(const struct cli_args *args, const char *name, double min, double max,
                    double *value);
 
+/* The same for seconds, which may have a fraction, as nanoseconds. */
+bool cli_args_seconds(const struct cli_args *args, const char *name, double min_s, double max_s,
+                      int64_t *ns);
+
+/*
+ * Has the handler called for each of these signals, but for those that our parent has us ignore. A
+ * reader of our output that goes away is told by the output, not by a signal.
+ */
+void cli_hear_signals(const int numbers[], size_t n, void (*handler)(int));
+
 /* Sets *options from the environment, then from what was given. false: a message was printed. */
 bool cli_args_options(const struct cli_args *args, weir_options *options);
 

@@ -40,21 +40,6 @@ static void on_signal(int number)
 		_Exit(CLI_EXIT_SIGNAL + number);
 }
 
-/*
- * A signal that our parent has us ignore stays ignored. A reader of our output that went away must
- * not end us before the schema is dropped: then the exit status tells.
- */
-static void hear_signals(void)
-{
-	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		struct sigaction old, action = {.sa_handler = on_signal};
-
-		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaction(signals[i], &action, NULL);
-	}
-}
-
 static void block_signals(bool block)
 {
 	sigset_t set;
@@ -279,7 +264,8 @@ int cli_bench_run(const struct cli_word *word, const struct cli_plan *plan)
 	int result;
 	weir_status status;
 
-	hear_signals();
+	/* Our output may go away before the schema is dropped: then the exit status tells. */
+	cli_hear_signals(signals, sizeof(signals) / sizeof(signals[0]), on_signal);
 	block_signals(true); /* for the keeper to inherit */
 	status = weir_router_open(plan->url, &plan->options, &bench.router, &error);
 	block_signals(false);

@@ -122,15 +122,6 @@ static int take_write(const struct cli_args *args, struct cli_plan *plan, int op
 	}
 }
 
-static bool take_duration(const struct cli_args *args, struct cli_plan *plan)
-{
-	if (cli_parse_seconds(optarg, &plan->duration_ns) && plan->duration_ns >= CLI_S / 10 &&
-	    plan->duration_ns <= 86400 * CLI_S)
-		return true;
-	cli_usage(args->word, "--duration takes seconds from 0.1 to 86400");
-	return false;
-}
-
 /* One option; false: a message was printed. */
 static bool take(struct cli_args *args, struct cli_plan *plan, int option)
 {
@@ -138,7 +129,7 @@ static bool take(struct cli_args *args, struct cli_plan *plan, int option)
 	case OPT_THREADS:
 		return cli_args_int(args, "threads", 1, 1024, &plan->threads);
 	case OPT_DURATION:
-		return take_duration(args, plan);
+		return cli_args_seconds(args, "duration", 0.1, 86400, &plan->duration_ns);
 	case OPT_READS:
 		return cli_args_int(args, "reads", 0, 100, &plan->reads_pct);
 	case OPT_HOLD:

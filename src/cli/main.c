@@ -27,7 +27,7 @@ static int unknown_word(const char *name)
 		fputs("weir: a word comes before the connection string: weir check URL\n", stderr);
 		return CLI_EXIT_USAGE;
 	}
-	for (; cli_words[n] && n < 62; n++)
+	for (; n < 62 && cli_words[n]; n++)
 		names[n] = cli_words[n]->name;
 	names[n++] = "help";
 	names[n] = NULL;

@@ -135,23 +135,22 @@ static void begin(FILE *out, const char *name, int section, const char *brief)
 	        brief);
 }
 
-static int by_name(const void *a, const void *b)
+/* The first word after that name by the alphabet, or NULL. */
+static const char *word_after(const char *name)
 {
-	const struct cli_word *const *x = a, *const *y = b;
+	const char *next = NULL;
 
-	return strcmp((*x)->name, (*y)->name);
+	for (size_t i = 0; cli_words[i]; i++)
+		if (strcmp(cli_words[i]->name, name) > 0 &&
+		    (!next || strcmp(cli_words[i]->name, next) < 0))
+			next = cli_words[i]->name;
+	return next;
 }
 
 static void see_words(FILE *out)
 {
-	const struct cli_word *sorted[64];
-	size_t n = 0;
-
-	for (; n < 64 && cli_words[n]; n++)
-		sorted[n] = cli_words[n];
-	qsort(sorted, n, sizeof(sorted[0]), by_name);
-	for (size_t i = 0; i < n; i++)
-		fprintf(out, ".Xr weir-%s 1 ,\n", sorted[i]->name);
+	for (const char *name = word_after(""); name; name = word_after(name))
+		fprintf(out, ".Xr weir-%s 1 ,\n", name);
 }
 
 /* Other pages than this one: from weir's all can be reached. */

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/clock.h"
 #include "cli/probe.h"
@@ -26,6 +27,16 @@ struct answer {
 	int64_t max_connections, reserved, in_use;
 };
 
+/* Three numbers with a space between. */
+static bool read_answer(char *text, struct answer *answer)
+{
+	char *rest = NULL, *first = strtok_r(text, " ", &rest);
+	char *second = strtok_r(NULL, " ", &rest), *third = strtok_r(NULL, " ", &rest);
+
+	return first && second && third && cli_parse_int(first, &answer->max_connections) &&
+	       cli_parse_int(second, &answer->reserved) && cli_parse_int(third, &answer->in_use);
+}
+
 static weir_status ask(weir_router *router, weir_intent intent, struct answer *answer,
                        weir_error *error)
 {
@@ -38,9 +49,7 @@ static weir_status ask(weir_router *router, weir_intent intent, struct answer *a
 	if (status != WEIR_OK)
 		return status;
 	status = cli_query(weir_pg(conn), sql, &limit, text, sizeof(text), error);
-	if (status == WEIR_OK &&
-	    sscanf(text, "%" SCNd64 " %" SCNd64 " %" SCNd64, &answer->max_connections,
-	           &answer->reserved, &answer->in_use) != 3)
+	if (status == WEIR_OK && !read_answer(text, answer))
 		status = error->status = WEIR_QUERY;
 	if (status == WEIR_CONNECT || status == WEIR_TIMEOUT)
 		weir_discard(&conn);

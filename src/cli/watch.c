@@ -53,6 +53,7 @@ static const struct cli_ending endings[] = {
 
 static int wakes[2] = {-1, -1};
 static volatile sig_atomic_t ended;
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
 
 void cli_watch_wake(void)
 {
@@ -69,20 +70,6 @@ static void on_signal(int number)
 	if (number != SIGWINCH)
 		ended = 1;
 	cli_watch_wake();
-}
-
-/* A signal that our parent has us ignore stays ignored. */
-static void hear_signals(void)
-{
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
-
-	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		struct sigaction old, action = {.sa_handler = on_signal};
-
-		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaction(numbers[i], &action, NULL);
-	}
 }
 
 /* Until something wakes us, or until_ns. */
@@ -110,14 +97,6 @@ static void set_defaults(weir_options *options)
 	cli_copy(options->application_name, sizeof(options->application_name), "weir-watch");
 }
 
-static bool read_seconds(const struct cli_args *args, const char *name, int64_t *ns)
-{
-	if (cli_parse_seconds(optarg, ns) && *ns >= 10 * CLI_MS && *ns <= 86400 * CLI_S)
-		return true;
-	cli_usage(args->word, "--%s takes seconds, from 0.01 to 86400", name);
-	return false;
-}
-
 static bool read_arg(struct cli_args *args, int got, struct cli_watch_plan *plan)
 {
 	switch (got) {
@@ -125,9 +104,9 @@ static bool read_arg(struct cli_args *args, int got, struct cli_watch_plan *plan
 		plan->json = true;
 		return true;
 	case OPT_INTERVAL:
-		return read_seconds(args, "interval", &plan->interval_ns);
+		return cli_args_seconds(args, "interval", 0.01, 86400, &plan->interval_ns);
 	case OPT_SECONDS:
-		return read_seconds(args, "seconds", &plan->seconds_ns);
+		return cli_args_seconds(args, "seconds", 0.01, 86400, &plan->seconds_ns);
 	default:
 		return cli_args_int(args, "count", 1, INT32_MAX, &plan->count);
 	}
@@ -230,7 +209,7 @@ static int watch(const struct cli_args *args, struct cli_watch_plan *plan)
 		perror("weir watch");
 		return CLI_EXIT_SYSTEM;
 	}
-	hear_signals();
+	cli_hear_signals(signals, sizeof(signals) / sizeof(signals[0]), on_signal);
 	w.plan = plan;
 	w.begin_ns = cli_now();
 	pthread_mutex_init(&w.lock, NULL);

@@ -23,7 +23,7 @@ if(TARGET weir_own_words)
 	install(FILES ${weir_own_words}/weir.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 endif()
 
-set(weir_needs "LIBPQ=libpq" "URCU=liburcu-bp")
+set(weir_needs "LIBPQ=libpq" "URCU=liburcu-bp" "INIH=inih")
 if(WEIR_JEMALLOC)
 	list(APPEND weir_needs "JEMALLOC=jemalloc")
 endif()

@@ -18,6 +18,7 @@ endfunction()
 
 weir_find(LIBPQ libpq>=14 libpq-dev)
 weir_find(URCU liburcu-bp>=0.13 liburcu-dev)
+weir_find(INIH inih>=53 libinih-dev)
 if(WEIR_CLI OR WEIR_PATRONI)
 	weir_find(JANSSON jansson>=2.12 libjansson-dev)
 endif()

@@ -143,6 +143,24 @@ WEIR_API WEIR_CHECKED weir_status weir_options_set(weir_options *options, const 
 WEIR_API WEIR_CHECKED weir_status weir_options_from_env(weir_options *options, weir_error *error);
 
 /* What the value of an option is. */
+/*
+ * Sets every option that a file names: lines `name = value`, "#" before a comment, and sections for
+ * several pools: what stands before the first [section] is for all, and the section that is asked
+ * for (NULL: none) goes over it. A value goes on in lines that begin with a blank. The parts of a
+ * connection string may stand there, too (host, port, dbname, user, password): they are no options,
+ * and are read where a pool or router is opened without a connection string and WEIR_CONFIG_FILE
+ * (and WEIR_CONFIG_SECTION) name the file, after DATABASE_URL and DB_*.
+ *
+ * weir_options_from_env reads the file that WEIR_CONFIG_FILE names first: variables go over it.
+ *
+ * INVALID names file and line, and nothing is changed: a name that no option has, with the nearest
+ * one; a bad value; a name given twice in a section; a section that is not there; a file with a
+ * password that others than its owner may read. Any thread; blocks as long as reading the file
+ * does. Also NO_MEMORY.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_options_from_file(weir_options *options, const char *path,
+                                                         const char *section, weir_error *error);
+
 typedef enum weir_option_type {
 	WEIR_OPTION_IS_INT,
 	WEIR_OPTION_IS_CHOICE,

@@ -18,6 +18,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "config/env.h"
+#include "config/file.h"
 #include "config/options.h"
 #include "config/parse.h"
 #include "config/table.h"
@@ -180,6 +181,8 @@ static weir_status parse_all(struct wi_parse *parse, const char *conninfo)
 
 	if (status == WEIR_OK && parse->in_parts)
 		status = wi_parts_read(parse);
+	if (status == WEIR_OK && parse->in_parts && wi_file_named())
+		status = wi_file_parts(parse, wi_file_named(), wi_file_section());
 	if (status != WEIR_OK)
 		return status;
 	service = asks_service(parse);

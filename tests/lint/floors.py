@@ -16,6 +16,7 @@ FENCES = [
     (re.compile(r"libpq|pg_config|postgres_ext"), ("driver/libpq", "driver/fake_result", "exec/row", "cli/")),
     (re.compile(r"urcu"), ("base/rcu.h",)),
     (re.compile(r"jemalloc/"), ("base/alloc.c",)),
+    (re.compile(r"^ini\.h"), ("config/file.c",)),
     (re.compile(r"jansson"), ("cli/", "patroni/view.c")),
     (re.compile(r"curl/"), ("patroni/ask.c", "patroni/patroni.c")),
 ]

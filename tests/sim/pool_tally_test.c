@@ -2,14 +2,19 @@
 /* What was done with a pool's connections is counted, each statement and transaction once. */
 #include "pool/tally.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "base/atomic.h"
+#include "driver/fake.h"
 #include "pool/pool.h"
 #include "support/sim.h"
+#include "support/watchdog.h"
 
 static int open_one(void **state)
 {
@@ -71,6 +76,82 @@ static void transactions_are_counted_by_how_they_end(void **state)
 	weir_checkin(&conn);
 }
 
+/* ---- checkouts that come to nothing; in real time, as a taker waits at the socket himself ---- */
+
+static struct wi_fake_server server;
+static weir_pool *pool;
+
+static void a_moment(void)
+{
+	const struct timespec some = {.tv_nsec = 1000000};
+
+	nanosleep(&some, NULL);
+}
+
+/* Whether it is so by now; the watchdog bounds the wait for it. */
+static bool counts(uint64_t checkouts, uint64_t checkins, uint32_t busy)
+{
+	weir_pool_stats s;
+
+	weir_pool_stats_get(pool, &s);
+	return s.checkouts == checkouts && s.checkins == checkins && s.busy == busy;
+}
+
+static void await_counts(uint64_t checkouts, uint64_t checkins, uint32_t busy)
+{
+	while (!counts(checkouts, checkins, busy))
+		a_moment();
+}
+
+static void *take_in_vain(void *status)
+{
+	weir_conn *conn = NULL;
+
+	*(weir_status *)status = weir_pool_checkout(pool, 400, &conn, NULL);
+	return NULL;
+}
+
+/* Whoever takes one that has to be asked first holds it, but has not checked it out. */
+static void check_one_in_vain(void)
+{
+	weir_status status = WEIR_OK;
+	pthread_t taker;
+
+	wi_store_rlx(&server.silent, true);
+	assert_int_equal(pthread_create(&taker, NULL, take_in_vain, &status), 0);
+	await_counts(1, 1, 1);
+	assert_int_equal(pthread_join(taker, NULL), 0);
+	assert_int_equal(status, WEIR_TIMEOUT);
+	await_counts(1, 1, 0);
+	wi_store_rlx(&server.silent, false);
+}
+
+/* Else the count would go back when it is found to be dead. */
+static void what_is_being_checked_is_no_checkout_yet(void **state)
+{
+	weir_conn *conn;
+	weir_options o;
+
+	(void)state;
+	wi_fake_server_init(&server);
+	weir_options_init(&o);
+	o.pool_min = o.pool_max = 1;
+	o.pre_ping = WEIR_PRE_PING_PING;
+	o.connect_timeout_ms = 500;
+	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
+	                                   "host=127.0.0.1", &o, &pool, NULL),
+	                 WEIR_OK);
+	assert_int_equal(weir_pool_checkout(pool, -1, &conn, NULL), WEIR_OK);
+	weir_checkin(&conn);
+	await_counts(1, 1, 0);
+	check_one_in_vain();
+	assert_int_equal(weir_pool_checkout(pool, -1, &conn, NULL), WEIR_OK);
+	assert_true(counts(2, 1, 1));
+	weir_checkin(&conn);
+	await_counts(2, 2, 0);
+	assert_int_equal(weir_pool_close(&pool, 20000), WEIR_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -78,7 +159,9 @@ int main(void)
 	                                        close_it),
 		cmocka_unit_test_setup_teardown(transactions_are_counted_by_how_they_end, open_one,
 	                                        close_it),
+		cmocka_unit_test(what_is_being_checked_is_no_checkout_yet),
 	};
 
+	test_watchdog(100, "what a pool counts");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

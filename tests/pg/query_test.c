@@ -304,12 +304,14 @@ static void a_changed_table_is_read_as_it_is(void **state)
 static void an_error_of_the_statements_own_is_told(void **state)
 {
 	(void)state;
+	run_well("CREATE TEMPORARY SEQUENCE runs");
 	run_well("CREATE OR REPLACE FUNCTION pg_temp.no() RETURNS int LANGUAGE plpgsql AS "
-	         "$$ BEGIN RAISE feature_not_supported; END $$");
+	         "$$ BEGIN PERFORM nextval('runs'); RAISE feature_not_supported; END $$");
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(run("SELECT pg_temp.no()"), WEIR_QUERY);
 		assert_string_equal(e.sqlstate, "0A000");
 	}
+	assert_string_equal(value("SELECT last_value FROM runs"), "3");
 }
 
 static int set_up_few(void **state)
@@ -536,6 +538,24 @@ static void a_batch_that_fails_has_done_nothing(void **state)
 	assert_int_equal(PQtransactionStatus(weir_pg(conn)), PQTRANS_IDLE);
 }
 
+/* What a pipeline's implicit transaction would allow. */
+static void nothing_commits_in_the_middle_of_a_batch(void **state)
+{
+	PGresult *results[3];
+
+	(void)state;
+	from_outside("CREATE OR REPLACE PROCEDURE halfway() LANGUAGE plpgsql AS "
+	             "$$ BEGIN COMMIT; END $$");
+	assert_int_equal(batch("INSERT INTO t VALUES (2)", "CALL halfway()", "SELECT 1", results),
+	                 WEIR_QUERY);
+	assert_string_equal(e.sqlstate, "2D000");
+	clear(results, 3);
+	assert_int_equal(batch("VACUUM t", "SELECT 1", "SELECT 1", results), WEIR_QUERY);
+	assert_string_equal(e.sqlstate, "25001");
+	clear(results, 3);
+	assert_string_equal(value("SELECT count(*) FROM t"), "1");
+}
+
 static void a_batch_in_a_transaction_is_part_of_it(void **state)
 {
 	PGresult *results[3];
@@ -666,6 +686,7 @@ int main(void)
 		TEST(who_gives_up_loses_no_connection),
 		TEST(a_batch_is_one_transaction),
 		TEST(a_batch_that_fails_has_done_nothing),
+		TEST(nothing_commits_in_the_middle_of_a_batch),
 		TEST(a_batch_in_a_transaction_is_part_of_it),
 		TEST(who_gives_up_a_batch_loses_no_connection),
 		TEST(a_large_batch_prepares_its_statement_once),

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <weir/event.h>
 #include <weir/export.h>
 #include <weir/stats.h>
 #include <weir/status.h>
@@ -122,6 +123,9 @@ typedef struct weir_view_picture {
 	 * waiters by what they had waited: < 1 ms, < 10 ms, < 100 ms, < 1 s, < 10 s, < 60 s, more
 	 */
 	uint32_t waits[WEIR_VIEW_AGES];
+	/* the last events, oldest first; at_ns is 0, wall_ns says when, to the millisecond */
+	const weir_event_record *events;
+	size_t n_events;
 } weir_view_picture;
 
 /* A view that is open. Opaque. */

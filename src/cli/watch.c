@@ -7,10 +7,6 @@
  */
 #include "cli/watch.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +14,7 @@
 
 #include "cli/args.h"
 #include "cli/clock.h"
+#include "cli/live.h"
 #include "cli/text.h"
 
 enum { OPT_JSON = 256, OPT_INTERVAL, OPT_SECONDS, OPT_COUNT };
@@ -48,42 +45,6 @@ static const struct cli_ending endings[] = {
 
 #define GOODBYE_MS 500
 #define AT_MOST_NS (50 * CLI_MS) /* a picture so often at most, whatever happens */
-
-/* ---- waking ---- */
-
-static int wakes[2] = {-1, -1};
-static volatile sig_atomic_t ended;
-static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
-
-void cli_watch_wake(void)
-{
-	int saved = errno;
-
-	/* Full: it will wake anyway. */
-	if (write(wakes[1], "", 1) < 0)
-		errno = saved;
-	errno = saved;
-}
-
-static void on_signal(int number)
-{
-	if (number != SIGWINCH)
-		ended = 1;
-	cli_watch_wake();
-}
-
-/* Until something wakes us, or until_ns. */
-static void sleep_until(int64_t until_ns)
-{
-	struct pollfd p = {.fd = wakes[0], .events = POLLIN};
-	int64_t left = until_ns - cli_now();
-	char sink[256];
-
-	if (left > 0)
-		(void)poll(&p, 1, (int)(left / CLI_MS) + 1);
-	while (read(wakes[0], sink, sizeof(sink)) > 0)
-		continue;
-}
 
 /* ---- arguments ---- */
 
@@ -130,9 +91,7 @@ static int read_args(struct cli_args *args, struct cli_watch_plan *plan)
 
 static bool on_terminal(const struct cli_watch_plan *plan)
 {
-	const char *term = getenv("TERM");
-
-	return !plan->json && isatty(STDOUT_FILENO) && !(term && !strcmp(term, "dumb"));
+	return !plan->json && cli_screen_is_there();
 }
 
 static void show(struct cli_watch *watch, bool screen)
@@ -149,7 +108,7 @@ static bool goes_on(const struct cli_watch *watch, int64_t looks)
 {
 	const struct cli_watch_plan *plan = watch->plan;
 
-	return !ended && !ferror(stdout) && (!plan->count || looks < plan->count) &&
+	return !cli_live_is_ended() && !ferror(stdout) && (!plan->count || looks < plan->count) &&
 	       (!plan->seconds_ns || cli_now() - watch->begin_ns < plan->seconds_ns);
 }
 
@@ -168,11 +127,11 @@ static void loop(struct cli_watch *watch, bool screen)
 		show(watch, screen);
 		if (!goes_on(watch, looks))
 			break;
-		sleep_until(next_look(watch));
+		cli_live_sleep(next_look(watch));
 		/* What comes in a bunch is shown at once. */
-		if (!ended && cli_now() - watch->now.at_ns < AT_MOST_NS)
+		if (!cli_live_is_ended() && cli_now() - watch->now.at_ns < AT_MOST_NS)
 			cli_sleep(AT_MOST_NS);
-		if (ended)
+		if (cli_live_is_ended())
 			break;
 	}
 }
@@ -184,13 +143,13 @@ static int watch_hosts(struct cli_watch *watch)
 
 	/* The first picture is of hosts that have been asked. */
 	if (weir_router_probe(watch->router, watch->plan->options.connect_timeout_ms) != WEIR_OK &&
-	    ended)
+	    cli_live_is_ended())
 		return result;
 	if (!cli_watch_try_begin(watch)) {
 		result = CLI_EXIT_SYSTEM;
 	} else {
 		if (screen)
-			cli_watch_screen_begin();
+			cli_screen_begin(true);
 		loop(watch, screen);
 		if (screen)
 			cli_watch_screen_end(watch);
@@ -205,11 +164,15 @@ static int watch(const struct cli_args *args, struct cli_watch_plan *plan)
 	weir_error error = {.status = WEIR_OK};
 	int result;
 
-	if (pipe2(wakes, O_CLOEXEC | O_NONBLOCK)) {
+	if (!cli_live_init()) {
 		perror("weir watch");
 		return CLI_EXIT_SYSTEM;
 	}
-	cli_hear_signals(signals, sizeof(signals) / sizeof(signals[0]), on_signal);
+<<<<<<< HEAD
+	cli_live_hear_signals();
+=======
+	cli_live_hear_signals();
+>>>>>>> fc1f486 (weir top and weir stats: into a running process, also one that hangs, is stopped or has crashed)
 	w.plan = plan;
 	w.begin_ns = cli_now();
 	pthread_mutex_init(&w.lock, NULL);

@@ -118,12 +118,8 @@ const char *cli_watch_breaker(weir_breaker_state state);
 /* "09:31:22.123", this machine's time. */
 const char *cli_watch_clock(const struct timespec *at, char text[CLI_SHORT]);
 
-/* Wakes the main thread. In a signal handler, too. */
-void cli_watch_wake(void);
-
 /* ---- the three ways to show it ---- */
 
-void cli_watch_screen_begin(void);
 void cli_watch_screen(struct cli_watch *watch);
 void cli_watch_screen_end(struct cli_watch *watch);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/clock.h"
+#include "cli/live.h"
 #include "cli/text.h"
 #include "cli/watch.h"
 
@@ -39,7 +40,7 @@ void cli_watch_tell(void *arg, const weir_event *event)
 	e->number = ++watch->told;
 	clock_gettime(CLOCK_REALTIME, &e->at);
 	pthread_mutex_unlock(&watch->lock);
-	cli_watch_wake();
+	cli_live_wake();
 }
 
 size_t cli_watch_events(struct cli_watch *watch, struct cli_watch_event *events, size_t room,
@@ -84,7 +85,7 @@ static void note(struct cli_watch_trial *trial, weir_status status, const weir_c
 	}
 	pthread_mutex_unlock(&trial->lock);
 	if (r->ok != was_ok)
-		cli_watch_wake();
+		cli_live_wake();
 }
 
 static void try_once(struct cli_watch_trial *trial)

@@ -1,36 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `weir watch` on a terminal: the whole picture, drawn anew each time on the terminal's second
- * screen, so that the first is as it was afterwards. Lines are cut at the terminal's edge by the
- * terminal.
+ * `weir watch` on a terminal: the whole picture, drawn anew each time (live.c).
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "cli/clock.h"
+#include "cli/live.h"
 #include "cli/table.h"
 #include "cli/text.h"
 #include "cli/watch.h"
-
-void cli_watch_screen_begin(void)
-{
-	/* A picture goes out as one. */
-	(void)setvbuf(stdout, NULL, _IOFBF, 1 << 16);
-	/* The second screen, no cursor, no wrapping. */
-	fputs("\033[?1049h\033[?25l\033[?7l", stdout);
-	fflush(stdout);
-}
-
-static size_t rows_of_terminal(void)
-{
-	struct winsize size;
-
-	return !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_row ? size.ws_row : 24;
-}
 
 static void cell_known(struct cli_table *table, int64_t value, const char *text)
 {
@@ -159,9 +140,8 @@ static size_t print_state(const struct cli_watch *watch)
 
 void cli_watch_screen(struct cli_watch *watch)
 {
-	size_t rows = rows_of_terminal(), used;
+	size_t rows = cli_screen_clear(), used;
 
-	fputs("\033[H\033[J", stdout);
 	used = print_state(watch);
 	if (rows > used + 3) {
 		puts("");
@@ -173,7 +153,7 @@ void cli_watch_screen(struct cli_watch *watch)
 
 void cli_watch_screen_end(struct cli_watch *watch)
 {
-	fputs("\033[?7h\033[?25h\033[?1049l", stdout);
+	cli_screen_end();
 	if (watch->now.at_ns)
 		(void)print_state(watch);
 	fflush(stdout);

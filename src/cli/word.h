@@ -19,6 +19,8 @@
 #define CLI_WORDS(WORD)                                                                            \
 	WORD(check)                                                                                \
 	WORD(watch)                                                                                \
+	WORD(top)                                                                                  \
+	WORD(stats)                                                                                \
 	WORD(bench)                                                                                \
 	WORD(size)                                                                                 \
 	WORD(options)                                                                              \
@@ -33,6 +35,7 @@ enum cli_exit {
 	CLI_EXIT_USAGE = 64,
 	CLI_EXIT_DATA = 65, /* a file that was read is not what it should be */
 	CLI_EXIT_NO_INPUT = 66 /* a file could not be read */,
+	CLI_EXIT_UNAVAILABLE = 69, /* there is nothing to look at */
 	CLI_EXIT_SYSTEM = 71,
 	CLI_EXIT_OUTPUT = 74,
 	CLI_EXIT_SIGNAL = 128, /* and the signal's number */

@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "pool/pool.h"
 #include "pool/tend.h"
+#include "stat/ring.h"
 
 /* Of the keeper's time, one part in so many at most. */
 #define SHARE 50
@@ -241,6 +242,27 @@ void wi_sheet_waiters(struct wi_sheet *sheet, struct weir_pool *pool, uint32_t h
 	sheet->head.n_waiters += line.n;
 }
 
+/* ---- events ---- */
+
+void wi_sheet_events(struct wi_sheet *sheet, struct wi_ring *ring)
+{
+	uint64_t last = wi_load_rlx(&ring->last);
+	weir_event_record told[WI_VIEW_EVENTS];
+	size_t n = wi_ring_read(ring, last > WI_VIEW_EVENTS ? last - WI_VIEW_EVENTS : 0, told,
+	                        WI_VIEW_EVENTS, NULL);
+
+	for (size_t i = 0; i < n; i++) {
+		struct wi_view_event r = {.sequence = told[i].sequence,
+		                          .at_ms = told[i].wall_ns / WI_MS,
+		                          .kind = told[i].kind};
+
+		wi_copy(r.host, sizeof(r.host), told[i].host);
+		wi_copy(r.text, sizeof(r.text), told[i].text);
+		wi_pen_add(&sheet->pen, &r, sizeof(r));
+	}
+	sheet->head.n_events = (uint32_t)n;
+}
+
 /* ---- a pool by itself ---- */
 
 void wi_sketch_draw_pool(void *arg, struct wi_sheet *sheet)
@@ -254,6 +276,7 @@ void wi_sketch_draw_pool(void *arg, struct wi_sheet *sheet)
 	wi_sheet_host(sheet, &host);
 	wi_sheet_holders(sheet, pool, 0);
 	wi_sheet_waiters(sheet, pool, 0);
+	wi_sheet_events(sheet, pool->ring);
 	sheet->head.at_gate = wi_load_rlx(&pool->at_gate);
 	sheet->head.flags = (wi_load_rlx(&pool->closed) ? WI_VIEW_CLOSING : 0) |
 	                    (host.pool.suspended ? WI_VIEW_SUSPENDED : 0);

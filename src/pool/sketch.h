@@ -17,7 +17,7 @@
 
 struct weir_pool;
 
-/* A picture under way: all hosts, then all holders, then all waiters. Keeper's thread. */
+/* A picture under way: all hosts, then all holders, all waiters, the events. Keeper's thread. */
 struct wi_sheet {
 	struct wi_pen pen;
 	struct wi_view_picture head;
@@ -51,6 +51,10 @@ void wi_sketch_end(struct wi_sketch *sketch);
 void wi_sheet_host(struct wi_sheet *sheet, const weir_host_stats *host);
 void wi_sheet_holders(struct wi_sheet *sheet, struct weir_pool *pool, uint32_t host);
 void wi_sheet_waiters(struct wi_sheet *sheet, struct weir_pool *pool, uint32_t host);
+
+/* The last events. */
+struct wi_ring;
+void wi_sheet_events(struct wi_sheet *sheet, struct wi_ring *ring);
 
 /* As draw, for a pool without a router; arg is the pool. */
 void wi_sketch_draw_pool(void *arg, struct wi_sheet *sheet);

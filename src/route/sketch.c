@@ -24,6 +24,7 @@ static void draw(void *arg, struct wi_sheet *sheet)
 	place = 0;
 	for (uint32_t i = 0; (h = wi_places_next(r, &i));)
 		wi_sheet_waiters(sheet, h->pool, place++);
+	wi_sheet_events(sheet, &r->ring);
 	head->at_gate = wi_load_rlx(&r->gate.sleepers);
 	head->no_primary_ns = lost_ns && lost_ns <= sheet->now_ns ? sheet->now_ns - lost_ns : -1;
 	head->flags = (wi_load_rlx(&r->closed) ? WI_VIEW_CLOSING : 0) |

@@ -42,13 +42,17 @@ bool wi_decode_head(const void *bytes, size_t size, struct wi_view_picture *head
 	memcpy(head, bytes, sizeof(*head));
 	if (head->size < sizeof(*head) || head->size > MOST_RECORD || head->size % 8 ||
 	    !is_record(head->host_size) || !is_record(head->holder_size) ||
-	    !is_record(head->waiter_size) || head->n_hosts > MOST_HOSTS ||
+	    !is_record(head->waiter_size) || !is_record(head->event_size) ||
+	    head->n_events > WI_VIEW_EVENTS || head->n_hosts > MOST_HOSTS ||
 	    head->n_holders > MOST_HOLDERS || head->n_waiters > MOST_WAITERS)
 		return false;
 	sum = head->size + (uint64_t)head->n_hosts * head->host_size +
 	      (uint64_t)head->n_holders * head->holder_size +
-	      (uint64_t)head->n_waiters * head->waiter_size;
-	return head->bytes == sum && sum <= WI_VIEW_PLACE_ROOM;
+	      (uint64_t)head->n_waiters * head->waiter_size +
+	      (uint64_t)head->n_events * head->event_size;
+	/* Holders and waiters belong to a host. */
+	return head->bytes == sum && sum <= WI_VIEW_PLACE_ROOM &&
+	       (head->n_hosts || !(head->n_holders || head->n_waiters));
 }
 
 /* size is at least head->bytes. */
@@ -93,18 +97,29 @@ static void decode_waiter(weir_view_waiter *to, const struct wi_view_waiter *r, 
 	wi_view_text_get(to->tag, sizeof(to->tag), r->tag, sizeof(r->tag));
 }
 
+static void decode_event(weir_event_record *to, const struct wi_view_event *r)
+{
+	memset(to, 0, sizeof(*to));
+	to->sequence = r->sequence;
+	to->kind = r->kind < WEIR_EVENT_KINDS ? (weir_event_kind)r->kind : WEIR_EVENT_KINDS;
+	to->wall_ns = r->at_ms > 0 && r->at_ms < LONGEST_NS / 1000000 ? r->at_ms * 1000000 : 0;
+	wi_view_text_get(to->host, sizeof(to->host), r->host, sizeof(r->host));
+	wi_view_text_get(to->text, sizeof(to->text), r->text, sizeof(r->text));
+}
+
 static bool make_room(struct wi_decoded *d)
 {
 	const struct wi_view_picture *head = &d->head;
 
-	/* Holders and waiters belong to a host. */
 	d->n_hosts = head->n_hosts;
-	d->n_holders = d->n_hosts ? head->n_holders : 0;
-	d->n_waiters = d->n_hosts ? head->n_waiters : 0;
+	d->n_holders = head->n_holders;
+	d->n_waiters = head->n_waiters;
+	d->n_events = head->n_events;
 	d->hosts = wi_alloc((d->n_hosts + 1) * sizeof(*d->hosts));
 	d->holders = wi_alloc((d->n_holders + 1) * sizeof(*d->holders));
 	d->waiters = wi_alloc((d->n_waiters + 1) * sizeof(*d->waiters));
-	return d->hosts && d->holders && d->waiters;
+	d->events = wi_alloc((d->n_events + 1) * sizeof(*d->events));
+	return d->hosts && d->holders && d->waiters && d->events;
 }
 
 static void decode_all(const unsigned char *at, struct wi_decoded *d)
@@ -113,6 +128,7 @@ static void decode_all(const unsigned char *at, struct wi_decoded *d)
 	struct wi_view_host host;
 	struct wi_view_holder holder;
 	struct wi_view_waiter waiter;
+	struct wi_view_event event;
 
 	for (size_t i = 0; i < d->n_hosts; i++, at += head->host_size) {
 		record_at(&host, sizeof(host), at, head->host_size);
@@ -125,6 +141,10 @@ static void decode_all(const unsigned char *at, struct wi_decoded *d)
 	for (size_t i = 0; i < d->n_waiters; i++, at += head->waiter_size) {
 		record_at(&waiter, sizeof(waiter), at, head->waiter_size);
 		decode_waiter(&d->waiters[i], &waiter, d->n_hosts);
+	}
+	for (size_t i = 0; i < d->n_events; i++, at += head->event_size) {
+		record_at(&event, sizeof(event), at, head->event_size);
+		decode_event(&d->events[i], &event);
 	}
 }
 
@@ -146,5 +166,6 @@ void wi_decoded_fini(struct wi_decoded *d)
 	wi_free(d->hosts, (d->n_hosts + 1) * sizeof(*d->hosts));
 	wi_free(d->holders, (d->n_holders + 1) * sizeof(*d->holders));
 	wi_free(d->waiters, (d->n_waiters + 1) * sizeof(*d->waiters));
+	wi_free(d->events, (d->n_events + 1) * sizeof(*d->events));
 	*d = (struct wi_decoded){.n_hosts = 0};
 }

@@ -16,7 +16,8 @@ struct wi_decoded {
 	weir_host_stats *hosts;
 	weir_view_holder *holders;
 	weir_view_waiter *waiters;
-	size_t n_hosts, n_holders, n_waiters;
+	weir_event_record *events;
+	size_t n_hosts, n_holders, n_waiters, n_events;
 };
 
 enum wi_decode { WI_DECODE_OK, WI_DECODE_TORN, WI_DECODE_NO_MEMORY };

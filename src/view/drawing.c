@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -115,10 +116,20 @@ static void sweep_sometimes(int home)
 	wi_home_sweep(home);
 }
 
+/* Beyond the limit of a file's size a write is a signal. */
+static bool may_write(const char **why)
+{
+	struct rlimit size;
+
+	*why = "the limit of a file's size is too low (ulimit -f)";
+	return !getrlimit(RLIMIT_FSIZE, &size) &&
+	       size.rlim_cur >= WI_VIEW_PLACES_AT + 2 * WI_VIEW_PLACE_ROOM;
+}
+
 static bool begin_in(struct wi_drawing *d, const char *directory, bool is_router,
                      const char *application, const char **why)
 {
-	int home = wi_home_make(directory, why);
+	int home = may_write(why) ? wi_home_make(directory, why) : -1;
 	char name[WEIR_VIEW_NAME];
 	uint32_t number = 0;
 
@@ -239,6 +250,7 @@ bool wi_pen_end(struct wi_pen *pen, struct wi_view_picture *head)
 	head->host_size = sizeof(struct wi_view_host);
 	head->holder_size = sizeof(struct wi_view_holder);
 	head->waiter_size = sizeof(struct wi_view_waiter);
+	head->event_size = sizeof(struct wi_view_event);
 	head->digest = wi_view_digest(pen->digest, head, sizeof(*head));
 	if (pen->failed || !write_all(d->file, head, sizeof(*head), begin) ||
 	    !write_all(d->file, &number, sizeof(number), WI_VIEW_POSTS_AT))

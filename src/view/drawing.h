@@ -47,7 +47,7 @@ struct wi_pen {
 
 void wi_pen_begin(struct wi_pen *pen, struct wi_drawing *drawing);
 
-/* Hosts first, then holders, then waiters. size: a multiple of eight. */
+/* Hosts first, then holders, then waiters, then events. size: a multiple of eight. */
 void wi_pen_add(struct wi_pen *pen, const void *record, size_t size);
 
 /* Shows it; head lacks number, bytes, digest, and sizes. false: not written, the last one stays. */

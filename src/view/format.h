@@ -6,7 +6,7 @@
  *	0      struct wi_view_head        who draws, and where the places are
  *	1024   wanted                     when somebody last looked, by the clock of all processes
  *	1032   posts                      how many pictures there were; the last is in place posts % 2
- *	4096   place 0: struct wi_view_picture, then hosts, holders, waiters
+ *	4096   place 0: struct wi_view_picture, then hosts, holders, waiters, events
  *	...    place 1
  *
  * Every number is in the machine's own order and at a multiple of its size. A record says how long
@@ -41,6 +41,7 @@
 /* Of each pool at most so many are drawn. */
 #define WI_VIEW_HOLDERS 512
 #define WI_VIEW_WAITERS 64
+#define WI_VIEW_EVENTS 16
 #define WI_VIEW_TAG 48
 #define WI_VIEW_AGES 7
 
@@ -72,6 +73,7 @@ struct wi_view_picture {
 	uint32_t n_hosts, n_holders, n_waiters;
 	uint32_t holders_total, waiters_total;
 	uint32_t waits[WI_VIEW_AGES];
+	uint32_t event_size, n_events;
 };
 
 /* One host, as fields.def says. */
@@ -103,12 +105,20 @@ struct wi_view_waiter {
 	char tag[WI_VIEW_TAG];
 };
 
+struct wi_view_event {
+	uint64_t sequence;
+	int64_t at_ms; /* by the wall clock */
+	uint64_t kind;
+	char host[104], text[248];
+};
+
 #define WI_VIEW_IS_WORDS(type) _Static_assert(sizeof(type) % 8 == 0, #type " is made of words")
 WI_VIEW_IS_WORDS(struct wi_view_head);
 WI_VIEW_IS_WORDS(struct wi_view_picture);
 WI_VIEW_IS_WORDS(struct wi_view_host);
 WI_VIEW_IS_WORDS(struct wi_view_holder);
 WI_VIEW_IS_WORDS(struct wi_view_waiter);
+WI_VIEW_IS_WORDS(struct wi_view_event);
 _Static_assert(sizeof(struct wi_view_head) <= WI_VIEW_WANTED_AT, "the head has room");
 
 /* A digest of words, gone on with from h (WI_VIEW_DIGEST at first): not against malice. */

@@ -235,7 +235,7 @@ void wi_home_sweep(int home)
 	struct dirent *e;
 	uint32_t number;
 	int64_t pid;
-	int fd = fcntl(home, F_DUPFD_CLOEXEC, 0);
+	int fd = openat(home, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir;
 
 	if (fd < 0)

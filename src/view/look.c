@@ -285,6 +285,8 @@ static void show(struct weir_view *v, weir_view_picture *p)
 	p->n_hosts = d->n_hosts;
 	p->holders = d->holders;
 	p->n_holders = d->n_holders;
+	p->events = d->events;
+	p->n_events = d->n_events;
 	p->waiters = d->waiters;
 	p->n_waiters = d->n_waiters;
 	p->holders_total =

@@ -168,11 +168,7 @@ static int watch(const struct cli_args *args, struct cli_watch_plan *plan)
 		perror("weir watch");
 		return CLI_EXIT_SYSTEM;
 	}
-<<<<<<< HEAD
 	cli_live_hear_signals();
-=======
-	cli_live_hear_signals();
->>>>>>> fc1f486 (weir top and weir stats: into a running process, also one that hangs, is stopped or has crashed)
 	w.plan = plan;
 	w.begin_ns = cli_now();
 	pthread_mutex_init(&w.lock, NULL);

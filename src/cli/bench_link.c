@@ -173,19 +173,17 @@ static void remember(struct cli_bench *bench, const struct cli_link *link, weir_
 	bench->n_direct++;
 }
 
-/* Takes a connection of the router's, learns from it, gives it back. */
-static weir_status learn(struct cli_bench *bench, weir_intent intent, weir_error *error)
+/* Takes a connection of the router's and learns from it. */
+static weir_status learn(struct cli_bench *bench, weir_intent intent, struct cli_link *link,
+                         weir_error *error)
 {
 	weir_conn_info info;
-	struct cli_link link = {.host = CLI_NO_HOST};
-	weir_status status = take(bench, intent, &link, error);
+	weir_status status = take(bench, intent, link, error);
 
-	if (status != WEIR_OK)
-		return status;
-	if (!known(bench, link.host) && weir_conn_info_get(link.conn, &info) == WEIR_OK)
-		remember(bench, &link, info.role);
-	cli_link_close(&link, false);
-	return WEIR_OK;
+	if (status == WEIR_OK && !known(bench, link->host) &&
+	    weir_conn_info_get(link->conn, &info) == WEIR_OK)
+		remember(bench, link, info.role);
+	return status;
 }
 
 static size_t replicas_of(const struct cli_bench *bench)
@@ -197,30 +195,57 @@ static size_t replicas_of(const struct cli_bench *bench)
 	return n;
 }
 
+static size_t replicas_known(const struct cli_bench *bench)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < bench->n_direct; i++)
+		n += bench->direct[i].role == WEIR_ROLE_REPLICA;
+	return n;
+}
+
+#define HELD_MAX 8
+
 /*
- * The router balances reads over its replicas, so a few checkouts see them all; one that it never
- * chooses (its policy says so, or it is too stale) is not connected to either. A missing primary
- * matters only if there are writes.
+ * The router chooses the replica that has less to do and answers faster, so the slower one might
+ * never be seen: what was learned from is held meanwhile, as far as the pools have room. One that
+ * it never chooses all the same (its policy says so, or it is too stale) is not connected to.
  */
-weir_status cli_direct_find(struct cli_bench *bench, weir_error *error)
+static weir_status learn_replicas(struct cli_bench *bench, size_t replicas, weir_error *error)
 {
 	int64_t deadline = cli_now() + FIND_TIMEOUT_MS * CLI_MS;
+	size_t room = replicas * (size_t)bench->plan->options.pool_max, n = 0;
+	struct cli_link held[HELD_MAX];
+	weir_status status = WEIR_OK;
+
+	for (size_t tries = 16 * bench->n_hosts; tries && status == WEIR_OK; tries--) {
+		held[n] = (struct cli_link){.host = CLI_NO_HOST};
+		status = learn(bench, WEIR_READ, &held[n], error);
+		n += status == WEIR_OK;
+		if (replicas_known(bench) >= replicas || cli_now() > deadline)
+			break;
+		while (n == HELD_MAX || n >= room)
+			cli_link_close(&held[--n], false);
+	}
+	while (n)
+		cli_link_close(&held[--n], false);
+	return status;
+}
+
+/* A missing primary matters only if there are writes. */
+weir_status cli_direct_find(struct cli_bench *bench, weir_error *error)
+{
+	struct cli_link link = {.host = CLI_NO_HOST};
 	size_t replicas = replicas_of(bench);
-	size_t tries = 16 * bench->n_hosts;
 	weir_status status = WEIR_OK;
 
 	bench->direct = cli_alloc(bench->n_hosts, sizeof(*bench->direct));
 	if (bench->plan->reads_pct < 100 || !replicas)
-		status = learn(bench, WEIR_WRITE, error);
-	for (size_t found = 0;
-	     status == WEIR_OK && bench->plan->reads_pct && found < replicas && tries; tries--) {
-		status = learn(bench, WEIR_READ, error);
-		found = 0;
-		for (size_t i = 0; i < bench->n_direct; i++)
-			found += bench->direct[i].role == WEIR_ROLE_REPLICA;
-		if (cli_now() > deadline)
-			break;
-	}
+		status = learn(bench, WEIR_WRITE, &link, error);
+	if (link.conn)
+		cli_link_close(&link, false);
+	if (status == WEIR_OK && bench->plan->reads_pct && replicas)
+		status = learn_replicas(bench, replicas, error);
 	return status;
 }
 

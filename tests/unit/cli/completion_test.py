@@ -2,6 +2,7 @@
 """What shells complete and what the manual says is what the help says: asked of real shells, and of man's own checkers.
 
 Needs TEST_BIN. A shell or checker that is not installed is left out."""
+import json
 import os
 import pathlib
 import re
@@ -28,7 +29,7 @@ def flags(word):
 
 
 def names():
-    return [line.split()[0] for line in weir("options").splitlines()[1:]]
+    return [row["name"] for row in json.loads(weir("options", "--json"))["options"]]
 
 
 # Asks a real bash: the line is split as readline does it, the answers are what it would offer.

@@ -113,7 +113,7 @@ struct wi_facts {
 	bool in_hot_standby; /* as last reported */
 	bool in_failed_tx;   /* inside a transaction that can only be rolled back */
 	/* of send or send_two, the last one: how many statements succeeded before the first that
-	 * did not */
+	 * did not; 0 where it returned false */
 	int succeeded;
 	char tls[64];      /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "off" */
 	char failed_by[6]; /* in_failed_tx: the SQLSTATE of the error that did it, or "" */

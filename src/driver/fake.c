@@ -480,12 +480,12 @@ static int64_t fake_due(void *conn)
 /* Something is asked; false: that cannot be now. */
 static bool begin(struct fake_conn *c, struct wi_failure *failure)
 {
+	c->succeeded = 0;
 	if (c->stage != IDLE || c->look == WI_LOOK_BUSY || c->look == WI_LOOK_DEAD) {
 		fail(c, failure, WI_FAULT_LOST, "", "another command is already in progress");
 		return false;
 	}
 	c->stage = ASKED;
-	c->succeeded = 0;
 	c->look = WI_LOOK_BUSY;
 	c->due = due_after(c->server, wi_load_rlx(&c->server->answer_ns));
 	wi_store_rlx(&c->session->cancelled, false); /* what came while it was idle is past */

@@ -92,6 +92,7 @@ bool wi_pq_send(void *conn, const char *sql, struct wi_failure *failure)
 {
 	struct pq_conn *c = conn;
 
+	c->succeeded = 0;
 	if (c->failed || PQtransactionStatus(c->pg) == PQTRANS_ACTIVE ||
 	    PQsetnonblocking(c->pg, 1) != 0 || !PQsendQuery(c->pg, sql)) {
 		wi_pq_tell_lost(c, failure);
@@ -111,6 +112,7 @@ bool wi_pq_send_two(void *conn, const char *first, const char *second, struct wi
 {
 	struct pq_conn *c = conn;
 
+	c->succeeded = 0;
 	if (c->failed || PQtransactionStatus(c->pg) == PQTRANS_ACTIVE ||
 	    PQsetnonblocking(c->pg, 1) != 0 || !PQenterPipelineMode(c->pg) ||
 	    !send_in_pipeline(c->pg, first) || !send_in_pipeline(c->pg, second)) {

@@ -447,6 +447,13 @@ static void two_at_once_are_two_transactions(void **state)
 	suite_close(the_env, conn);
 }
 
+static void await_readable(void *conn)
+{
+	struct pollfd p = {.fd = the_env->driver->fd(conn), .events = POLLIN | POLLRDHUP};
+
+	assert_int_equal(poll(&p, 1, (int)(PATIENCE / WI_MS)), 1);
+}
+
 /* The second is run all the same, and the first error is told. */
 static void an_error_in_one_of_two_is_told(void **state)
 {
@@ -482,6 +489,26 @@ static void a_death_in_two_is_explained(void **state)
 	       suite_answer_to_end(the_env, conn, NULL, &failure));
 	assert_int_equal(failure.fault, WI_FAULT_LOST);
 	assert_look(conn, WI_LOOK_DEAD);
+	suite_close(the_env, conn);
+}
+
+/* Else a COMMIT that never left would pass for one that took effect, by what was sent before it. */
+static void what_cannot_be_sent_has_not_succeeded(void **state)
+{
+	struct wi_failure failure = {0};
+	void *conn = suite_open(the_env);
+	struct wi_facts facts;
+
+	(void)state;
+	assert_int_equal(suite_ask(the_env, conn, "BEGIN", NULL, NULL), WI_STEP_DONE);
+	the_env->driver->facts(conn, &facts);
+	assert_int_equal(facts.succeeded, 1);
+	assert_true(the_env->kill(the_env->arg));
+	await_readable(conn);
+	assert_false(the_env->driver->peek(conn, &failure));
+	assert_false(the_env->driver->send_two(conn, "COMMIT", SUITE_ROW, &failure));
+	the_env->driver->facts(conn, &facts);
+	assert_int_equal(facts.succeeded, 0);
 	suite_close(the_env, conn);
 }
 
@@ -655,13 +682,6 @@ static void tidy_leaves_a_clean_connection_clean(void **state)
  * ---- dying
  * ---------------------------------------------------------------------------------------
  */
-
-static void await_readable(void *conn)
-{
-	struct pollfd p = {.fd = the_env->driver->fd(conn), .events = POLLIN | POLLRDHUP};
-
-	assert_int_equal(poll(&p, 1, (int)(PATIENCE / WI_MS)), 1);
-}
 
 static void a_death_while_idle_wakes_the_descriptor_and_is_explained(void **state)
 {
@@ -961,6 +981,7 @@ int driver_suite_run(const char *name, const struct driver_env *env)
 		TRUTH(two_at_once_are_two_transactions),
 		TRUTH(an_error_in_one_of_two_is_told),
 		TRUTH(a_death_in_two_is_explained),
+		TRUTH(what_cannot_be_sent_has_not_succeeded),
 		TRUTH(discard_all_goes_alone),
 		TRUTH(a_changed_setting_is_seen_until_it_is_reset_and_marked),
 		TRUTH(what_is_marked_clean_is_clean),

@@ -51,6 +51,9 @@ by_find_package() {
 	if [[ -f $prefix/include/weir/patroni.h ]]; then
 		runs_with shared "$stage/project/patroni_weir"
 	fi
+	if [[ -f $prefix/include/weir/http.h ]]; then
+		runs_with shared "$stage/project/http_weir"
+	fi
 }
 
 by_pkg_config() {
@@ -76,6 +79,13 @@ by_pkg_config() {
 		libs+=("-Wl,-rpath,$(pkg-config --variable=libdir weir-patroni)")
 		"$cc" -std=c11 "${flags[@]}" "$here/patroni.c" -o "$out/patroni" "${libs[@]}"
 		runs_with shared "$out/patroni"
+	fi
+	if [[ -f $prefix/include/weir/http.h ]]; then
+		read -ra flags <<<"$(pkg-config --cflags weir-http)"
+		read -ra libs <<<"$(pkg-config --libs weir-http)"
+		libs+=("-Wl,-rpath,$(pkg-config --variable=libdir weir-http)")
+		"$cc" -std=c11 "${flags[@]}" "$here/http.c" -o "$out/http" "${libs[@]}"
+		runs_with shared "$out/http"
 	fi
 }
 

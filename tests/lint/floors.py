@@ -8,17 +8,18 @@ import pathlib
 import re
 import sys
 
-FLOORS = ["base", "stat config sql view", "core", "driver", "pool", "route", "exec", "report", "cli patroni"]
+FLOORS = ["base", "stat config sql view", "core", "driver", "pool", "route", "exec", "report", "cli patroni http"]
 RANK = {room: i for i, floor in enumerate(FLOORS) for room in floor.split()}
-OUTSIDE = {"cli", "patroni"}  # users of the library: the program, and libweir-patroni
+OUTSIDE = {"cli", "patroni", "http"}  # users of the library: the program, libweir-patroni, libweir-http
 BASE_IS_BLIND_TO = {"weir/weir.h", "weir/pool.h", "weir/router.h", "weir/stats.h"}
 FENCES = [
     (re.compile(r"libpq|pg_config|postgres_ext"), ("driver/libpq", "driver/fake_result", "exec/row", "cli/")),
     (re.compile(r"urcu"), ("base/rcu.h",)),
     (re.compile(r"jemalloc/"), ("base/alloc.c",)),
     (re.compile(r"^ini\.h"), ("config/file.c",)),
-    (re.compile(r"jansson"), ("cli/", "patroni/view.c")),
+    (re.compile(r"jansson"), ("cli/", "patroni/view.c", "http/json.h")),
     (re.compile(r"curl/"), ("patroni/ask.c", "patroni/patroni.c")),
+    (re.compile(r"microhttpd"), ("http/serve.c", "http/answer.c")),
 ]
 INCLUDE = re.compile(r'\s*#\s*include\s+(["<])([^">]+)[">]')
 

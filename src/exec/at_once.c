@@ -119,11 +119,14 @@ static weir_status check_out(weir_router *r, const weir_request *request, int64_
 	return weir_checkout_with(r, &q, conn, error);
 }
 
-static bool may_run_again(const weir_router *r, const weir_request *q, weir_status st, int runs,
-                          int64_t deadline_ns)
+/* An error is the whole outcome only of what cannot commit on its way, as a procedure can. */
+static bool may_run_again(const weir_router *r, const weir_request *q, const weir_statement *s,
+                          weir_status st, int runs, int64_t deadline_ns)
 {
-	return q->intent == WEIR_READ && (st == WEIR_CONNECT || st == WEIR_RETRY) &&
-	       runs < MOST_RUNS && r->world->now() < deadline_ns;
+	bool nothing_done = st == WEIR_CONNECT || (st == WEIR_RETRY && wi_is_plain_sql(s->sql));
+
+	return q->intent == WEIR_READ && nothing_done && runs < MOST_RUNS &&
+	       r->world->now() < deadline_ns;
 }
 
 static weir_status run_all(weir_router *r, const weir_request *q, const weir_statement *s,
@@ -136,7 +139,7 @@ static weir_status run_all(weir_router *r, const weir_request *q, const weir_sta
 		if (st != WEIR_OK)
 			return st;
 		st = run_on(conn, s, deadline_ns, result, error);
-		if (!may_run_again(r, q, st, runs, deadline_ns)) {
+		if (!may_run_again(r, q, s, st, runs, deadline_ns)) {
 			weir_checkin(&conn);
 			return st;
 		}

@@ -16,16 +16,19 @@
 #include "pool/busy.h"
 #include "pool/pool.h"
 
+/* What is white space to the server (scan.l), the vertical tab since 16. */
+#define SPACE " \t\r\n\f\v"
+
 static bool begins_with(const char *sql, const char *word)
 {
 	size_t n = strlen(word);
 
-	return strncasecmp(sql, word, n) == 0 && (sql[n] == '\0' || strchr(" \t\r\n;/-(", sql[n]));
+	return strncasecmp(sql, word, n) == 0 && (sql[n] == '\0' || strchr(SPACE ";/-(", sql[n]));
 }
 
 static bool begins_with_one_of(const char *sql, const char *const words[], size_t n)
 {
-	sql += strspn(sql, " \t\r\n");
+	sql += strspn(sql, SPACE);
 	for (size_t i = 0; i < n; i++)
 		if (begins_with(sql, words[i]))
 			return true;
@@ -34,7 +37,7 @@ static bool begins_with_one_of(const char *sql, const char *const words[], size_
 
 static bool begins_with_comment(const char *sql)
 {
-	sql += strspn(sql, " \t\r\n");
+	sql += strspn(sql, SPACE);
 	return strncmp(sql, "--", 2) == 0 || strncmp(sql, "/*", 2) == 0;
 }
 
@@ -56,11 +59,16 @@ bool wi_is_plain_sql(const char *sql)
 
 bool wi_is_transaction_sql(const char *sql)
 {
-	static const char *const words[] = {
-		"begin",     "start",  "commit", "end", "rollback", "abort", "prepare transaction",
-		"savepoint", "release"};
+	static const char *const words[] = {"begin",    "start", "commit",    "end",
+	                                    "rollback", "abort", "savepoint", "release"};
 
-	return begins_with_comment(sql) || begins_with_one_of(sql, words, WI_ARRAY_LEN(words));
+	sql += strspn(sql, SPACE ";"); /* the server drops empty statements before the one */
+	if (begins_with_comment(sql) || begins_with_one_of(sql, words, WI_ARRAY_LEN(words)))
+		return true;
+	if (!begins_with(sql, "prepare"))
+		return false;
+	sql += strlen("prepare");
+	return begins_with_comment(sql) || begins_with(sql + strspn(sql, SPACE), "transaction");
 }
 
 struct weir_conn *wi_exec_enter(weir_conn *conn, const char *call, enum wi_look *look,

@@ -187,6 +187,16 @@ static void remember(struct run *r, const struct weir_conn *c, weir_again why)
 		r->avoid = UINT64_C(1) << h->number;
 }
 
+/* The callback's SQL has ended it, in whichever way: then nobody knows that nothing is committed. */
+static bool was_ended(const weir_tx *tx, const struct weir_conn *c)
+{
+	enum wi_look look = c->pool->driver->look(c->link);
+	struct wi_tx m;
+
+	wi_tx_load(tx, &m);
+	return m.state == WI_TX_OPEN && (look == WI_LOOK_CLEAN || look == WI_LOOK_CHANGED);
+}
+
 /*
  * In a transaction of its own. *why: it may be tried again, for the connection is back at what it
  * was, or lost.
@@ -204,6 +214,11 @@ static weir_status attempt(struct run *r, weir_conn *conn, weir_again *why, weir
 	if (st != WEIR_OK && wi_conn_of(conn) == c) {
 		*why = wi_retry_why(c, st, error->sqlstate, writes(r));
 		remember(r, c, *why);
+		if (*why && was_ended(&tx, c)) {
+			*why = WEIR_AGAIN_NEVER;
+			st = wi_fail(error, WEIR_INVALID,
+			             "the transaction was ended by SQL of the callback's");
+		}
 	}
 	/* What has no time left is rolled back by the keeper. */
 	if (r->world->now() < r->deadline_ns)
@@ -252,7 +267,7 @@ static weir_status once(struct run *r, weir_again *why, weir_error *error)
 		*why = WEIR_AGAIN_NEVER;
 		st = closed;
 	}
-	if (st != WEIR_STALE) /* else the callback has given it back */
+	if (st != WEIR_STALE || wi_conn_of(conn)) /* else the callback has given it back */
 		weir_checkin(&conn);
 	return st;
 }

@@ -124,6 +124,15 @@ static void loss_in_commit_is_an_unknown_outcome(void **state)
 	assert_int_equal(exec(*state, "  commit /* LOSE */", &e), WEIR_OUTCOME_UNKNOWN);
 }
 
+/* A form feed is white space to the server. */
+static void loss_in_commit_is_one_however_it_is_written(void **state)
+{
+	weir_error e;
+
+	assert_int_equal(exec(*state, "BEGIN", &e), WEIR_OK);
+	assert_int_equal(exec(*state, "\fCOMMIT\fWORK LOSE", &e), WEIR_OUTCOME_UNKNOWN);
+}
+
 static void loss_outside_a_transaction_is_an_unknown_outcome(void **state)
 {
 	weir_error e;
@@ -193,6 +202,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(loss_inside_a_transaction_committed_nothing, setup,
 	                                        teardown),
 		cmocka_unit_test_setup_teardown(loss_in_commit_is_an_unknown_outcome, setup,
+	                                        teardown),
+		cmocka_unit_test_setup_teardown(loss_in_commit_is_one_however_it_is_written, setup,
 	                                        teardown),
 		cmocka_unit_test_setup_teardown(loss_outside_a_transaction_is_an_unknown_outcome,
 	                                        setup, teardown),

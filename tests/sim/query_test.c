@@ -361,6 +361,12 @@ static void a_batch_is_all_or_nothing(void **state)
 	assert_int_equal(wi_driver_fake.look(wi_conn_of(conn)->link), WI_LOOK_CLEAN);
 	assert_int_equal(batch("SELECT 1", "SAVEPOINT a", results), WEIR_INVALID);
 	assert_int_equal(batch("SELECT 1", "/* */ COMMIT", results), WEIR_INVALID);
+	/* An empty statement before it is none, and white space is more than blanks. */
+	assert_int_equal(batch("SELECT 1", " ;; COMMIT", results), WEIR_INVALID);
+	assert_int_equal(batch("SELECT 1", "\fCOMMIT", results), WEIR_INVALID);
+	assert_int_equal(batch("SELECT 1", "COMMIT\fWORK", results), WEIR_INVALID);
+	assert_int_equal(batch("SELECT 1", "PREPARE\n TRANSACTION 'a'", results), WEIR_INVALID);
+	assert_int_equal(batch("SELECT 1", "PREPARE/**/TRANSACTION 'a'", results), WEIR_INVALID);
 	assert_int_equal(batch("SELECT 1", NULL, results), WEIR_INVALID);
 	assert_non_null(strstr(e.text, "statements[1]"));
 	assert_int_equal(weir_batch(conn, NULL, 0, NULL, 0, &e), WEIR_OK);
@@ -529,6 +535,9 @@ static void a_read_that_is_none_is_not_run_again(void **state)
 	wi_store_rlx(&losses, 100);
 	assert_int_equal(ask(WEIR_READ, "DO SHAKY"), WEIR_OUTCOME_UNKNOWN);
 	assert_int_equal(wi_load_rlx(&seen), 1);
+	/* A procedure may have committed before it met with the conflict. */
+	assert_int_equal(ask(WEIR_READ, "CALL SHAKY CONFLICT"), WEIR_RETRY);
+	assert_int_equal(wi_load_rlx(&seen), 2);
 }
 
 static void an_error_of_the_statement_is_not_run_again(void **state)

@@ -412,6 +412,14 @@ static void callback_must_keep_its_connection(void **state)
 	assert_int_equal(sim_stats()->misuse, 0);
 }
 
+/* STALE may be of something else of the callback's: the connection is still ours to give back. */
+static void status_of_the_callbacks_own_keeps_no_connection(void **state)
+{
+	(void)state;
+	assert_int_equal(run((struct script){.times = 1, .wishes = WEIR_STALE}), WEIR_STALE);
+	assert_int_equal(sim_stats()->misuse, 0);
+}
+
 /* What it did is not known to be undone, so it is not done again. */
 static void callback_that_ends_the_transaction_is_found(void **state)
 {
@@ -420,6 +428,11 @@ static void callback_that_ends_the_transaction_is_found(void **state)
 	assert_int_equal(result.attempts, 1);
 	assert_int_equal(run((struct script){.sql = "ROLLBACK"}), WEIR_INVALID);
 	assert_int_equal(result.attempts, 1);
+	/* Also where it asks for another attempt: the first one is committed. */
+	assert_int_equal(run((struct script){.times = 1, .sql = "COMMIT", .wishes = WEIR_RETRY}),
+	                 WEIR_INVALID);
+	assert_int_equal(result.attempts, 1);
+	assert_int_equal(script.inserts, 1);
 }
 
 static void bad_settings_are_refused(void **state)
@@ -470,6 +483,7 @@ int main(void)
 		A_TEST(callback_cannot_commit),
 		A_TEST(callback_must_end_what_it_nests),
 		A_TEST(callback_must_keep_its_connection),
+		A_TEST(status_of_the_callbacks_own_keeps_no_connection),
 		A_TEST(callback_that_ends_the_transaction_is_found),
 		A_TEST(bad_settings_are_refused),
 	};

@@ -138,6 +138,7 @@ static void what_is_being_checked_is_no_checkout_yet(void **state)
 	o.pool_min = o.pool_max = 1;
 	o.pre_ping = WEIR_PRE_PING_PING;
 	o.connect_timeout_ms = 500;
+	o.check_timeout_ms = 300;
 	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
 	                                   "host=127.0.0.1", &o, &pool, NULL),
 	                 WEIR_OK);

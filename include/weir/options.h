@@ -161,6 +161,7 @@ WEIR_API WEIR_CHECKED weir_status weir_options_from_env(weir_options *options, w
 WEIR_API WEIR_CHECKED weir_status weir_options_from_file(weir_options *options, const char *path,
                                                          const char *section, weir_error *error);
 
+/* What an option is, as its row says. */
 typedef enum weir_option_type {
 	WEIR_OPTION_IS_INT,
 	WEIR_OPTION_IS_CHOICE,

@@ -149,6 +149,24 @@ static void sizes_follow(void **state)
 	close_pool();
 }
 
+/* More slots are wanted though the word of sizes is the same. */
+static void an_overflow_alone_has_room(void **state)
+{
+	weir_conn *out[5];
+
+	(void)state;
+	o.pool_max = 2;
+	open_pool();
+	o.pool_overflow = 3;
+	reload();
+	for (int i = 0; i < 5; i++)
+		assert_non_null(out[i] = sim_checkout(1000));
+	assert_null(sim_checkout(10));
+	for (int i = 0; i < 5; i++)
+		weir_checkin(&out[i]);
+	close_pool();
+}
+
 /* What weir_pool_resize has said stays, as long as the options say nothing else than before. */
 static void a_size_of_before_stays(void **state)
 {
@@ -365,6 +383,7 @@ int main(void)
 		TEST(callers_wait_for_as_long_as_is_said_now),
 		TEST(a_smaller_line_sheds_who_comes),
 		TEST(sizes_follow),
+		TEST(an_overflow_alone_has_room),
 		TEST(a_size_of_before_stays),
 		TEST(the_breaker_has_other_limits),
 		TEST(leaks_are_told_by_the_new_limit),

@@ -205,6 +205,24 @@ typedef struct weir_alias_row {
 /* The i-th of these names, or NULL beyond the last. Any thread; static storage. */
 WEIR_API const weir_alias_row *weir_alias_at(size_t i);
 
+/* One thing that is in force, for people: an option, or a part of the connection string. */
+typedef struct weir_setting {
+	const char *name;   /* "pool_max", "host" */
+	const char *value;  /* as text; "***": it may hold a secret */
+	const char *source; /* "default", a variable, a file, "connection string"; "": not told */
+} weir_setting;
+typedef void (*weir_setting_sink)(void *arg, const weir_setting *setting);
+
+/*
+ * Tells what opening with this connection string (NULL: the environment's) and the options of
+ * weir_options_from_env would put into force: every option with who has said it, then hosts, user
+ * and the other parameters, of which only harmless ones are shown. Opens nothing. sink is called
+ * before it returns; what it is given lives only as long as its call. Statuses as opening. Any
+ * thread while no other changes the environment.
+ */
+WEIR_API WEIR_CHECKED weir_status weir_settings_tell(const char *conninfo, weir_setting_sink sink,
+                                                     void *arg, weir_error *error);
+
 /*
  * Writes the present value of the named option as text; INVALID for an unknown name or too little
  * room.

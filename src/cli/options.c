@@ -6,11 +6,12 @@
 #include <weir/weir.h>
 
 #include "cli/args.h"
+#include "cli/effective.h"
 #include "cli/json.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
-enum { OPT_JSON = 256, OPT_MARKDOWN };
+enum { OPT_JSON = 256, OPT_MARKDOWN, OPT_EFFECTIVE };
 
 static const char about[] =
 	"Shows every option: name, unit, default, what is allowed, environment name, meaning.\n"
@@ -23,6 +24,8 @@ static const char about[] =
 	"and in which unit.";
 
 static const struct cli_option flags[] = {
+	{"effective", OPT_EFFECTIVE, NULL,
+         "what the environment, a file and the URL come to, and who says so; opens nothing", NULL},
 	{"json", OPT_JSON, NULL, "as one document", NULL},
 	{"markdown", OPT_MARKDOWN, NULL, "as docs/options.md", NULL},
 	{.name = NULL},
@@ -264,7 +267,7 @@ static void print_json(void)
 static int run(const struct cli_word *word, int argc, char **argv)
 {
 	struct cli_args args;
-	bool json = false, markdown = false;
+	bool json = false, markdown = false, effective = false;
 	int got;
 
 	cli_args_init(&args, word, argc, argv);
@@ -275,9 +278,16 @@ static int run(const struct cli_word *word, int argc, char **argv)
 			return CLI_EXIT_USAGE;
 		json |= got == OPT_JSON;
 		markdown |= got == OPT_MARKDOWN;
+		effective |= got == OPT_EFFECTIVE;
 	}
 	if (json && markdown)
 		return cli_usage(word, "--json or --markdown, not both");
+	if (markdown && effective)
+		return cli_usage(word, "--effective or --markdown, not both");
+	if (effective)
+		return cli_print_effective(word, args.url, json);
+	if (args.url)
+		return cli_usage(word, "takes nothing but options, without --effective");
 	if (json)
 		print_json();
 	else if (markdown)
@@ -290,8 +300,8 @@ static int run(const struct cli_word *word, int argc, char **argv)
 const struct cli_word cli_word_options = {
 	.name = "options",
 	.brief = "show the table of options",
-	.operands = "",
-	.max_operands = 0,
+	.operands = "[URL]",
+	.max_operands = 1,
 	.about = about,
 	.options = flags,
 	.endings = endings,

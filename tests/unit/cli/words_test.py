@@ -332,6 +332,23 @@ class Options(unittest.TestCase):
         self.assertIn("DB_POOL_MAXX is none of weir's names: did you mean DB_POOL_MAX?", result.stderr)
         self.assertNotIn("sekrit", result.stderr + result.stdout)
 
+    def test_what_is_in_force_and_who_says_so(self):
+        result = weir("options", "--effective", "--json", DATABASE_URL="postgres://me:canary@h1/shop?pool_min=1",
+                      DB_POOL_MAX="20", WEIR_ZONE="a", DB_PASSWORD="canary", WEIR_ON_CONNECT_SQL="SET a.b = 'canary'")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertNotIn("canary", result.stdout)
+        settings = {s["name"]: (s["value"], s["source"]) for s in json.loads(result.stdout)["settings"]}
+        self.assertEqual(settings["pool_max"], ("20", "DB_POOL_MAX"))
+        self.assertEqual(settings["pool_min"], ("1", "DATABASE_URL"))
+        self.assertEqual(settings["zone"], ("a", "WEIR_ZONE"))
+        self.assertEqual(settings["balance"], ("p2c", "default"))
+        self.assertEqual(settings["host"][0], "h1:5432")
+        self.assertEqual(settings["user"][0], "me")
+        self.assertEqual(settings["password"][0], "***")
+        self.assertIn("DB_POOL_MAX", weir("options", "--effective", DB_POOL_MAX="20").stdout)
+        self.assertEqual(weir("options", "--effective", DB_POOL_MAX="x").returncode, USAGE)
+        self.assertEqual(weir("options", "--effective", "--markdown").returncode, USAGE)
+
     def test_documentation_is_as_the_table(self):
         self.assertEqual(weir("options", "--markdown").stdout, (SOURCE / "docs/options.md").read_text(),
                          "docs/options.md is old: weir options --markdown > docs/options.md")

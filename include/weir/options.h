@@ -162,6 +162,7 @@ WEIR_API WEIR_CHECKED weir_status weir_options_from_file(weir_options *options, 
                                                          const char *section, weir_error *error);
 
 /* What an option is, as its row says. */
+/* What the value of an option is. */
 typedef enum weir_option_type {
 	WEIR_OPTION_IS_INT,
 	WEIR_OPTION_IS_CHOICE,

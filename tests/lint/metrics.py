@@ -3,6 +3,7 @@
 
 The table of each scope has a row for each metric, by the name that its samples have in Prometheus' text; between the
 tables is prose, which this leaves alone: what is between "<!-- begin SCOPE -->" and "<!-- end SCOPE -->" is generated.
+What the rules and the dashboard in docs ask for has to be in the tables, too.
 """
 import pathlib
 import re
@@ -54,6 +55,14 @@ def table(rows):
     return "\n".join(lines)
 
 
+def asked_for(repo, names):
+    """Metrics that rules or dashboards name and that nobody writes."""
+    for file in sorted([*(repo / "docs").glob("*.yml"), *(repo / "docs").glob("*.json")]):
+        for name in sorted(set(re.findall(r"\b(?:weir|db_client)_\w+", file.read_text()))):
+            if not {name, re.sub(r"_(bucket|sum|count)$", "", name)} & names:
+                yield f"{file.name} asks for {name}, which is no metric of weir's"
+
+
 def main(repo, write=False):
     source, page = repo / "src/report/metrics.def", repo / "docs/metrics.md"
     was, rows, bad = page.read_text(), list(metrics(source.read_text())), []
@@ -69,6 +78,7 @@ def main(repo, write=False):
             bad.append(f"{page.name} has no table of {scope}")
         mine = table([row for row in rows if row[0] == scope])
         now = block.sub(lambda m, mine=mine: m[1] + mine + "\n" + m[2], now)
+    bad += asked_for(repo, set(names).union(*(row[4] for row in rows)))
     if write:
         page.write_text(now)
     elif now != was:

@@ -10,6 +10,11 @@ import tempfile
 
 SPDX = "/* SPDX-License-Identifier: BSD-2-Clause */\n"
 
+METRIC = 'VALUE(POOL, COUNTER, weir_x, NONE, s->x,\n      "Xs.")\n'
+EMPTY = "| metric | type | unit | labels | meaning |\n| --- | --- | --- | --- | --- |\n"
+METRICS = "".join(f"<!-- begin {scope} -->\n{EMPTY}" + ("| `weir_x_total` | counter |  | `host` | Xs. |\n" if scope == "POOL" else "")
+                  + f"<!-- end {scope} -->\n" for scope in ("OTEL", "POOL", "HOST", "ROUTER", "ALL"))
+
 # lint, what is wrong, files of the tree, a piece of what it must say (None: it must be content)
 TREES = [
     ("floors", "nothing", {"src/base/a.h": "", "src/core/b.c": '#include "base/a.h"\n'}, None),
@@ -55,6 +60,14 @@ TREES = [
                                    "tests/support/points.h": 'X("a.b")\nX("a.c")\n'}, "a.c: marked nowhere"),
     ("points", "marked twice", {"src/core/a.c": 'WI_YIELD("a.b");\n', "src/core/b.c": 'WI_YIELD("a.b");\n',
                                 "tests/support/points.h": 'X("a.b")\n'}, "a.b: marked twice"),
+    ("metrics", "nothing", {"src/report/metrics.def": METRIC, "docs/metrics.md": METRICS,
+                            "docs/a.yml": "rate(weir_x_total[5m])"}, None),
+    ("metrics", "another meaning", {"src/report/metrics.def": METRIC.replace("Xs", "Ys"), "docs/metrics.md": METRICS},
+     "is not what"),
+    ("metrics", "a row that is not understood", {"src/report/metrics.def": METRIC + "SET(POOL, GAUGE\n",
+                                                 "docs/metrics.md": METRICS}, "2 rows, of which 1"),
+    ("metrics", "a rule about nothing", {"src/report/metrics.def": METRIC, "docs/metrics.md": METRICS,
+                                         "docs/a.yml": "rate(weir_y_total[5m])"}, "asks for weir_y_total"),
     ("promises", "nothing", {}, None),
     ("promises", "a promise without a row", {12: None}, "promise 12 has no row"),
     ("promises", "a row twice", {13: "| 13 | | `promise.13_x` | |\n| 13 | | `promise.13_x` | |"}, "a second row of promise 13"),

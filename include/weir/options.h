@@ -142,7 +142,6 @@ WEIR_API WEIR_CHECKED weir_status weir_options_set(weir_options *options, const 
  */
 WEIR_API WEIR_CHECKED weir_status weir_options_from_env(weir_options *options, weir_error *error);
 
-/* What the value of an option is. */
 /*
  * Sets every option that a file names: lines `name = value`, "#" before a comment, and sections for
  * several pools: what stands before the first [section] is for all, and the section that is asked
@@ -162,7 +161,6 @@ WEIR_API WEIR_CHECKED weir_status weir_options_from_file(weir_options *options, 
                                                          const char *section, weir_error *error);
 
 /* What an option is, as its row says. */
-/* What the value of an option is. */
 typedef enum weir_option_type {
 	WEIR_OPTION_IS_INT,
 	WEIR_OPTION_IS_CHOICE,

@@ -70,10 +70,10 @@ static void begin(void)
 }
 
 /* Hosts, holders and waiters that all say n, so that a mixture would be seen. */
-static bool draw(uint32_t n_holders, int64_t n)
+static bool draw_as(uint32_t n_holders, int64_t n, int64_t age_ns, int32_t keeper)
 {
 	struct wi_pen pen;
-	struct wi_view_picture head = {.at_ns = wi_now_ns(), .keeper = (int32_t)gettid()};
+	struct wi_view_picture head = {.at_ns = wi_now_ns() - age_ns, .keeper = keeper};
 	struct wi_view_holder holder = {.held_ns = n, .flags = WI_VIEW_HELD_IS_KNOWN};
 	struct wi_view_waiter waiter = {.waited_ns = n, .thread = 7, .tag = "w"};
 	struct wi_view_host record;
@@ -96,6 +96,11 @@ static bool draw(uint32_t n_holders, int64_t n)
 		wi_pen_add(&pen, &holder, sizeof(holder));
 	wi_pen_add(&pen, &waiter, sizeof(waiter));
 	return wi_pen_end(&pen, &head);
+}
+
+static bool draw(uint32_t n_holders, int64_t n)
+{
+	return draw_as(n_holders, n, 0, (int32_t)gettid());
 }
 
 static void open_view(void)
@@ -140,6 +145,31 @@ static void what_is_drawn_is_read(void **state)
 	assert_int_equal(access(file, F_OK), -1);
 	assert_int_equal(weir_view_read(view, &p, NULL), WEIR_OK);
 	assert_int_equal(p.state, WEIR_VIEW_CLOSED);
+}
+
+/* What is held goes on while nobody draws. */
+static void a_keeper_that_hangs_is_told_from_one_that_is_gone(void **state)
+{
+	weir_view_picture p;
+
+	(void)state;
+	begin();
+	open_view();
+	assert_true(draw_as(1, 1000, 10 * WI_SEC, (int32_t)gettid()));
+	assert_int_equal(weir_view_read(view, &p, NULL), WEIR_OK);
+	assert_int_equal(p.state, WEIR_VIEW_SILENT);
+	assert_non_null(strstr(p.words, "its keeper hangs: last picture 1"));
+	assert_true(p.age_ns >= 10 * WI_SEC && p.entry.age_ms >= 10000);
+	assert_int_equal(p.holders[0].held_ns, 1000 + p.age_ns);
+	assert_true(draw_as(1, 1000, 0, 1 << 30));
+	assert_int_equal(weir_view_read(view, &p, NULL), WEIR_OK);
+	assert_int_equal(p.state, WEIR_VIEW_REPLACED);
+	assert_int_equal(p.holders[0].held_ns, 1000);
+	/* A time to come, or none, is no age. */
+	assert_true(draw_as(1, 1000, -100 * WI_SEC, (int32_t)gettid()));
+	assert_int_equal(weir_view_read(view, &p, NULL), WEIR_OK);
+	assert_int_equal(p.age_ns, 0);
+	assert_int_equal(p.state, WEIR_VIEW_LIVE);
 }
 
 static void overwrite(uint64_t at, const void *bytes, size_t size)
@@ -536,6 +566,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(what) cmocka_unit_test_setup_teardown(what, set_up, tear_down)
 		TEST(what_is_drawn_is_read),
+		TEST(a_keeper_that_hangs_is_told_from_one_that_is_gone),
 		TEST(a_torn_picture_is_none),
 		TEST(readers_see_whole_pictures_only),
 		TEST(whatever_the_file_says),

@@ -262,8 +262,7 @@ WI_INLINE void hand_in(struct weir_conn **handle, uint32_t note)
 	if (!handle || !*handle)
 		return;
 	h = *handle;
-	wi_probe_checkin(h);
-	*handle = NULL;
+	wi_probe_checkin(handle, h);
 	c = wi_handle_find(h, &count);
 	if (wi_unlikely(!c || note || !is_own(c)))
 		hand_in_slowly(h, note);

@@ -388,8 +388,7 @@ weir_status weir_pool_checkout(weir_pool *pool, int64_t timeout_ms, weir_conn **
 	if (wi_unlikely(!c))
 		return checkout_slow(pool, seat, slot, timeout_ms, conn, error);
 	handle = wi_warm_lend(c, seat);
-	wi_probe_checkout(handle);
-	*conn = handle;
+	wi_probe_checkout(conn, handle);
 	return WEIR_OK;
 }
 

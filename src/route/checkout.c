@@ -237,8 +237,7 @@ WI_INLINE weir_status checkout_at(weir_router *r, weir_intent intent, struct wi_
 	wi_warm_set_mark(c, &plain_mark[intent]);
 	wi_seat_count(its_seat, intent == WEIR_WRITE ? WI_TALLY_WRITE : WI_TALLY_READ);
 	handle = wi_warm_lend(c, its_seat);
-	wi_probe_checkout(handle);
-	*conn = handle;
+	wi_probe_checkout(conn, handle);
 	wi_unpin(seat);
 	return WEIR_OK;
 }

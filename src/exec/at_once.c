@@ -4,8 +4,9 @@
  *
  * A read is run again where nothing of it can have been committed and another connection may do
  * better: its connection was lost, or a standby gave it up for what it had to replay (40001). The
- * lost connection goes back first, so that the keeper hears of it and judges the others of its host
- * before the next one is chosen. A write is run once, whatever comes of it.
+ * lost connection goes back first, so that the keeper hears of it and judges the others of its
+ * host; the next one is another host's, if one can be had. A write is run once, whatever comes of
+ * it.
  */
 #include <string.h>
 
@@ -19,6 +20,7 @@
 #include "route/router.h"
 
 #define MOST_RUNS 3
+#define ELSEWHERE_MS 50
 
 /* What is left of the time, in the terms of a checkout's timeout: more than 0, or for ever. */
 static int64_t left_ms(int64_t deadline_ns, int64_t now_ns)
@@ -103,13 +105,26 @@ static weir_status load_request(weir_request *to, const weir_request *from, weir
 	return WEIR_OK;
 }
 
-/* A checkout within what is left of the time. */
-static weir_status check_out(weir_router *r, const weir_request *request, int64_t deadline_ns,
-                             weir_conn **conn, weir_error *error)
+/* How long to look for a host that has not failed yet: any is better than none. */
+static int64_t elsewhere_ms(const weir_request *q, int64_t left)
+{
+	if (q->timeout_ms == WEIR_NO_WAIT)
+		return WEIR_NO_WAIT;
+	return left < 0 ? ELSEWHERE_MS : shorter(ELSEWHERE_MS, left / 2 + 1);
+}
+
+/*
+ * A checkout within what is left of the time; elsewhere than at the hosts to avoid, if that can be
+ * had soon.
+ */
+static weir_status check_out(weir_router *r, const weir_request *request, uint64_t avoid,
+                             int64_t deadline_ns, weir_conn **conn, weir_error *error)
 {
 	int64_t left = left_ms(deadline_ns, r->world->now());
 	weir_request q = *request;
 
+	if (avoid && wi_checkout_elsewhere(r, &q, avoid, elsewhere_ms(&q, left), conn) == WEIR_OK)
+		return WEIR_OK;
 	if (q.timeout_ms == 0) {
 		q.timeout_ms = wi_word_load(&r->options.checkout_timeout_ms);
 		q.timeout_ms = q.timeout_ms ? q.timeout_ms : WEIR_NO_WAIT;
@@ -129,21 +144,41 @@ static bool may_run_again(const weir_router *r, const weir_request *q, const wei
 	       r->world->now() < deadline_ns;
 }
 
+/* The bit of its host. */
+static uint64_t host_of(const struct weir_conn *c)
+{
+	const struct wi_host *h = wi_host_of(c->pool);
+
+	return h ? UINT64_C(1) << h->number : 0;
+}
+
+/*
+ * Between two runs no connection is out: the caller is counted inside then, so that the router is
+ * not freed under him.
+ */
 static weir_status run_all(weir_router *r, const weir_request *q, const weir_statement *s,
                            int64_t deadline_ns, struct pg_result **result, weir_error *error)
 {
+	uint64_t avoid = 0;
+
 	for (int runs = 1;; runs++) {
 		weir_conn *conn = NULL;
-		weir_status st = check_out(r, q, deadline_ns, &conn, error);
+		weir_status st = check_out(r, q, avoid, deadline_ns, &conn, error);
+		const struct weir_conn *c;
 
+		if (runs > 1)
+			wi_router_leave(r);
 		if (st != WEIR_OK)
 			return st;
 		st = run_on(conn, s, deadline_ns, result, error);
-		if (!may_run_again(r, q, s, st, runs, deadline_ns)) {
+		if (!may_run_again(r, q, s, st, runs, deadline_ns) ||
+		    wi_router_come_in(r, NULL) != WEIR_OK) {
 			weir_checkin(&conn);
 			return st;
 		}
-		wi_conn_of(conn)->pool->driver->result_free(*result);
+		c = wi_conn_of(conn);
+		avoid |= host_of(c);
+		c->pool->driver->result_free(*result);
 		*result = NULL;
 		weir_checkin(&conn);
 	}

@@ -435,6 +435,8 @@ static const struct CMUnitTest of_a_pool[] = {
 static struct fake_cluster cluster;
 static weir_router *router;
 static _Atomic int losses; /* so many more statements that name SHAKY end their sessions */
+static struct wi_fake_server *shaken[8]; /* at these, in turn; one caller at a time */
+static int n_shaken;
 
 /* Results only: everything else of the cluster's servers is as ever. */
 static bool reply(struct wi_fake_server *s, const struct wi_call *call, struct pg_result **result,
@@ -444,6 +446,7 @@ static bool reply(struct wi_fake_server *s, const struct wi_call *call, struct p
 
 	if (strstr(call->sql, "SHAKY") && wi_load_rlx(&losses) > 0) {
 		wi_sub_rlx(&losses, 1);
+		shaken[n_shaken++ % 8] = s;
 		wi_add_rlx(&seen, 1);
 		*failure = (struct wi_failure){.fault = WI_FAULT_LOST, .text = "as scripted"};
 		if (strstr(call->sql, "CONFLICT"))
@@ -464,6 +467,7 @@ static int set_up_router(void **state)
 	memset(&e, 0, sizeof(e));
 	wi_store_rlx(&seen, 0);
 	wi_store_rlx(&losses, 0);
+	n_shaken = 0;
 	rows = NULL;
 	fake_cluster_init(&cluster, 3);
 	for (int i = 0; i < 3; i++)
@@ -516,6 +520,7 @@ static void a_read_is_not_run_for_ever(void **state)
 	assert_int_equal(ask(WEIR_READ, "SELECT SHAKY"), WEIR_CONNECT);
 	assert_int_equal(wi_load_rlx(&seen), 3);
 	assert_null(rows);
+	assert_ptr_not_equal(shaken[0], shaken[1]); /* both replicas, and not one twice */
 }
 
 static void a_write_is_run_once(void **state)

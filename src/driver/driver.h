@@ -51,6 +51,7 @@ enum wi_fault {
 	WI_FAULT_OPTIONS,  /* the startup options were refused (a pooler): try again without them */
 	WI_FAULT_LOST,     /* an open connection ended */
 	WI_FAULT_SQL,      /* the server reported an error and the connection lives */
+	/* of an open connection also: the answer could not be taken, whatever the server did */
 	WI_FAULT_MEMORY,
 };
 

@@ -87,6 +87,7 @@ enum wi_step wi_pq_lost(struct pq_conn *c, struct wi_failure *failure);
 enum wi_step wi_pq_surprised(struct pq_conn *c, struct wi_failure *failure);
 void wi_pq_failure_of_result(struct wi_failure *failure, enum wi_fault fault,
                              const PGresult *result, const char *secret);
+bool wi_pq_is_own_error(const struct pq_conn *c, const PGresult *error);
 void wi_pq_drop_error(struct pq_conn *c);
 enum wi_step wi_pq_answer_step(void *conn, struct wi_answer *answer, struct wi_failure *failure);
 bool wi_pq_cancel_ask(void *cancel);

@@ -68,6 +68,15 @@ enum wi_step wi_pq_lost(struct pq_conn *c, struct wi_failure *failure)
 	return WI_STEP_FAILED;
 }
 
+/*
+ * Whether an error is libpq's own, for want of memory for the answer or of sense in it: the
+ * server's have an SQLSTATE, all of them. What the server has done is another matter then.
+ */
+bool wi_pq_is_own_error(const struct pq_conn *c, const PGresult *error)
+{
+	return PQstatus(c->pg) == CONNECTION_OK && !PQresultErrorField(error, PG_DIAG_SQLSTATE);
+}
+
 /* An answer of a kind that weir never asks for: what would come next is not worth guessing. */
 enum wi_step wi_pq_surprised(struct pq_conn *c, struct wi_failure *failure)
 {
@@ -188,7 +197,9 @@ static enum wi_step answered(struct pq_conn *c, struct wi_failure *failure)
 	PQsetnonblocking(c->pg, 0); /* nothing is left to flush, so this cannot wait */
 	if (!c->error)
 		return WI_STEP_DONE;
-	wi_pq_failure_of_result(failure, WI_FAULT_SQL, c->error, wi_pq_secret_of(c));
+	c->failed = wi_pq_is_own_error(c, c->error);
+	wi_pq_failure_of_result(failure, c->failed ? WI_FAULT_MEMORY : WI_FAULT_SQL, c->error,
+	                        wi_pq_secret_of(c));
 	wi_pq_drop_error(c);
 	return WI_STEP_FAILED;
 }

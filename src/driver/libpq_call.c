@@ -120,7 +120,9 @@ static void take_error(const struct hearer *h, const PGresult *result)
 	h->to->failed = x->at < x->n ? x->parts[x->at].call : h->n - 1;
 	c->stale = wi_pq_staleness(c, result);
 	h->to->stale = c->stale != WI_STALE_NOT;
-	wi_pq_failure_of_result(h->failure, WI_FAULT_SQL, result, wi_pq_secret_of(c));
+	wi_pq_failure_of_result(h->failure,
+	                        wi_pq_is_own_error(c, result) ? WI_FAULT_MEMORY : WI_FAULT_SQL,
+	                        result, wi_pq_secret_of(c));
 	if (wi_fault_ends_session(PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED),
 	                          h->failure->sqlstate))
 		wi_pq_keep_last_words(c, result);
@@ -188,6 +190,7 @@ static enum wi_step finished(const struct hearer *h)
 	if (c->failed || PQstatus(c->pg) != CONNECTION_OK)
 		return wi_pq_lost(c, h->failure);
 	c->changed |= wi_exchange_end(&c->exchange, c->plans, c->stale);
+	c->failed = h->to->failed < h->n && h->failure->fault == WI_FAULT_MEMORY;
 	PQsetnonblocking(c->pg, 0); /* nothing is left to flush, so this cannot wait */
 	return h->to->failed == h->n ? WI_STEP_DONE : WI_STEP_FAILED;
 }

@@ -113,12 +113,19 @@ weir_status wi_exec_refused(struct weir_conn *c, const struct wi_failure *f, wei
 	return fail(c, again ? WEIR_RETRY : WEIR_QUERY, f, error);
 }
 
-/* SUSPECT: it has ended, and the keeper will count it and judge the others by how. */
+/*
+ * SUSPECT: it has ended, and the keeper will count it and judge the others by how. Where this
+ * program had no room for the answer, nobody else is to be judged.
+ */
 weir_status wi_exec_lost(struct weir_conn *c, bool unknown, const struct wi_failure *f,
                          weir_error *error)
 {
-	wi_or_acq_rel(&c->notes, WI_NOTE_SUSPECT);
-	return fail(c, unknown ? WEIR_OUTCOME_UNKNOWN : WEIR_CONNECT, f, error);
+	bool own = f->fault == WI_FAULT_MEMORY;
+
+	wi_or_acq_rel(&c->notes, own ? WI_NOTE_DISCARD : WI_NOTE_SUSPECT);
+	if (unknown)
+		return fail(c, WEIR_OUTCOME_UNKNOWN, f, error);
+	return fail(c, own ? WEIR_NO_MEMORY : WEIR_CONNECT, f, error);
 }
 
 weir_status wi_exec_late(struct weir_conn *c, bool unknown, weir_error *error)

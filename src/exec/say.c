@@ -24,7 +24,8 @@ enum wi_said wi_say(struct weir_conn *c, const char *sql, int64_t deadline_ns, s
 		if (f->fault == WI_FAULT_SQL)
 			return WI_SAID_ERROR;
 		/* The keeper is to count it, and to judge the others by how it ended. */
-		wi_or_acq_rel(&c->notes, WI_NOTE_SUSPECT);
+		wi_or_acq_rel(&c->notes,
+		              f->fault == WI_FAULT_MEMORY ? WI_NOTE_DISCARD : WI_NOTE_SUSPECT);
 		break;
 	case WI_STEP_READ:
 	case WI_STEP_WRITE:

@@ -175,6 +175,50 @@ static void an_exchange_can_be_given_up_after_its_error(void **state)
 	part(&s);
 }
 
+/* A column, and a row with two of them: libpq takes it for an error, and goes on behind it. */
+#define NO_SENSE                                                                                   \
+	"T\0\0\0\x1a\0\1a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"                     \
+	"D\0\0\0\xe\0\2\xff\xff\xff\xff\xff\xff\xff\xff"
+
+/*
+ * Nor does want of memory for the answer say that nothing was done: such an error of libpq's own
+ * has no SQLSTATE, and the server may have committed.
+ */
+static void an_error_of_libpqs_own_is_none_of_the_servers(void **state)
+{
+	static const char answer[] = NO_SENSE COMPLETE READY;
+	const struct wi_call call = {.sql = "SELECT 1"};
+	struct pg_result *of[1] = {NULL};
+	struct wi_results results = {.of = of};
+	struct wi_failure failure;
+	struct stranger s;
+
+	(void)state;
+	ask_stranger(&s);
+	say(&s, answer, sizeof(answer) - 1);
+	assert_int_equal(suite_answer_to_end(&libpq_env, s.conn, NULL, &failure), WI_STEP_FAILED);
+	assert_int_equal(PQstatus(driver->pg(s.conn)), CONNECTION_OK);
+	assert_int_equal(failure.fault, WI_FAULT_MEMORY);
+	libpq_assert_has(failure.text, "unexpected field count");
+	assert_int_equal(driver->look(s.conn), WI_LOOK_DEAD);
+	part(&s);
+
+	ask_stranger(&s);
+	say(&s, COMPLETE READY, sizeof(COMPLETE READY) - 1);
+	assert_int_equal(suite_answer_to_end(&libpq_env, s.conn, NULL, &failure), WI_STEP_DONE);
+	assert_true(driver->send_calls(s.conn, &call, 1, &failure));
+	say(&s, answer, sizeof(answer) - 1);
+	for (enum wi_step step = WI_STEP_READ; step != WI_STEP_FAILED;) {
+		libpq_await_readable(driver->fd(s.conn));
+		step = driver->results_step(s.conn, &call, 1, &results, &failure);
+		assert_int_not_equal(step, WI_STEP_DONE);
+	}
+	driver->result_free(of[0]);
+	assert_int_equal(failure.fault, WI_FAULT_MEMORY);
+	assert_int_equal(driver->look(s.conn), WI_LOOK_DEAD);
+	part(&s);
+}
+
 static void last_words_right_behind_an_answer_end_the_connection(void **state)
 {
 	static const char answer[] = COMPLETE READY;
@@ -267,6 +311,7 @@ int main(void)
 		TRUTH(an_error_without_sqlstate_is_judged_by_its_words),
 		TRUTH(a_secret_that_a_server_says_is_not_repeated),
 		TRUTH(an_exchange_can_be_given_up_after_its_error),
+		TRUTH(an_error_of_libpqs_own_is_none_of_the_servers),
 		TRUTH(last_words_right_behind_an_answer_end_the_connection),
 		TRUTH(last_words_that_a_holder_read_and_libpq_did_not_parse_are_seen_by_look),
 		TRUTH(a_connect_that_the_network_delays_is_waited_for),

@@ -128,6 +128,7 @@ static void watch(struct test_thread *self)
 				           (unsigned long long)now[i]);
 		memcpy(before, now, sizeof(now));
 		self->count[0]++;
+		a_moment();
 	}
 }
 
@@ -173,8 +174,11 @@ static void use(struct test_thread *self)
 		wi_store_seq(&over, true);
 		return;
 	}
-	while (!wi_load_seq(&over))
+	while (!wi_load_seq(&over)) {
 		use_once(self);
+		if (wi_rng_below(&self->rng, 50) == 0)
+			a_moment(); /* others have to have their turn where there are few cores */
+	}
 }
 
 static uint64_t sum(const uint64_t *of, int n)

@@ -459,6 +459,36 @@ static void events_are_there_to_be_read(void **state)
 	close_pool();
 }
 
+static uint64_t heard, found;
+
+static void look_into_the_ring(void *arg, const weir_event *event)
+{
+	weir_event_record r;
+
+	(void)arg;
+	heard++;
+	if (sim_pool() && weir_pool_events_get(sim_pool(), event->sequence - 1, &r, 1, NULL) == 1 &&
+	    r.sequence == event->sequence && r.kind == event->kind)
+		found++;
+	(void)(sim_pool() && weir_pool_alerts_get(sim_pool(), alert, WEIR_ALERT_RULES));
+}
+
+static void a_sink_may_read_them(void **state)
+{
+	weir_conn *conn;
+
+	(void)state;
+	heard = found = 0;
+	o.on_event = look_into_the_ring;
+	open_pool();
+	conn = sim_checkout(1000);
+	weir_discard(&conn);
+	sim_run(1000);
+	assert_true(heard >= 2);
+	assert_int_equal(found, heard);
+	close_pool();
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, set_up)
@@ -478,6 +508,7 @@ int main(void)
 		TEST(a_timeout_in_between_tells_it_too),
 		TEST(one_that_is_still_opening_is_not_exhausted),
 		TEST(events_are_there_to_be_read),
+		TEST(a_sink_may_read_them),
 	};
 
 	test_watchdog(100, "sim.pool_alert");

@@ -264,37 +264,49 @@ static void print_json(void)
 	cli_json_print(document);
 }
 
-static int run(const struct cli_word *word, int argc, char **argv)
-{
-	struct cli_args args;
-	bool json = false, markdown = false, effective = false;
-	int got;
+struct request {
+	bool json, markdown, effective;
+};
 
-	cli_args_init(&args, word, argc, argv);
-	while ((got = cli_args_next(&args)) != CLI_ARG_END) {
-		if (got == CLI_ARG_HELP)
-			return CLI_EXIT_OK;
-		if (got == CLI_ARG_BAD)
-			return CLI_EXIT_USAGE;
-		json |= got == OPT_JSON;
-		markdown |= got == OPT_MARKDOWN;
-		effective |= got == OPT_EFFECTIVE;
-	}
-	if (json && markdown)
-		return cli_usage(word, "--json or --markdown, not both");
-	if (markdown && effective)
-		return cli_usage(word, "--effective or --markdown, not both");
-	if (effective)
-		return cli_print_effective(word, args.url, json);
-	if (args.url)
-		return cli_usage(word, "takes nothing but options, without --effective");
-	if (json)
+static int show(const struct cli_args *args, const struct request *asked)
+{
+	if (asked->json && asked->markdown)
+		return cli_usage(args->word, "--json or --markdown, not both");
+	if (asked->markdown && asked->effective)
+		return cli_usage(args->word, "--effective or --markdown, not both");
+	if (asked->effective)
+		return cli_print_effective(args->word, args->url, asked->json);
+	if (args->url)
+		return cli_usage(args->word, "takes nothing but options, without --effective");
+	if (asked->json)
 		print_json();
-	else if (markdown)
+	else if (asked->markdown)
 		print_markdown();
 	else
 		print_text();
 	return CLI_EXIT_OK;
+}
+
+static int run(const struct cli_word *word, int argc, char **argv)
+{
+	struct request asked = {.json = false};
+	struct cli_args args;
+	int got, result;
+
+	cli_args_init(&args, word, argc, argv);
+	while ((got = cli_args_next(&args)) >= 256) {
+		asked.json |= got == OPT_JSON;
+		asked.markdown |= got == OPT_MARKDOWN;
+		asked.effective |= got == OPT_EFFECTIVE;
+	}
+	if (got == CLI_ARG_HELP)
+		result = CLI_EXIT_OK;
+	else if (got == CLI_ARG_BAD)
+		result = CLI_EXIT_USAGE;
+	else
+		result = show(&args, &asked);
+	cli_args_fini(&args);
+	return result;
 }
 
 const struct cli_word cli_word_options = {

@@ -63,7 +63,8 @@ typedef struct weir_statement {
 	/*
 	 * Of options.prepared_statements: SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES, TABLE and
 	 * WITH are kept parsed on their connection, by text and types of parameters. Never behind a
-	 * pooler.
+	 * pooler. A type that is left to the server is what it was when the statement was prepared:
+	 * after a column has got another type, a value that fitted the old one is taken as that.
 	 */
 	weir_prepare prepare;
 	/* in all; 0: options.query_timeout_ms; negative: for ever */

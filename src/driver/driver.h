@@ -149,6 +149,11 @@ struct wi_results {
 	 * was not run, and the next time it is prepared anew.
 	 */
 	bool stale;
+	/*
+	 * It did, and perhaps because of types that the server inferred when it was prepared: the
+	 * next time it is prepared anew.
+	 */
+	bool doubtful;
 };
 
 struct wi_driver {

@@ -97,6 +97,9 @@ enum wi_stale wi_pq_staleness(const struct pq_conn *c, const PGresult *error)
 		return WI_STALE_PLAN;
 	if ((kind == WI_PART_RUN_NAMED || kind == WI_PART_DROP) && strcmp(sqlstate, "26000") == 0)
 		return WI_STALE_NAME;
+	if (x->parts[x->at].inferred &&
+	    (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "42", 2) == 0))
+		return WI_STALE_TYPES;
 	return WI_STALE_NOT;
 }
 
@@ -119,7 +122,8 @@ static void take_error(const struct hearer *h, const PGresult *result)
 		return;
 	h->to->failed = x->at < x->n ? x->parts[x->at].call : h->n - 1;
 	c->stale = wi_pq_staleness(c, result);
-	h->to->stale = c->stale != WI_STALE_NOT;
+	h->to->doubtful = c->stale == WI_STALE_TYPES;
+	h->to->stale = c->stale != WI_STALE_NOT && !h->to->doubtful;
 	wi_pq_failure_of_result(h->failure,
 	                        wi_pq_is_own_error(c, result) ? WI_FAULT_MEMORY : WI_FAULT_SQL,
 	                        result, wi_pq_secret_of(c));
@@ -215,7 +219,7 @@ enum wi_step wi_pq_results_step(void *conn, const struct wi_call *calls, size_t 
 
 	if (c->fresh) {
 		results->failed = n;
-		results->stale = false;
+		results->stale = results->doubtful = false;
 		c->stale = WI_STALE_NOT;
 	}
 	c->fresh = false;

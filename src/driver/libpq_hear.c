@@ -77,9 +77,10 @@ static uint64_t settings_hash(const PGconn *pg)
 static void hear_error(struct pq_conn *c, const PGresult *result)
 {
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	enum wi_stale stale = wi_pq_staleness(c, result);
 
 	if (!c->heard[0] && wi_fault_is_heard(sqlstate, c->target->hears_all) &&
-	    wi_pq_staleness(c, result) == WI_STALE_NOT)
+	    (stale == WI_STALE_NOT || stale == WI_STALE_TYPES))
 		wi_copy(c->heard, sizeof(c->heard), sqlstate);
 	if (sqlstate && strcmp(sqlstate, "25P02") != 0)
 		wi_copy(c->failed_by, sizeof(c->failed_by), sqlstate);

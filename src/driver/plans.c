@@ -250,6 +250,22 @@ static void put(struct wi_exchange *x, enum wi_part_kind kind, uint32_t call, ui
 		(struct wi_part){.kind = kind, .call = call, .entry = entry, .name = name};
 }
 
+static bool any_is_inferred(const struct wi_call *call)
+{
+	for (int i = 0; i < call->n_params; i++)
+		if (type_of(call, i) == 0)
+			return true;
+	return false;
+}
+
+/* Names grow: so one that is older than the first made here was made before. */
+static void put_run(struct wi_exchange *x, const struct wi_call *call, uint32_t number,
+                    uint32_t entry, uint64_t name)
+{
+	put(x, WI_PART_RUN_NAMED, number, entry, name);
+	x->parts[x->n - 1].inferred = (!x->made || name < x->made) && any_is_inferred(call);
+}
+
 static void take_apart(struct wi_exchange *x, struct wi_plans *p, const struct wi_call *call,
                        uint32_t number)
 {
@@ -271,9 +287,11 @@ static void take_apart(struct wi_exchange *x, struct wi_plans *p, const struct w
 	}
 	if (!p->entry[i].name) {
 		set_name(p, i, new_name());
+		if (!x->made)
+			x->made = p->entry[i].name;
 		put(x, WI_PART_PREPARE, number, i, p->entry[i].name);
 	}
-	put(x, WI_PART_RUN_NAMED, number, i, p->entry[i].name);
+	put_run(x, call, number, i, p->entry[i].name);
 }
 
 /* At most: what is owed, and for each its drop, its prepare, and its run. */
@@ -307,6 +325,7 @@ bool wi_exchange_begin(struct wi_exchange *x, struct wi_plans *p, const struct w
 		p = NULL;
 	most = most_parts(p, n);
 	x->n = x->at = x->room = 0;
+	x->made = 0;
 	x->parts = x->few;
 	if (most > sizeof(x->few) / sizeof(x->few[0])) {
 		x->room = most;
@@ -364,7 +383,7 @@ bool wi_exchange_end(struct wi_exchange *x, struct wi_plans *p, enum wi_stale st
 		else if (part->kind == WI_PART_DROP && part->name < unmade)
 			all_known &= owe(p, part->name);
 	}
-	if (p && stale == WI_STALE_PLAN && x->at < x->n) {
+	if (p && (stale == WI_STALE_PLAN || stale == WI_STALE_TYPES) && x->at < x->n) {
 		lose_name(p, &x->parts[x->at]);
 		all_known &= owe(p, x->parts[x->at].name);
 	} else if (p && stale == WI_STALE_NAME) {

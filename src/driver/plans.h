@@ -37,6 +37,8 @@ struct wi_part {
 	uint32_t call;  /* what it is for */
 	uint32_t entry; /* of PREPARE and RUN_NAMED */
 	uint64_t name;  /* of all but RUN */
+	/* of RUN_NAMED: it was prepared before this exchange, and the server inferred types */
+	bool inferred;
 };
 
 /* An exchange under way; zeroed: none is. */
@@ -45,6 +47,7 @@ struct wi_exchange {
 	size_t n, at;          /* at: whose answer comes next */
 	struct wi_part few[4]; /* where they suffice, parts is this */
 	size_t room;           /* of others */
+	uint64_t made;         /* the first name that is made in it; 0: none is */
 };
 
 /* Takes statements apart. plans may be NULL: none is kept. false: no memory. */
@@ -56,6 +59,11 @@ enum wi_stale {
 	WI_STALE_NOT,  /* for no reason of these */
 	WI_STALE_PLAN, /* what was prepared gives other columns by now (0A000) */
 	WI_STALE_NAME, /* the server does not know the name (26000) */
+	/*
+	 * A value or an operator did not fit the types that the server inferred when it was
+	 * prepared: it may infer others by now (class 22 or 42).
+	 */
+	WI_STALE_TYPES,
 };
 
 /*

@@ -162,7 +162,7 @@ static weir_status refused(struct batch *b, bool *again, struct pg_result **resu
 	bool is_theirs = at >= b->before && at < b->before + b->n;
 	weir_status st;
 
-	*again = b->results.stale && b->look != WI_LOOK_IN_TX;
+	*again = (b->results.stale || b->results.doubtful) && b->look != WI_LOOK_IN_TX;
 	st = wi_exec_refused(b->c, &b->failure, error);
 	if (b->results.stale)
 		st = wi_exec_stale(error);

@@ -153,7 +153,7 @@ static weir_status refused(struct run *r, bool *again, struct pg_result **result
 {
 	weir_status st;
 
-	*again = r->results.stale && r->look != WI_LOOK_IN_TX;
+	*again = (r->results.stale || r->results.doubtful) && r->look != WI_LOOK_IN_TX;
 	if (*again) {
 		drop_all(r);
 		return WEIR_OK;

@@ -301,6 +301,60 @@ static void a_changed_table_is_read_as_it_is(void **state)
 }
 
 /* An 0A000 of the statement's own is told, and the statement is not run twice. */
+/* A statement with one parameter, whose type the server is to infer. */
+static weir_status give(const char *sql, const char *one)
+{
+	const weir_statement s = WEIR_STATEMENT(.sql = sql, .n_params = 1, .values = &one,
+	                                        .timeout_ms = PATIENCE_MS);
+
+	PQclear(rows);
+	return weir_conn_query(conn, &s, &rows, &e);
+}
+
+/* What was inferred when it was prepared holds for as long as that is kept. */
+static void a_column_of_another_type_takes_what_it_can_take(void **state)
+{
+	const char *insert = "INSERT INTO v VALUES ($1)", *find = "SELECT 1 FROM v WHERE n = $1";
+
+	(void)state;
+	from_outside("DROP TABLE IF EXISTS v; CREATE TABLE v (n int)");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(give(insert, "1"), WEIR_OK);
+		assert_int_equal(give(find, "1"), WEIR_OK);
+	}
+	from_outside("ALTER TABLE v ALTER n TYPE bigint");
+	assert_int_equal(give(insert, "9000000000"), WEIR_OK);
+	assert_int_equal(give(find, "9000000000"), WEIR_OK);
+	from_outside("ALTER TABLE v ALTER n TYPE text");
+	assert_int_equal(give(find, "1"), WEIR_OK);
+	assert_int_equal(PQntuples(rows), 2);
+	assert_int_equal(give(insert, "a"), WEIR_OK);
+	/* What is wrong with either is told, with what the server said. */
+	from_outside("ALTER TABLE v ALTER n TYPE int USING 1");
+	assert_int_equal(give(insert, "word"), WEIR_QUERY);
+	assert_string_equal(e.sqlstate, "22P02");
+	assert_string_equal(PQresultErrorField(rows, PG_DIAG_SQLSTATE), "22P02");
+}
+
+/* In a transaction that has failed of it, nothing can be mended but for the next one. */
+static void a_column_of_another_type_fails_one_transaction(void **state)
+{
+	const char *insert = "INSERT INTO v VALUES ($1)";
+
+	(void)state;
+	from_outside("DROP TABLE IF EXISTS v; CREATE TABLE v (n int)");
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(give(insert, "1"), WEIR_OK);
+	from_outside("ALTER TABLE v ALTER n TYPE bigint");
+	run_well("BEGIN");
+	assert_int_equal(give(insert, "9000000000"), WEIR_QUERY);
+	assert_string_equal(e.sqlstate, "22003");
+	run_well("ROLLBACK");
+	run_well("BEGIN");
+	assert_int_equal(give(insert, "9000000000"), WEIR_OK);
+	run_well("COMMIT");
+}
+
 static void an_error_of_the_statements_own_is_told(void **state)
 {
 	(void)state;
@@ -673,6 +727,8 @@ int main(void)
 		TEST(a_reset_drops_all_and_nobody_notices),
 		TEST(what_was_dropped_unheard_fails_a_transaction_with_retry),
 		TEST(a_changed_table_is_read_as_it_is),
+		TEST(a_column_of_another_type_takes_what_it_can_take),
+		TEST(a_column_of_another_type_fails_one_transaction),
 		TEST(an_error_of_the_statements_own_is_told),
 		cmocka_unit_test_setup_teardown(the_last_used_ones_are_kept, set_up_few, tear_down),
 		TEST(a_text_that_cannot_be_parsed_leaves_nothing),

@@ -236,6 +236,39 @@ static void a_stale_plan_is_dropped_and_made_anew(void **state)
 	succeed();
 }
 
+/* Of what is prepared in this very exchange, types are as new as can be. */
+static void inferred_types_grow_old(void **state)
+{
+	const unsigned given[] = {23};
+	struct wi_call two[] = {{.sql = "a", .n_params = 1, .keep = WI_KEEP_AT_ONCE},
+	                        {.sql = "a", .n_params = 1, .keep = WI_KEEP_AT_ONCE}};
+	uint64_t name;
+
+	(void)state;
+	assert_string_equal(begin(two, 2), "pnn");
+	assert_false(x.parts[1].inferred || x.parts[2].inferred);
+	name = x.parts[0].name;
+	succeed();
+	assert_string_equal(begin(two, 1), "n");
+	assert_true(x.parts[0].inferred);
+	assert_false(wi_exchange_end(&x, plans, WI_STALE_TYPES));
+	assert_string_equal(begin(two, 1), "dpn");
+	assert_int_equal(x.parts[0].name, name);
+	assert_false(x.parts[2].inferred);
+	succeed();
+	two[0].types = given;
+	for (int i = 0; i < 2; i++) {
+		begin(two, 1);
+		assert_false(x.parts[x.n - 1].inferred);
+		succeed();
+	}
+	assert_string_equal(run_at_once("b"), "pn");
+	succeed();
+	assert_string_equal(run_at_once("b"), "n"); /* no parameter, nothing inferred */
+	assert_false(x.parts[0].inferred);
+	succeed();
+}
+
 static void a_name_that_is_gone_speaks_for_all(void **state)
 {
 	(void)state;
@@ -346,6 +379,7 @@ int main(void)
 		TEST(more_than_can_be_owed_is_told),
 		TEST(what_was_never_made_is_not_owed),
 		TEST(a_stale_plan_is_dropped_and_made_anew),
+		TEST(inferred_types_grow_old),
 		TEST(a_name_that_is_gone_speaks_for_all),
 		TEST(what_is_given_up_is_not_relied_on),
 		TEST(without_memory_it_is_run_plainly),

@@ -291,9 +291,9 @@ weir_status wi_env_read(weir_options *options, struct wi_sources *sources, weir_
 		return fail_unknown(unknown, error);
 	r.size = options->size < sizeof(r.work) ? options->size : sizeof(r.work);
 	memcpy(&r.work, options, r.size);
-	st = wi_file_named() ? wi_file_options(&r.work, wi_file_named(), wi_file_section(),
-	                                       sources, error)
-	                     : WEIR_OK;
+	st = wi_file_named()
+	             ? wi_file_options(&r.work, wi_file_named(), wi_file_section(), sources, error)
+	             : WEIR_OK;
 	if (st == WEIR_OK)
 		st = read_own(&r);
 	if (st == WEIR_OK)

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -70,6 +71,12 @@ static int read_at(void)
 	return at;
 }
 
+static void await_read_at(int host)
+{
+	while (read_at() != host)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
 /* How many of so many reads went to each host. */
 static void count_reads(int n, int at[3])
 {
@@ -117,8 +124,7 @@ static void reads_fall_back_as_is_said_now(void **state)
 	open_router(3);
 	fake_host_down(&cluster, 1, true);
 	fake_host_down(&cluster, 2, true);
-	while (read_at() != 0)
-		continue;
+	await_read_at(0);
 	o.read_fallback = WEIR_READ_FALLBACK_FAIL;
 	reload();
 	assert_int_equal(read_at(), -1);
@@ -139,8 +145,7 @@ static void a_limit_of_lag_holds_from_then_on(void **state)
 	fake_cluster_write(&cluster, 0, 1 << 20);
 	o.max_lag_bytes = 1000;
 	reload();
-	while (read_at() != 0)
-		continue;
+	await_read_at(0);
 	count_reads(50, at);
 	assert_int_equal(at[0], 50);
 	o.max_lag_bytes = 0;

@@ -224,12 +224,12 @@ static weir_status check_out(struct look *l, weir_intent intent, int64_t timeout
 }
 
 /* Whether to wait after a checkout that could not: one is about to be there. */
-static bool waits(const struct look *l, weir_intent intent, weir_status st)
+static bool waits(const struct look *l, weir_intent intent, weir_status st, bool was_new)
 {
 	if (l->health->suspended || !left_ms(l))
 		return false;
 	return (st == WEIR_EXHAUSTED && !all_out(l, intent)) ||
-	       (st == WEIR_UNAVAILABLE && is_new(l));
+	       (st == WEIR_UNAVAILABLE && (was_new || is_new(l)));
 }
 
 /*
@@ -239,13 +239,14 @@ static bool waits(const struct look *l, weir_intent intent, weir_status st)
 static weir_status take(struct look *l, weir_intent intent, weir_conn **conn)
 {
 	for (;;) {
+		bool was_new = is_new(l); /* it may be over between the two */
 		weir_status st = check_out(l, intent, 0, conn);
 		int64_t slice_ms;
 
 		if (st == WEIR_OK)
 			return st;
 		see(l);
-		if (!waits(l, intent, st))
+		if (!waits(l, intent, st, was_new))
 			return st;
 		slice_ms = left_ms(l);
 		if (slice_ms < 0 || slice_ms > SLICE_MS)

@@ -128,13 +128,14 @@ static void without_a_primary_reads_go_on(void **state)
 	(void)state;
 	open_calm();
 	fake_host_down(&cluster, 0, true);
-	await(WEIR_DEGRADED, "writes are not served");
-	assert_true(health.reads && health.answered);
+	do {
+		await(WEIR_DEGRADED, "127.0.0.1:6000: does not answer");
+	} while (health.write_status != WEIR_UNAVAILABLE || !health.answered);
+	assert_true(health.reads);
 	assert_false(health.writes);
-	assert_int_equal(health.write_status, WEIR_UNAVAILABLE);
+	assert_non_null(strstr(health.why, "writes are not served"));
 	assert_string_equal(health.primary, "");
 	assert_int_equal(health.reachable, 2);
-	assert_non_null(strstr(health.why, "127.0.0.1:6000: does not answer"));
 	fake_host_down(&cluster, 0, false);
 	await(WEIR_HEALTHY, "");
 }
@@ -145,9 +146,10 @@ static void without_anybody_it_is_unhealthy(void **state)
 	open_calm();
 	for (int i = 0; i < 3; i++)
 		fake_host_down(&cluster, i, true);
-	await(WEIR_UNHEALTHY, "reads are not served");
+	do {
+		await(WEIR_UNHEALTHY, "reads are not served");
+	} while (health.reachable); /* connections may be known to be dead before their hosts */
 	assert_false(health.reads || health.writes || health.answered);
-	assert_int_equal(health.reachable, 0);
 	for (int i = 0; i < 3; i++)
 		fake_host_down(&cluster, i, false);
 	await(WEIR_HEALTHY, "");

@@ -166,8 +166,8 @@ static void health_is_503_only_without_anybody(void **state)
 	(void)state;
 	start();
 	fake_host_down(&cluster, 0, true);
-	await("/health", 200, "\"degraded\"");
-	assert_non_null(strstr(answer.body, "writes are not served"));
+	await("/health", 200, "writes are not served");
+	assert_non_null(strstr(answer.body, "\"degraded\""));
 	fake_host_down(&cluster, 1, true);
 	fake_host_down(&cluster, 2, true);
 	await("/health", 503, "\"unhealthy\"");
@@ -221,6 +221,8 @@ static void a_look_is_shared(void **state)
 		assert_int_equal(answer.code, 200);
 		close(client[i]);
 	}
+	for (int i = 0; i < 5; i++)
+		get("/health", 200);
 	for (int i = 0; i < 3; i++)
 		after += wi_load_seq(&cluster.host[i].server.queries);
 	assert_int_equal(after, before + 1);

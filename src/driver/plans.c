@@ -12,9 +12,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/atomic.h"
+#include "base/clock.h"
 
 #define MOST_OWED 8
 
@@ -93,9 +95,29 @@ uint32_t wi_plans_prepared(const struct wi_plans *p)
 	return p ? p->prepared : 0;
 }
 
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 29;
+}
+
+/* By lot, and by number, as a child has the lot of its parent. */
+static uint32_t this_process(void)
+{
+	static _Atomic uint32_t lot; /* (a) 0: not yet drawn */
+	uint32_t drawn = wi_load_rlx(&lot), fresh;
+
+	if (!drawn) {
+		fresh = (uint32_t)(mix((uint64_t)wi_now_ns(), (uint64_t)(uintptr_t)&drawn) >> 32);
+		fresh |= !fresh;
+		drawn = wi_cas_rlx(&lot, &drawn, fresh) ? fresh : drawn;
+	}
+	return drawn ^ (uint32_t)getpid();
+}
+
 void wi_plan_name(uint64_t name, char text[WI_PLAN_NAME])
 {
-	snprintf(text, WI_PLAN_NAME, "weir_%llx", (unsigned long long)name);
+	snprintf(text, WI_PLAN_NAME, "weir_%08x_%llx", this_process(), (unsigned long long)name);
 }
 
 /* ---- order of use ---- */
@@ -119,12 +141,6 @@ static void link_newest(struct wi_plans *p, uint32_t i)
 }
 
 /* ---- finding ---- */
-
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 29;
-}
 
 static unsigned type_of(const struct wi_call *call, int i)
 {

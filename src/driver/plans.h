@@ -4,8 +4,9 @@
  * prepared; and an exchange of statements taken apart into what is sent. No libpq here.
  *
  * A statement is known by its text and the types of its parameters. It is prepared when it comes
- * for the second time, under a name that no other connection of this process ever uses
- * (weir_<number>), in the same round trip that runs it; and so is dropped whose place it takes.
+ * for the second time, under a name that no other connection of this process ever uses, nor that
+ * of any other process, but by an odd chance: behind a pooler that was not found out, a name may
+ * so be unknown, and never mean another statement. It is prepared in the same round trip that runs it; and so is dropped whose place it takes.
  * Names are a session's, not a transaction's: a rollback leaves them. The owner of the connection,
  * one thread at a time.
  */
@@ -78,8 +79,8 @@ bool wi_exchange_end(struct wi_exchange *x, struct wi_plans *plans, enum wi_stal
  */
 bool wi_exchange_forget(struct wi_exchange *x, struct wi_plans *plans);
 
-/* "weir_1f", for a name. */
-#define WI_PLAN_NAME 24
+/* "weir_5be0cd19_1f", for a name: this process, and its number. */
+#define WI_PLAN_NAME 36
 void wi_plan_name(uint64_t name, char text[WI_PLAN_NAME]);
 
 #endif

@@ -181,6 +181,8 @@ static weir_status once(struct batch *b, bool *again, struct pg_result **results
 	const struct wi_driver *d = b->c->pool->driver;
 
 	*again = false;
+	if (b->c->pool->core.world->now() >= b->deadline_ns)
+		return wi_exec_unsent(b->c, error);
 	line_up(b);
 	if (!d->send_calls(b->c->link, b->calls, b->n_calls, &b->failure))
 		return wi_exec_lost(b->c, false, &b->failure, error);
@@ -206,6 +208,14 @@ static weir_status once(struct batch *b, bool *again, struct pg_result **results
 	return wi_exec_late(b->c, b->unknown, error);
 }
 
+/* Whether the rollback has come to its end, and well. */
+static bool is_idle(const struct batch *b)
+{
+	enum wi_look look = b->c->pool->driver->look(b->c->link);
+
+	return look == WI_LOOK_CLEAN || look == WI_LOOK_CHANGED;
+}
+
 static weir_status run(struct batch *b, struct pg_result **results, weir_error *error)
 {
 	int64_t began_ns = b->c->pool->core.world->now();
@@ -220,7 +230,7 @@ static weir_status run(struct batch *b, struct pg_result **results, weir_error *
 	}
 	(void)load(b, 0, &s, NULL);
 	st = once(b, &again, results, error);
-	if (again && b->c->pool->driver->look(b->c->link) != WI_LOOK_DEAD)
+	if (again && is_idle(b))
 		st = once(b, &again, results, error);
 	give_memory_back(b);
 	wi_tally_query(b->c, began_ns, b->c->pool->core.world->now(), st, s.tag ? s.tag : tag);

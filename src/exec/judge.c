@@ -95,7 +95,7 @@ struct weir_conn *wi_exec_enter(weir_conn *conn, const char *call, enum wi_look 
 	return NULL;
 }
 
-static weir_status fail(struct weir_conn *c, weir_status status, const struct wi_failure *f,
+static weir_status fail(const struct weir_conn *c, weir_status status, const struct wi_failure *f,
                         weir_error *error)
 {
 	wi_fail(error, status, "%s", f->text);
@@ -139,6 +139,15 @@ weir_status wi_exec_late(struct weir_conn *c, bool unknown, weir_error *error)
 		wi_or_acq_rel(&c->notes, WI_NOTE_DISCARD);
 	}
 	return fail(c, unknown ? WEIR_OUTCOME_UNKNOWN : WEIR_TIMEOUT, &f, error);
+}
+
+weir_status wi_exec_unsent(const struct weir_conn *c, weir_error *error)
+{
+	static const struct wi_failure f = {
+		.fault = WI_FAULT_TIMEOUT,
+		.text = "the caller's deadline was over before the query was sent"};
+
+	return fail(c, WEIR_TIMEOUT, &f, error);
 }
 
 /* The words that are there, with others behind them. */

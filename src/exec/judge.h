@@ -45,6 +45,9 @@ weir_status wi_exec_lost(struct weir_conn *c, bool unknown, const struct wi_fail
  */
 weir_status wi_exec_late(struct weir_conn *c, bool unknown, weir_error *error);
 
+/* TIMEOUT, where the time is over before anything was sent: the connection is as it was. */
+weir_status wi_exec_unsent(const struct weir_conn *c, weir_error *error);
+
 /* After wi_exec_refused: the server has ended it by the caller's deadline: TIMEOUT. */
 weir_status wi_exec_struck(weir_error *error);
 

@@ -34,9 +34,11 @@
 static const char lower[] = "SELECT " SET_IT IS_LONGER;
 static const char lower_and_keep[] =
 	"SELECT pg_catalog.set_config(" KEPT ", " CURRENT ", true), " SET_IT IS_LONGER;
+/* Unless the statement itself has set another. */
 static const char put_back[] =
-	"SELECT pg_catalog.set_config('statement_timeout', pg_catalog.current_setting(" KEPT
-	"), true), pg_catalog.set_config(" KEPT ", '', true)"
+	"SELECT pg_catalog.set_config('statement_timeout', CASE WHEN " CURRENT
+	"::pg_catalog.interval = $1::pg_catalog.interval THEN pg_catalog.current_setting(" KEPT
+	") ELSE " CURRENT " END, true), pg_catalog.set_config(" KEPT ", '', true)"
 	" WHERE pg_catalog.current_setting(" KEPT ", true) <> ''";
 
 /* What is told to the server of what is left. */
@@ -69,10 +71,10 @@ static enum wi_keep keep(const struct weir_conn *c)
 	return wi_load_rlx(&c->pool->pooled) ? WI_KEEP_NOT : WI_KEEP_AT_ONCE;
 }
 
+static const unsigned text_type[] = {25};
+
 bool wi_limit_before(struct wi_limit *l, const struct weir_conn *c, struct wi_call *call)
 {
-	static const unsigned text_type[] = {25};
-
 	if (!l->ms)
 		return false;
 	l->value[0] = l->text;
@@ -89,7 +91,12 @@ bool wi_limit_after(const struct wi_limit *l, const struct weir_conn *c, struct 
 {
 	if (!l->ms || !l->is_local)
 		return false;
-	*call = (struct wi_call){.sql = put_back, .keep = keep(c), .own = true};
+	*call = (struct wi_call){.sql = put_back,
+	                         .n_params = 1,
+	                         .types = text_type,
+	                         .values = l->value,
+	                         .keep = keep(c),
+	                         .own = true};
 	return true;
 }
 

@@ -170,6 +170,8 @@ static weir_status refused(struct run *r, bool *again, struct pg_result **result
 static weir_status once(struct run *r, bool *again, struct pg_result **result, weir_error *error)
 {
 	*again = false;
+	if (r->c->pool->core.world->now() >= r->deadline_ns)
+		return wi_exec_unsent(r->c, error);
 	line_up(r);
 	if (!r->c->pool->driver->send_calls(r->c->link, r->calls, r->n, &r->failure))
 		return wi_exec_lost(r->c, false, &r->failure,

@@ -37,7 +37,7 @@ struct wi_limit {
 	int64_t ms;           /* 0: none is set */
 	int64_t ends_ns;      /* when it strikes, at the earliest */
 	char text[24];        /* "450ms" */
-	const char *value[1]; /* of the first call: the text */
+	const char *value[1]; /* of both calls: the text */
 	bool is_local;        /* inside the user's transaction: put back by the second */
 };
 

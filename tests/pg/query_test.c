@@ -472,6 +472,19 @@ static void a_shorter_limit_is_not_the_callers(void **state)
 	assert_string_equal(e.sqlstate, "57014");
 }
 
+/* What the statement itself sets, stays. */
+static void a_limit_that_the_statement_sets_is_kept(void **state)
+{
+	(void)state;
+	run_well("BEGIN");
+	assert_int_equal(run_within("SELECT set_config('statement_timeout', '7s', true)", 20000),
+	                 WEIR_OK);
+	assert_string_equal(value("SELECT current_setting('statement_timeout')"), "7s");
+	assert_int_equal(run_within("SELECT 1", 5000), WEIR_OK);
+	assert_string_equal(value("SELECT current_setting('statement_timeout')"), "7s");
+	run_well("COMMIT");
+}
+
 static void a_deadline_is_set_for_its_statement_alone(void **state)
 {
 	const char *sql = "SELECT current_setting('statement_timeout')";
@@ -737,6 +750,7 @@ int main(void)
 		TEST(a_killed_session_in_a_transaction_has_committed_nothing),
 		TEST(the_server_ends_what_is_over_time),
 		TEST(a_shorter_limit_is_not_the_callers),
+		TEST(a_limit_that_the_statement_sets_is_kept),
 		TEST(a_deadline_is_set_for_its_statement_alone),
 		TEST(over_time_in_a_transaction_it_has_failed),
 		TEST(who_gives_up_loses_no_connection),

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <libpq-fe.h>
@@ -24,6 +25,7 @@
 
 static struct wi_fake_server server;
 static _Atomic int seen; /* statements that name ONCE, by any server */
+static bool outlasts;    /* the limit of a statement takes longer than all of it may */
 static weir_pool *pool;
 static weir_conn *conn;
 static weir_error e;
@@ -38,9 +40,13 @@ static bool answer(struct wi_fake_server *s, const char *sql, struct wi_answer *
 {
 	const char *fail = strstr(sql, "FAIL ");
 
-	(void)s;
 	if (strstr(sql, "ONCE"))
 		wi_add_rlx(&seen, 1);
+	if (outlasts && strstr(sql, "statement_timeout")) {
+		outlasts = false;
+		usleep(250000);
+		wi_store_rlx(&s->stale_plans, 1);
+	}
 	*failure = (struct wi_failure){.fault = WI_FAULT_SQL, .text = "as scripted"};
 	if (fail)
 		memcpy(failure->sqlstate, fail + strlen("FAIL "), 5);
@@ -279,6 +285,24 @@ static void what_is_stale_is_prepared_anew(void **state)
 	assert_string_equal(e.sqlstate, "26000");
 }
 
+/* Else its outcome would be unknown without need. */
+static void nothing_is_sent_when_its_time_is_over(void **state)
+{
+	weir_statement s = WEIR_STATEMENT(.sql = "INSERT ONCE", .prepare = WEIR_PREPARE_AT_ONCE,
+	                                  .timeout_ms = 60000);
+
+	(void)state;
+	assert_int_equal(weir_conn_query(conn, &s, &rows, &e), WEIR_OK);
+	PQclear(rows);
+	s.timeout_ms = 200;
+	outlasts = true;
+	assert_int_equal(weir_conn_query(conn, &s, &rows, &e), WEIR_TIMEOUT);
+	outlasts = false;
+	assert_null(rows);
+	assert_int_equal(wi_load_rlx(&seen), 1);
+	assert_int_equal(wi_driver_fake.look(wi_conn_of(conn)->link), WI_LOOK_CLEAN);
+}
+
 static void behind_a_pooler_nothing_is_prepared(void **state)
 {
 	(void)state;
@@ -422,6 +446,7 @@ static const struct CMUnitTest of_a_pool[] = {
                                         tear_down),
 	cmocka_unit_test_setup_teardown(what_comes_again_is_prepared, set_up, tear_down),
 	cmocka_unit_test_setup_teardown(what_is_stale_is_prepared_anew, set_up, tear_down),
+	cmocka_unit_test_setup_teardown(nothing_is_sent_when_its_time_is_over, set_up, tear_down),
 	cmocka_unit_test_setup_teardown(behind_a_pooler_nothing_is_prepared, set_up, tear_down),
 	cmocka_unit_test_setup_teardown(the_connection_of_who_gives_up_is_kept, set_up, tear_down),
 	cmocka_unit_test_setup_teardown(a_late_cancel_hits_nobody, set_up, tear_down),

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -269,6 +271,33 @@ static void inferred_types_grow_old(void **state)
 	succeed();
 }
 
+/* Behind a pooler that nobody knows of, a session may hold what another process has prepared. */
+static void names_are_this_processs_own(void **state)
+{
+	char own[WI_PLAN_NAME], again[WI_PLAN_NAME], childs[WI_PLAN_NAME] = "";
+	int ends[2];
+	pid_t child;
+
+	(void)state;
+	wi_plan_name(1, own);
+	assert_int_equal(strncmp(own, "weir_", 5), 0);
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	if (child == 0) {
+		wi_plan_name(1, childs);
+		_exit(write(ends[1], childs, sizeof(childs)) == sizeof(childs) ? 0 : 1);
+	}
+	assert_int_equal(read(ends[0], childs, sizeof(childs)), sizeof(childs));
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	close(ends[0]);
+	close(ends[1]);
+	assert_string_not_equal(own, childs);
+	wi_plan_name(1, again);
+	assert_string_equal(own, again);
+	wi_plan_name(UINT64_MAX, again);
+	assert_true(strlen(again) < WI_PLAN_NAME - 1);
+}
+
 static void a_name_that_is_gone_speaks_for_all(void **state)
 {
 	(void)state;
@@ -380,6 +409,7 @@ int main(void)
 		TEST(what_was_never_made_is_not_owed),
 		TEST(a_stale_plan_is_dropped_and_made_anew),
 		TEST(inferred_types_grow_old),
+		TEST(names_are_this_processs_own),
 		TEST(a_name_that_is_gone_speaks_for_all),
 		TEST(what_is_given_up_is_not_relied_on),
 		TEST(without_memory_it_is_run_plainly),

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a program would have in force with this environment, file and URL, as a table or document. */
+/*
+ * What a program would have in force with this environment, file and URL, as a table or document.
+ */
 #include "cli/effective.h"
 
 #include <string.h>

@@ -187,7 +187,9 @@ static void remember(struct run *r, const struct weir_conn *c, weir_again why)
 		r->avoid = UINT64_C(1) << h->number;
 }
 
-/* The callback's SQL has ended it, in whichever way: then nobody knows that nothing is committed. */
+/*
+ * The callback's SQL has ended it, in whichever way: then nobody knows that nothing is committed.
+ */
 static bool was_ended(const weir_tx *tx, const struct weir_conn *c)
 {
 	enum wi_look look = c->pool->driver->look(c->link);

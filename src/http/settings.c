@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What weir_http_start was given: checked, completed, copied; and by which names it may be asked. */
+/*
+ * What weir_http_start was given: checked, completed, copied; and by which names it may be asked.
+ */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdarg.h>

@@ -43,7 +43,8 @@ struct look {
 	weir_host_stats *hosts;
 	size_t n_hosts;
 	weir_pool_stats pool_stats; /* of `pool` */
-	weir_health *health;
+	weir_health *health;        /* `found` */
+	weir_health found;
 	struct wi_text why;
 	weir_status end; /* CLOSED or FORKED: there is nothing to look at any more */
 	weir_error said; /* by the last checkout or question that failed */
@@ -385,14 +386,13 @@ static void look_around(struct look *l)
 static weir_status look(struct look *l, int64_t timeout_ms, weir_health *to, weir_error *error)
 {
 	size_t size = to->size && to->size < sizeof(*to) ? to->size : sizeof(*to);
-	weir_health health = {0};
 
-	l->health = &health;
+	l->health = &l->found;
 	l->deadline_ns = timeout_ms ? wi_deadline_after(l->world->now(), timeout_ms) : 0;
-	wi_text_init(&l->why, health.why, sizeof(health.why));
+	wi_text_init(&l->why, l->found.why, sizeof(l->found.why));
 	look_around(l);
-	health.size = size;
-	memcpy(to, &health, size);
+	l->found.size = size;
+	memcpy(to, &l->found, size);
 	return l->end == WEIR_OK ? WEIR_OK : wi_fail_with(error, &l->said);
 }
 

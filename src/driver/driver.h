@@ -217,8 +217,9 @@ struct wi_driver {
 
 	/*
 	 * Sends statements at once, for one round trip; several are one implicit transaction: all
-	 * or nothing, and the rest is not run after an error. false: *failure says why; the whole
-	 * of it never left, and the connection is dead.
+	 * or nothing, and the rest is not run after an error. false: *failure says why, and the
+	 * connection is dead. WI_FAULT_MEMORY: none of it has left. Else its end never left, but
+	 * what comes before may have, and a COMMIT among that has been obeyed.
 	 */
 	bool (*send_calls)(void *conn, const struct wi_call *calls, size_t n,
 	                   struct wi_failure *failure);

@@ -62,9 +62,17 @@ bool wi_pq_send_calls(void *conn, const struct wi_call *calls, size_t n, struct 
 
 	wi_pq_forget_calls(c);
 	if (c->failed || PQtransactionStatus(c->pg) == PQTRANS_ACTIVE ||
-	    PQsetnonblocking(c->pg, 1) != 0 ||
-	    !wi_exchange_begin(&c->exchange, plans_for(c, calls, n), calls, n) ||
-	    !send_all(c, calls)) {
+	    PQsetnonblocking(c->pg, 1) != 0) {
+		wi_pq_tell_lost(c, failure);
+		return false;
+	}
+	if (!wi_exchange_begin(&c->exchange, plans_for(c, calls, n), calls, n)) {
+		c->failed = true;
+		wi_failure_set(failure, WI_FAULT_MEMORY, NULL, "no memory for the statements",
+		               NULL);
+		return false;
+	}
+	if (!send_all(c, calls)) {
 		wi_pq_tell_lost(c, failure);
 		return false;
 	}

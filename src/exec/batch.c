@@ -185,7 +185,7 @@ static weir_status once(struct batch *b, bool *again, struct pg_result **results
 		return wi_exec_unsent(b->c, error);
 	line_up(b);
 	if (!d->send_calls(b->c->link, b->calls, b->n_calls, &b->failure))
-		return wi_exec_lost(b->c, false, &b->failure, error);
+		return wi_exec_not_sent(b->c, b->look, b->unknown, &b->failure, error);
 	switch (wi_conn_await_results(b->c, b->calls, b->n_calls, &b->results, b->deadline_ns,
 	                              &b->failure)) {
 	case WI_STEP_DONE:

@@ -128,6 +128,14 @@ weir_status wi_exec_lost(struct weir_conn *c, bool unknown, const struct wi_fail
 	return fail(c, own ? WEIR_NO_MEMORY : WEIR_CONNECT, f, error);
 }
 
+weir_status wi_exec_not_sent(struct weir_conn *c, enum wi_look look, bool commits,
+                             const struct wi_failure *f, weir_error *error)
+{
+	bool has_left = look != WI_LOOK_DEAD && f->fault != WI_FAULT_MEMORY;
+
+	return wi_exec_lost(c, commits && has_left, f, error);
+}
+
 weir_status wi_exec_late(struct weir_conn *c, bool unknown, weir_error *error)
 {
 	static const struct wi_failure f = {

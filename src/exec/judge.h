@@ -40,6 +40,13 @@ weir_status wi_exec_lost(struct weir_conn *c, bool unknown, const struct wi_fail
                          weir_error *error);
 
 /*
+ * The same where the driver could not send it to its end. commits: something in it commits by
+ * itself; look: what the connection looked like before.
+ */
+weir_status wi_exec_not_sent(struct weir_conn *c, enum wi_look look, bool commits,
+                             const struct wi_failure *failure, weir_error *error);
+
+/*
  * No answer by the deadline: TIMEOUT, or OUTCOME_UNKNOWN. The server is asked to stop; the
  * connection is of no more use to its holder.
  */

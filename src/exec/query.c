@@ -174,8 +174,8 @@ static weir_status once(struct run *r, bool *again, struct pg_result **result, w
 		return wi_exec_unsent(r->c, error);
 	line_up(r);
 	if (!r->c->pool->driver->send_calls(r->c->link, r->calls, r->n, &r->failure))
-		return wi_exec_lost(r->c, false, &r->failure,
-		                    error); /* the whole of it never left */
+		return wi_exec_not_sent(r->c, r->look, r->unknown && !wi_is_plain_sql(r->s->sql),
+		                        &r->failure, error);
 	switch (wi_conn_await_results(r->c, r->calls, r->n, &r->results, r->deadline_ns,
 	                              &r->failure)) {
 	case WI_STEP_DONE:

@@ -166,7 +166,7 @@ WEIR_API const char *weir_again_text(weir_again why);
  * not happen twice. It must neither commit (weir_tx_commit is INVALID, and SQL that ends the
  * transaction ends the run with INVALID) nor give the connection back. It may nest, and block:
  * weir_tx_left_ms says how long. Called on the thread of weir_run, which must not be left by
- * longjmp or an exception.
+ * longjmp or an exception; where the thread is cancelled, it is rolled back.
  *
  * Returns OK: commit. RETRY: roll back, and try again. Anything else: roll back; QUERY and CONNECT
  * are tried again where the server's error or the loss of the connection allow that; all others,

@@ -5,13 +5,14 @@
  * Whether its loss has committed something: inside a transaction a single statement that is no
  * COMMIT cannot have; nor can a SELECT or the like on a session that weir itself made read-only, as
  * long as nothing in that session has changed since (its default_transaction_read_only is reported,
- * and so part of what a look compares).
+ * and so part of what a look compares), nor a pooler was found that shares it with others.
  */
 #include "exec/query.h"
 
 #include <stddef.h>
 #include <string.h>
 
+#include "base/atomic.h"
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -96,7 +97,8 @@ int64_t wi_statement_deadline(const weir_options *options, int64_t timeout_ms, i
 
 bool wi_may_have_committed(const struct weir_conn *c, enum wi_look look, const char *sql)
 {
-	if (look == WI_LOOK_CLEAN && c->read_only && wi_is_plain_sql(sql))
+	if (look == WI_LOOK_CLEAN && c->read_only && wi_load_rlx(&c->pool->guards) &&
+	    wi_is_plain_sql(sql))
 		return false;
 	return wi_may_commit(sql, look == WI_LOOK_IN_TX);
 }

@@ -12,11 +12,13 @@
  * the caller is counted inside the pool or router, which therefore is not freed under it; and looks
  * now and then whether that has been closed.
  */
+#include <pthread.h>
 #include <string.h>
 
 #include <weir/tx.h>
 
 #include "base/atomic.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/rcu.h"
 #include "base/text.h"
@@ -187,6 +189,40 @@ static void remember(struct run *r, const struct weir_conn *c, weir_again why)
 		r->avoid = UINT64_C(1) << h->number;
 }
 
+static weir_status open_tx(struct run *r, weir_conn *conn, weir_tx *tx, weir_error *error)
+{
+	WI_NO_CANCEL;
+
+	return wi_tx_open(conn, &r->tx, deadline_of(r), true, tx, error);
+}
+
+/* What a callback has in hands that does not know it. */
+struct lent {
+	weir_tx *tx;
+	weir_conn *conn;
+};
+
+/* Its thread was cancelled. */
+static void take_back(void *arg)
+{
+	struct lent *l = arg;
+
+	wi_tx_leave(l->tx);
+	if (wi_conn_of(l->conn))
+		weir_checkin(&l->conn);
+}
+
+static weir_status call(struct run *r, weir_tx *tx, weir_conn *conn, weir_error *error)
+{
+	struct lent lent = {tx, conn};
+	weir_status st;
+
+	pthread_cleanup_push(take_back, &lent);
+	st = r->body(tx, r->arg, error);
+	pthread_cleanup_pop(0);
+	return st;
+}
+
 /*
  * The callback's SQL has ended it, in whichever way: then nobody knows that nothing is committed.
  */
@@ -207,10 +243,10 @@ static weir_status attempt(struct run *r, weir_conn *conn, weir_again *why, weir
 {
 	const struct weir_conn *c = wi_conn_of(conn);
 	weir_tx tx = WEIR_TX();
-	weir_status st = wi_tx_open(conn, &r->tx, deadline_of(r), true, &tx, error);
+	weir_status st = open_tx(r, conn, &tx, error);
 
 	if (st == WEIR_OK) {
-		st = r->body(&tx, r->arg, error);
+		st = call(r, &tx, conn, error);
 		st = end_of(r, &tx, st, error);
 	}
 	if (st != WEIR_OK && wi_conn_of(conn) == c) {

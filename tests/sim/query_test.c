@@ -570,6 +570,20 @@ static void a_read_that_is_none_is_not_run_again(void **state)
 	assert_int_equal(wi_load_rlx(&seen), 2);
 }
 
+/* A pooler was found between: what was SET to make the session read-only is anybody's by now. */
+static void a_read_that_nobody_guards_may_have_written(void **state)
+{
+	const weir_statement s = WEIR_STATEMENT(.sql = "SELECT SHAKY");
+	weir_conn *c = NULL;
+
+	(void)state;
+	wi_store_rlx(&losses, 1);
+	assert_int_equal(weir_checkout(router, WEIR_READ, &c, &e), WEIR_OK);
+	wi_store_rlx(&wi_conn_of(c)->pool->guards, false);
+	assert_int_equal(weir_conn_query(c, &s, &rows, &e), WEIR_OUTCOME_UNKNOWN);
+	weir_checkin(&c);
+}
+
 static void an_error_of_the_statement_is_not_run_again(void **state)
 {
 	(void)state;
@@ -587,6 +601,8 @@ static const struct CMUnitTest of_a_router[] = {
                                         tear_down_router),
 	cmocka_unit_test_setup_teardown(a_write_is_run_once, set_up_router, tear_down_router),
 	cmocka_unit_test_setup_teardown(a_read_that_is_none_is_not_run_again, set_up_router,
+                                        tear_down_router),
+	cmocka_unit_test_setup_teardown(a_read_that_nobody_guards_may_have_written, set_up_router,
                                         tear_down_router),
 	cmocka_unit_test_setup_teardown(an_error_of_the_statement_is_not_run_again, set_up_router,
                                         tear_down_router),

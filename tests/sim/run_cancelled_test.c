@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A thread that is cancelled in weir_pool_run, in weir's part of it or in the callback. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <weir/weir.h>
+
+#include "base/atomic.h"
+#include "driver/fake.h"
+#include "pool/pool.h"
+#include "support/watchdog.h"
+
+static struct wi_fake_server server;
+static weir_pool *pool;
+static weir_error error;
+static int calls; /* of the callback */
+
+static int set_up(void **state)
+{
+	weir_options o;
+
+	(void)state;
+	test_watchdog(60, "a cancelled run");
+	wi_fake_server_init(&server);
+	weir_options_init(&o);
+	o.pool_min = 0;
+	o.pool_max = 1;
+	calls = 0;
+	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
+	                                   "postgresql://u@127.0.0.1/d", &o, &pool, NULL),
+	                 WEIR_OK);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_int_equal(weir_pool_close(&pool, 10000), WEIR_OK);
+	wi_fake_server_fini(&server);
+	test_watchdog(0, NULL);
+	return 0;
+}
+
+static weir_status body(weir_tx *tx, void *arg, weir_error *e)
+{
+	(void)tx;
+	(void)e;
+	calls++;
+	if (arg)
+		pthread_cancel(pthread_self());
+	pthread_testcancel();
+	return WEIR_OK;
+}
+
+static void *run(void *arg)
+{
+	/* Before or in the callback. */
+	if (!arg)
+		pthread_cancel(pthread_self());
+	return (void *)(uintptr_t)(1 + (unsigned)weir_pool_run(pool, NULL, body, arg, &error));
+}
+
+/* In whichever part it is, the connection comes back, and the next one has it. */
+static void ends_without_its_connection(void *arg)
+{
+	pthread_t thread;
+	weir_conn *conn = NULL;
+	void *ended;
+
+	assert_int_equal(pthread_create(&thread, NULL, run, arg), 0);
+	assert_int_equal(pthread_join(thread, &ended), 0);
+	assert_ptr_equal(ended, PTHREAD_CANCELED);
+	assert_int_equal(calls, 1);
+	assert_int_equal(weir_pool_checkout(pool, 10000, &conn, &error), WEIR_OK);
+	weir_checkin(&conn);
+}
+
+static void cancelled_in_the_callback(void **state)
+{
+	(void)state;
+	ends_without_its_connection(&calls);
+}
+
+static void cancelled_before_the_callback(void **state)
+{
+	(void)state;
+	wi_store_rlx(&server.answer_ns, 1000000); /* so that BEGIN is waited for */
+	ends_without_its_connection(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(cancelled_in_the_callback, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(cancelled_before_the_callback, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests_name("run_cancelled", tests, NULL, NULL);
+}

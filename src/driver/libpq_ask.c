@@ -70,11 +70,13 @@ enum wi_step wi_pq_lost(struct pq_conn *c, struct wi_failure *failure)
 
 /*
  * Whether an error is libpq's own, for want of memory for the answer or of sense in it: the
- * server's have an SQLSTATE, all of them. What the server has done is another matter then.
+ * server's have a severity and an SQLSTATE, all of them, those of proxies at least a severity. What
+ * the server has done is another matter then.
  */
 bool wi_pq_is_own_error(const struct pq_conn *c, const PGresult *error)
 {
-	return PQstatus(c->pg) == CONNECTION_OK && !PQresultErrorField(error, PG_DIAG_SQLSTATE);
+	return PQstatus(c->pg) == CONNECTION_OK && !PQresultErrorField(error, PG_DIAG_SQLSTATE) &&
+	       !PQresultErrorField(error, PG_DIAG_SEVERITY);
 }
 
 /* An answer of a kind that weir never asks for: what would come next is not worth guessing. */

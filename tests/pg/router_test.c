@@ -156,8 +156,14 @@ static void reads_go_to_standbys_and_writes_to_the_primary(void **state)
 	int standby[2] = {0};
 
 	(void)state;
+	/*
+	 * the usual balance prefers who answers faster, which on a busy machine is anybody's guess
+	 */
+	options.balance = WEIR_BALANCE_ROUND_ROBIN;
 	open_router();
 	wait_for_all_roles();
+	while (stats_of(1).pool.idle < 2 || stats_of(2).pool.idle < 2)
+		assert_int_equal(weir_router_probe(router, 30000), WEIR_OK);
 	for (int i = 0; i < 200; i++) {
 		weir_conn *c = checkout(WEIR_READ);
 		weir_conn_info info;
@@ -175,10 +181,7 @@ static void reads_go_to_standbys_and_writes_to_the_primary(void **state)
 		assert_int_equal(port_of(c), test_cluster_port(cluster, 0));
 		weir_checkin(&c);
 	}
-	/*
-	 * 200 fair coins: outside once in 10^10 runs; at first one pool may be open before the
-	 * other
-	 */
+	/* half each, but for a read that finds its host busy for a moment */
 	assert_in_range(standby[0], 40, 160);
 	assert_int_equal(stats_of(0).writes, 200);
 	assert_int_equal(stats_of(0).reads + stats_of(1).writes + stats_of(2).writes, 0);

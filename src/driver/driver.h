@@ -116,6 +116,7 @@ struct wi_facts {
 	/* of send or send_two, the last one: how many statements succeeded before the first that
 	 * did not; 0 where it returned false */
 	int succeeded;
+	uint64_t commits;  /* how often its session was heard to commit, or to prepare to */
 	char tls[64];      /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "off" */
 	char failed_by[6]; /* in_failed_tx: the SQLSTATE of the error that did it, or "" */
 };

@@ -72,6 +72,7 @@ struct fake_conn {
 	int fd;                          /* the client's end, or -1 */
 	_Atomic bool cut;
 	bool in_tx, failed_tx, changed;
+	uint64_t commits;
 	int succeeded;                  /* statements of the last exchange, until one did not */
 	bool tx_read_only;              /* the transaction it is in */
 	bool read_only, born_read_only; /* default_transaction_read_only, now and at startup */
@@ -574,7 +575,8 @@ static void obey(struct fake_conn *c, const char *statement)
 		c->tx_read_only = strstr(statement, "READ ONLY") || c->read_only;
 	if (begins_with(statement, "BEGIN") || begins_with(statement, "START TRANSACTION"))
 		c->in_tx = true;
-	else if (begins_with(statement, "ROLLBACK TO"))
+	c->commits += begins_with(statement, "COMMIT") && c->in_tx && !c->failed_tx;
+	if (begins_with(statement, "ROLLBACK TO"))
 		c->failed_tx = false;
 	else if (begins_with(statement, "ROLLBACK") || begins_with(statement, "COMMIT"))
 		c->in_tx = c->failed_tx = false;
@@ -991,6 +993,7 @@ static void fake_facts(void *conn, struct wi_facts *facts)
 	                          !wi_load_rlx(&c->server->reports_nothing),
 		.in_failed_tx = c->failed_tx,
 		.succeeded = c->succeeded,
+		.commits = c->commits,
 		.tls = "off",
 	};
 	if (c->failed_tx)

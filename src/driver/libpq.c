@@ -32,6 +32,7 @@ static void pq_facts(void *conn, struct wi_facts *facts)
 		.in_hot_standby = standby && strcmp(standby, "on") == 0,
 		.in_failed_tx = PQtransactionStatus(pg) == PQTRANS_INERROR,
 		.succeeded = c->succeeded,
+		.commits = c->commits,
 		.tls = "off",
 	};
 	if (facts->in_failed_tx)

@@ -38,6 +38,7 @@ struct pq_conn {
 	struct wi_plans *plans;      /* NULL: no statement was ever to be kept */
 	int syncs;                   /* ends of a pipeline's statements that are still to come */
 	int succeeded;               /* statements of the last exchange, until one did not */
+	uint64_t commits;            /* COMMIT and PREPARE TRANSACTION, as heard */
 	bool failed;                 /* only close is left to do, whatever libpq thinks */
 	char heard[6];               /* SQLSTATE of the first error of note; "" for none */
 	char failed_by[6]; /* of the last error, but those that only say that one was before */

@@ -93,6 +93,7 @@ static void hear_command(struct pq_conn *c, PGresult *result)
 
 	if (!c->hush && wi_tag_may_leave(tag))
 		c->changed = true;
+	c->commits += wi_tag_commits(tag);
 	if (wi_tag_drops_plans(tag))
 		wi_plans_dropped(c->plans);
 }

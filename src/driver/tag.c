@@ -65,6 +65,11 @@ bool wi_tag_may_leave(const char *tag)
 	return true;
 }
 
+bool wi_tag_commits(const char *tag)
+{
+	return strcmp(tag, "COMMIT") == 0 || strcmp(tag, "PREPARE TRANSACTION") == 0;
+}
+
 bool wi_tag_drops_plans(const char *tag)
 {
 	return strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0;

@@ -14,6 +14,9 @@
  */
 bool wi_tag_may_leave(const char *tag);
 
+/* Whether it has committed a transaction, or prepared that. */
+bool wi_tag_commits(const char *tag);
+
 /* Whether it has dropped every prepared statement of the session. */
 bool wi_tag_drops_plans(const char *tag);
 

@@ -229,10 +229,13 @@ static weir_status call(struct run *r, weir_tx *tx, weir_conn *conn, weir_error 
 static bool was_ended(const weir_tx *tx, const struct weir_conn *c)
 {
 	enum wi_look look = c->pool->driver->look(c->link);
+	struct wi_facts facts;
 	struct wi_tx m;
 
 	wi_tx_load(tx, &m);
-	return m.state == WI_TX_OPEN && (look == WI_LOOK_CLEAN || look == WI_LOOK_CHANGED);
+	c->pool->driver->facts(c->link, &facts);
+	return m.state == WI_TX_OPEN &&
+	       (look == WI_LOOK_CLEAN || look == WI_LOOK_CHANGED || facts.commits != m.commits);
 }
 
 /*

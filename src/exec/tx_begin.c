@@ -140,6 +140,7 @@ weir_status wi_tx_open(weir_conn *conn, const weir_tx_settings *s, int64_t deadl
 {
 	char sql[BEGIN_ROOM];
 	struct wi_failure f;
+	struct wi_facts facts;
 	struct wi_tx m;
 	struct weir_conn *c;
 	weir_status st;
@@ -156,6 +157,7 @@ weir_status wi_tx_open(weir_conn *conn, const weir_tx_settings *s, int64_t deadl
 		return not_opened(c, said, &f, error);
 	if (clean && (s->statement_timeout_ms || s->lock_timeout_ms))
 		c->pool->driver->mark_clean(c->link);
+	c->pool->driver->facts(c->link, &facts);
 	wi_tx_load(tx, &m);
 	m = (struct wi_tx){
 		.state = WI_TX_OPEN,
@@ -164,6 +166,7 @@ weir_status wi_tx_open(weir_conn *conn, const weir_tx_settings *s, int64_t deadl
 		.innermost = m.last + 1,
 		.last = m.last + 1,
 		.deadline_ns = deadline_ns,
+		.commits = facts.commits,
 		.token = (uint64_t)(uintptr_t)s->token,
 		.read_only = s->read_only,
 		.of_run = of_run,

@@ -400,6 +400,33 @@ static void a_transaction_is_seen_until_it_ends(void **state)
 	suite_close(the_env, conn);
 }
 
+static uint64_t commits_of(void *conn)
+{
+	struct wi_facts facts;
+
+	the_env->driver->facts(conn, &facts);
+	return facts.commits;
+}
+
+static void what_commits_is_counted(void **state)
+{
+	void *conn = suite_open(the_env);
+	uint64_t before = commits_of(conn);
+
+	(void)state;
+	suite_ask(the_env, conn, "BEGIN", NULL, NULL);
+	suite_ask(the_env, conn, "ROLLBACK", NULL, NULL);
+	assert_int_equal(commits_of(conn), before);
+	suite_ask(the_env, conn, "BEGIN", NULL, NULL);
+	suite_ask(the_env, conn, "COMMIT", NULL, NULL);
+	assert_int_equal(commits_of(conn), before + 1);
+	suite_ask(the_env, conn, "BEGIN", NULL, NULL);
+	suite_ask(the_env, conn, SUITE_ERROR, NULL, NULL);
+	suite_ask(the_env, conn, "COMMIT", NULL, NULL); /* which is answered by ROLLBACK */
+	assert_int_equal(commits_of(conn), before + 1);
+	suite_close(the_env, conn);
+}
+
 static void a_failed_transaction_is_a_transaction(void **state)
 {
 	void *conn = suite_open(the_env);
@@ -976,6 +1003,7 @@ int driver_suite_run(const char *name, const struct driver_env *env)
 		TRUTH(nobody_need_want_the_answer),
 		TRUTH(an_error_is_told_and_the_connection_lives),
 		TRUTH(a_transaction_is_seen_until_it_ends),
+		TRUTH(what_commits_is_counted),
 		TRUTH(a_failed_transaction_is_a_transaction),
 		TRUTH(discard_all_needs_a_rollback_first),
 		TRUTH(two_at_once_are_two_transactions),

@@ -433,6 +433,10 @@ static void callback_that_ends_the_transaction_is_found(void **state)
 	                 WEIR_INVALID);
 	assert_int_equal(result.attempts, 1);
 	assert_int_equal(script.inserts, 1);
+	assert_int_equal(
+		run((struct script){.times = 1, .sql = "COMMIT; BEGIN", .wishes = WEIR_RETRY}),
+		WEIR_INVALID);
+	assert_int_equal(script.inserts, 1);
 }
 
 static void bad_settings_are_refused(void **state)

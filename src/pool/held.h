@@ -43,7 +43,8 @@ struct wi_holding {
 	_Atomic int64_t ended_ns;      /* (a) when */
 	_Atomic int32_t ended_thread;  /* (a) its number */
 	_Atomic uint64_t mourned_lend; /* (k) the ended lending that was told, and seen to */
-	int64_t timed_ns;    /* (h) since when it is lent, if that is timed; 0: it is not */
+	uint64_t timed_lend; /* (h) the lending that is timed, or the last one that was; 0: none */
+	int64_t timed_ns;    /* (h) when it began */
 	uint64_t timed_lent; /* (h) how often it had been lent, when it was last timed */
 };
 

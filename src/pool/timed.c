@@ -55,21 +55,27 @@ void wi_timed_ask(struct weir_pool *pool, int64_t now_ns)
 
 void wi_timed_begin(struct weir_conn *c)
 {
-	c->pool->holdings[c->number].timed_ns = c->pool->core.world->now();
+	struct wi_holding *h = &c->pool->holdings[c->number];
+
+	h->timed_lend = wi_load_rlx(&c->slot.lend);
+	h->timed_ns = c->pool->core.world->now();
 }
 
 void wi_timed_end(struct weir_conn *c)
 {
 	struct weir_pool *pool = c->pool;
 	struct wi_holding *h = &pool->holdings[c->number];
-	uint64_t lent = wi_load_rlx(&c->slot.lend) >> 1;
+	uint64_t lend = wi_load_rlx(&c->slot.lend), lent = lend >> 1;
 
-	if (!h->timed_ns)
-		return; /* noted while it was out */
+	/*
+	 * Noted while it was out. What is stamped may be of a lending that never came back this
+	 * way: refused after all, or a dead thread's.
+	 */
+	if (h->timed_lend != lend - 1)
+		return;
 	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_TIMED);
 	wi_hist_add_many(&pool->hold_hist, pool->core.world->now() - h->timed_ns,
 	                 lent - h->timed_lent);
 	wi_add_rlx(&pool->hold_samples, 1);
 	h->timed_lent = lent;
-	h->timed_ns = 0;
 }

@@ -22,6 +22,7 @@ static int open_two(void **state)
 	sim_options(&o);
 	o.pool_max = 2;
 	o.leak_after_ms = 0;
+	o.dead_thread_action = WEIR_DEAD_THREAD_RECLAIM;
 	return sim_open(&o) == WEIR_OK ? 0 : -1;
 }
 
@@ -90,11 +91,45 @@ static void what_was_noted_while_out_is_not_timed_half(void **state)
 	assert_int_equal(sim_stats()->hold_samples, 1); /* and nothing is noted any more */
 }
 
+static void take_and_end(void *arg)
+{
+	(void)arg;
+	assert_non_null(sim_checkout(1000));
+}
+
+/* The lending that was being timed never came back: nothing of it is another one's. */
+static void what_a_dead_thread_left_is_nobody_elses_time(void **state)
+{
+	weir_conn *conn = sim_checkout(1000), *other = sim_checkout(1000);
+
+	(void)state;
+	weir_checkin(&conn);
+	weir_checkin(&other);
+	sim_run(10000); /* both are noted */
+	sim_spawn(take_and_end, NULL);
+	sim_spawn(take_and_end, NULL);
+	sim_join();
+	sim_run(2000);
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_RECLAIMED], 2);
+	assert_int_equal(sim_stats()->opened, 2);
+	conn = sim_checkout(5000); /* a new one in the place of one of them */
+	sim_run(10000);            /* noted while it is out */
+	weir_checkin(&conn);
+	assert_int_equal(sim_stats()->hold_samples, 0);
+	conn = sim_checkout(1000);
+	sim_run(5);
+	weir_checkin(&conn);
+	assert_int_equal(sim_stats()->hold_samples, 1);
+	assert_int_equal(sim_stats()->hold.max_ns, 5 * WI_MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_sample_stands_for_the_others, open_two, close_it),
 		cmocka_unit_test_setup_teardown(what_was_noted_while_out_is_not_timed_half,
+	                                        open_two, close_it),
+		cmocka_unit_test_setup_teardown(what_a_dead_thread_left_is_nobody_elses_time,
 	                                        open_two, close_it),
 	};
 

@@ -242,6 +242,12 @@ struct wi_adapt {
 	uint32_t target;
 };
 
+/* Options that are asked for, and how many resizes had been by then: later ones outlast it. */
+struct wi_wanted {
+	weir_options options;
+	uint32_t resizes;
+};
+
 struct weir_pool {
 	/* read by every checkout, written seldom */
 	struct wi_core core;
@@ -260,6 +266,7 @@ struct weir_pool {
 	struct wi_keeper *keeper;           /* (c) */
 	weir_options options;               /* (c) but what reload.def names: (a), written by (k) */
 	_Atomic uint64_t sizes;             /* (a) as last asked for: wi_sizes */
+	_Atomic uint32_t resizes;           /* (a) how often weir_pool_resize has */
 	const struct wi_endpoint *endpoint; /* (c) */
 	struct wi_target target;            /* (c) but startup_options: (k) */
 	struct wi_settings settings;        /* (k) once there is a keeper */
@@ -366,13 +373,13 @@ struct weir_pool {
 	_Atomic bool pooled;
 	/* (a) when an accused connection was last found to be innocent; 0: never */
 	_Atomic int64_t false_alarm_ns;
-	_Atomic uint64_t verified;      /* (a) connections that were asked and agreed */
-	struct wi_ring own_ring;        /* (a) of a pool without a router */
-	struct wi_ring *ring;           /* (c) where its events are remembered */
-	struct wi_fixed fixed;          /* (c) what the connection string has said */
-	_Atomic(weir_options *) reload; /* (a) asked for, for the keeper to take; or NULL */
-	struct wi_vigilance vigilance;  /* see alarm.h */
-	struct wi_sketch sketch;        /* (k) of a pool without a router: its picture */
+	_Atomic uint64_t verified;          /* (a) connections that were asked and agreed */
+	struct wi_ring own_ring;            /* (a) of a pool without a router */
+	struct wi_ring *ring;               /* (c) where its events are remembered */
+	struct wi_fixed fixed;              /* (c) what the connection string has said */
+	_Atomic(struct wi_wanted *) reload; /* (a) asked for, for the keeper to take; or NULL */
+	struct wi_vigilance vigilance;      /* see alarm.h */
+	struct wi_sketch sketch;            /* (k) of a pool without a router: its picture */
 };
 
 /* The last connect failure. */
@@ -532,9 +539,11 @@ int64_t wi_tend_interval(const weir_options *options);
 
 /*
  * reload.c: other options come into force, those that may change; memory for their sizes has been
- * prepared. And what was asked for by a pool's own users. Keeper's thread.
+ * prepared. What a resize has said that came after so many stays. And what was asked for by a
+ * pool's own users. Keeper's thread.
  */
-void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, int64_t now_ns);
+void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, uint32_t resizes,
+                        int64_t now_ns);
 void wi_pool_reload_step(struct weir_pool *pool, int64_t now_ns);
 
 /* turn.c: the pool as a keeper's job. */

@@ -22,20 +22,21 @@
 /* ---- any thread ---- */
 
 /* Inside a read section. */
-static weir_status ask(struct weir_pool *pool, weir_options *merged, weir_error *error)
+static weir_status ask(struct weir_pool *pool, struct wi_wanted *wanted, weir_error *error)
 {
-	weir_options *before;
+	struct wi_wanted *before;
 	uint64_t sizes;
 	weir_status st;
 
 	if (wi_load_acq(&pool->closed))
 		return wi_fail(error, WEIR_CLOSED, "the pool for %s is closed",
 		               pool->endpoint->name);
-	st = wi_resize_prepare_for(pool, merged, &sizes, error);
+	st = wi_resize_prepare_for(pool, &wanted->options, &sizes, error);
 	if (st != WEIR_OK)
 		return st;
+	wanted->resizes = wi_load_rlx(&pool->resizes);
 	/* [reload:R1] publishes the options; pairs with A1. */
-	before = wi_swap_acq_rel(&pool->reload, merged);
+	before = wi_swap_acq_rel(&pool->reload, wanted);
 	wi_free(before, sizeof(*before));
 	wi_keeper_ring(pool->keeper);
 	return WEIR_OK;
@@ -43,7 +44,7 @@ static weir_status ask(struct weir_pool *pool, weir_options *merged, weir_error 
 
 weir_status weir_pool_reload(weir_pool *pool, const weir_options *options, weir_error *error)
 {
-	weir_options *merged;
+	struct wi_wanted *wanted;
 	weir_status st;
 	WI_NO_CANCEL;
 
@@ -52,16 +53,16 @@ weir_status weir_pool_reload(weir_pool *pool, const weir_options *options, weir_
 		               pool ? "options" : "pool");
 	if (wi_pool_is_parents(pool) && (st = wi_pool_in_child(pool, error)) != WEIR_OK)
 		return st;
-	merged = wi_alloc(sizeof(*merged));
-	if (!merged)
+	wanted = wi_alloc(sizeof(*wanted));
+	if (!wanted)
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for the options");
 	wi_rcu_enter();
-	st = wi_reload_merge(&pool->options, &pool->fixed, options, false, merged, error);
+	st = wi_reload_merge(&pool->options, &pool->fixed, options, false, &wanted->options, error);
 	if (st == WEIR_OK)
-		st = ask(pool, merged, error);
+		st = ask(pool, wanted, error);
 	wi_rcu_leave();
 	if (st != WEIR_OK)
-		wi_free(merged, sizeof(*merged));
+		wi_free(wanted, sizeof(*wanted));
 	return st;
 }
 
@@ -79,24 +80,28 @@ static void draw_lifetimes(struct weir_pool *pool)
 	pool->next_retire_ns = 0;
 }
 
-/* The ring and the words have been seen to; the turn does the rest. */
-static void resize(struct weir_pool *pool, const weir_options *merged)
+/* The turn does the rest. */
+static void resize(struct weir_pool *pool, const weir_options *merged, uint32_t resizes)
 {
-	uint64_t sizes;
+	/* [resize:A2] sees whether it was a resize that said them; pairs with R1. */
+	uint64_t before = wi_load_acq(&pool->sizes), sizes;
 
+	if (wi_load_rlx(&pool->resizes) != resizes)
+		return; /* it was said later */
 	if (wi_resize_prepare_for(pool, merged, &sizes, NULL) != WEIR_OK)
-		return;  /* it was prepared when it was asked for, so only a lost race ends here */
-	pool->sized = 0; /* no sizes: the slots are counted again, whatever they come to */
-	wi_store_rel(&pool->sizes, sizes);
+		return; /* it was prepared when it was asked for, so only a lost race ends here */
+	(void)wi_cas_rel(&pool->sizes, &before, sizes); /* else somebody resizes just now */
 }
 
-void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, int64_t now_ns)
+void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, uint32_t resizes,
+                        int64_t now_ns)
 {
-	static const char *const sizes[] = {"pool_min",  "pool_max",      "pool_overflow",
-	                                    "pod_count", "server_budget", "leak_action",
+	static const char *const sizes[] = {"pool_min", "pool_max", "pod_count", "server_budget",
 	                                    NULL};
+	static const char *const slots[] = {"pool_overflow", "leak_action", NULL};
 	static const char *const lives[] = {"max_lifetime_ms", "lifetime_jitter_pct", NULL};
 	bool sizes_differ = wi_reload_differs(&pool->options, merged, sizes);
+	bool slots_differ = wi_reload_differs(&pool->options, merged, slots);
 	bool lives_differ = wi_reload_differs(&pool->options, merged, lives);
 	bool sessions_differ = wi_reload_differs_for_new(&pool->options, merged);
 
@@ -104,7 +109,9 @@ void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, int6
 	wi_breaker_tune(&pool->breaker, merged->breaker_failures, merged->breaker_open_ms,
 	                merged->breaker_open_max_ms);
 	if (sizes_differ)
-		resize(pool, merged);
+		resize(pool, merged, resizes);
+	if (sizes_differ || slots_differ)
+		pool->sized = 0; /* no sizes: the slots are counted again, whatever these are */
 	if (lives_differ)
 		draw_lifetimes(pool);
 	if (sessions_differ) {
@@ -117,14 +124,14 @@ void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, int6
 
 void wi_pool_reload_step(struct weir_pool *pool, int64_t now_ns)
 {
-	weir_options *merged;
+	struct wi_wanted *wanted;
 
 	if (!wi_load_rlx(&pool->reload)) /* the ring is the ordering */
 		return;
 	/* [reload:A1] sees the options as they were left; pairs with R1. */
-	merged = wi_swap_acq(&pool->reload, NULL);
-	if (!merged)
+	wanted = wi_swap_acq(&pool->reload, NULL);
+	if (!wanted)
 		return;
-	wi_pool_reload_now(pool, merged, now_ns);
-	wi_free(merged, sizeof(*merged));
+	wi_pool_reload_now(pool, &wanted->options, wanted->resizes, now_ns);
+	wi_free(wanted, sizeof(*wanted));
 }

@@ -14,6 +14,7 @@
  * let-go, light fence, look at the notes, against note, heavy fence, look at lend.
  *
  * Orderings. [resize:R1] in ask, [resize:A1] in step: the keeper sees the memory that was prepared.
+ * [resize:A2] in reload.c: and that the sizes were said by a resize.
  */
 #include "base/assert.h"
 #include "base/atomic.h"
@@ -47,6 +48,12 @@ uint32_t wi_slots_for(const weir_options *options, uint32_t limit)
 
 /* ---- any thread ---- */
 
+static bool has_memory(struct weir_pool *pool, uint32_t slots)
+{
+	return wi_room_grow(&pool->room, ((size_t)slots + 1) * sizeof(struct weir_conn)) &&
+	       wi_held_grow(pool, slots);
+}
+
 weir_status wi_resize_prepare_for(struct weir_pool *pool, const weir_options *o, uint64_t *sizes,
                                   weir_error *error)
 {
@@ -60,8 +67,7 @@ weir_status wi_resize_prepare_for(struct weir_pool *pool, const weir_options *o,
 			"pool_max %lld: with an allocator of its own the program's pool for %s has room for %zu: open it with a larger pool_max",
 			(long long)o->pool_max, pool->endpoint->name,
 			pool->room.bytes / sizeof(struct weir_conn) - 1);
-	if (!wi_room_grow(&pool->room, ((size_t)n + 1) * sizeof(struct weir_conn)) ||
-	    !wi_held_grow(pool, n))
+	if (!has_memory(pool, n))
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for %u connections", n);
 	*sizes = wi_sizes((uint32_t)o->pool_min, effective);
 	return WEIR_OK;
@@ -90,7 +96,7 @@ weir_status wi_resize_prepare(struct weir_pool *pool, int64_t min, int64_t max, 
 
 void wi_resize_ask(struct weir_pool *pool, uint64_t sizes)
 {
-	/* [resize:R1] publishes that there is memory for the slots; pairs with A1. */
+	/* [resize:R1] publishes that there is memory for the slots; pairs with A1 A2. */
 	wi_store_rel(&pool->sizes, sizes);
 	wi_keeper_ring(pool->keeper);
 }
@@ -108,8 +114,10 @@ weir_status weir_pool_resize(weir_pool *pool, int64_t min, int64_t max, weir_err
 	st = wi_load_acq(&pool->closed) ? wi_fail(error, WEIR_CLOSED, "the pool for %s is closed",
 	                                          pool->endpoint->name)
 	                                : wi_resize_prepare(pool, min, max, &sizes, error);
-	if (st == WEIR_OK)
+	if (st == WEIR_OK) {
+		wi_add_rlx(&pool->resizes, 1); /* R1 publishes it */
 		wi_resize_ask(pool, sizes);
+	}
 	wi_rcu_leave();
 	return st;
 }
@@ -120,7 +128,11 @@ static void add_slots(struct weir_pool *pool)
 {
 	uint32_t n = wi_slots_for(&pool->options, wi_pool_limit(pool));
 
-	if (n <= pool->n_conns)
+	/*
+	 * A resize and a reload prepare each for what the other has not said yet: for both there
+	 * may be none.
+	 */
+	if (n <= pool->n_conns || !has_memory(pool, n))
 		return;
 	wi_pool_slots_init(pool, pool->n_conns + 1, n);
 	pool->census.n[WI_EMPTY] += n - pool->n_conns;

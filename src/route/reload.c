@@ -82,7 +82,7 @@ weir_status wi_reload_do(weir_router *r, struct wi_order *o)
 		wi_store_seq(&r->sizes, sizes);
 	wi_reload_write(&r->options, o->options);
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
-		wi_pool_reload_now(h->pool, o->options, now_ns);
+		wi_pool_reload_now(h->pool, o->options, wi_load_rlx(&h->pool->resizes), now_ns);
 	/* Somebody's resize has come between: it was said last. */
 	for (uint32_t i = 0;
 	     resized && wi_load_seq(&r->sizes) != sizes && (h = wi_hosts_next(r, &i));)

@@ -183,6 +183,43 @@ static void a_size_of_before_stays(void **state)
 	close_pool();
 }
 
+/* Nor does an overflow say another size; and there is memory for both together. */
+static void an_overflow_leaves_the_size(void **state)
+{
+	(void)state;
+	o.pool_max = 4;
+	open_pool();
+	assert_int_equal(weir_pool_resize(sim_pool(), 0, 900, &error), WEIR_OK);
+	o.pool_overflow = 1000;
+	reload();
+	assert_int_equal(sim_stats()->max, 900);
+	assert_int_equal(sim_pool()->n_conns, 1900);
+	o.leak_action = WEIR_LEAK_RECLAIM;
+	reload();
+	assert_int_equal(sim_stats()->max, 900);
+	assert_int_equal(sim_pool()->n_conns, 3800);
+	close_pool();
+}
+
+/* The keeper comes to the reload after both were said. */
+static void the_size_that_was_said_last_stays(void **state)
+{
+	(void)state;
+	o.pool_max = 4;
+	open_pool();
+	o.pool_max = 5;
+	assert_int_equal(weir_pool_reload(sim_pool(), &o, &error), WEIR_OK);
+	assert_int_equal(weir_pool_resize(sim_pool(), 0, 7, &error), WEIR_OK);
+	sim_settle();
+	assert_int_equal(sim_stats()->max, 7);
+	assert_int_equal(weir_pool_resize(sim_pool(), 0, 6, &error), WEIR_OK);
+	o.pool_max = 3;
+	assert_int_equal(weir_pool_reload(sim_pool(), &o, &error), WEIR_OK);
+	sim_settle();
+	assert_int_equal(sim_stats()->max, 3);
+	close_pool();
+}
+
 static void the_breaker_has_other_limits(void **state)
 {
 	(void)state;
@@ -385,6 +422,8 @@ int main(void)
 		TEST(sizes_follow),
 		TEST(an_overflow_alone_has_room),
 		TEST(a_size_of_before_stays),
+		TEST(an_overflow_leaves_the_size),
+		TEST(the_size_that_was_said_last_stays),
 		TEST(the_breaker_has_other_limits),
 		TEST(leaks_are_told_by_the_new_limit),
 		TEST(open_connections_live_as_long_as_is_said_now),

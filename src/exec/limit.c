@@ -52,7 +52,7 @@ static int64_t told(int64_t left_ms)
 void wi_limit_init(struct wi_limit *l, const struct weir_conn *c, enum wi_look look, bool is_plain,
                    int64_t deadline_ns)
 {
-	int64_t usual_ms = c->pool->options.statement_timeout_ms, now_ns, left_ms;
+	int64_t usual_ms = wi_word_load(&c->pool->options.statement_timeout_ms), now_ns, left_ms;
 
 	*l = (struct wi_limit){.is_local = look == WI_LOOK_IN_TX};
 	if (!is_plain || deadline_ns == WI_FOREVER)

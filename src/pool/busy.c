@@ -192,7 +192,7 @@ bool wi_busy_ask(struct weir_conn *c)
 {
 	if (c->busy)
 		return true; /* he has asked before, and not given it back */
-	if (c->pool->options.cancel_timeout_ms == 0 || !make(c))
+	if (wi_word_load(&c->pool->options.cancel_timeout_ms) == 0 || !make(c))
 		return false;
 	c->busy->cancel = start(c, c->pool->keeper);
 	if (!c->busy->cancel) {

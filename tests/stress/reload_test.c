@@ -12,6 +12,9 @@
 #include <time.h>
 
 #include <cmocka.h>
+#include <libpq-fe.h>
+
+#include <weir/exec.h>
 
 #include "base/atomic.h"
 #include "base/clock.h"
@@ -50,6 +53,16 @@ static weir_status check_out(struct test_thread *self, weir_conn **conn)
 	                          conn, NULL);
 }
 
+/* With a deadline that the server is told of, unless the options have a tighter one. */
+static void ask(weir_conn *conn)
+{
+	const weir_statement s = WEIR_STATEMENT(.sql = "SELECT 1", .timeout_ms = 5000);
+	struct pg_result *rows = NULL;
+
+	(void)!weir_conn_query(conn, &s, &rows, NULL);
+	PQclear(rows);
+}
+
 static void come_and_go(struct test_thread *self)
 {
 	while (!wi_load_rlx(self->stop)) {
@@ -60,6 +73,8 @@ static void come_and_go(struct test_thread *self)
 			self->count[0]++;
 			if (wi_rng_below(&self->rng, 8) == 0)
 				nap(wi_rng_below(&self->rng, 300));
+			else if (wi_rng_below(&self->rng, 8) == 0)
+				ask(conn);
 			weir_checkin(&conn);
 		} else if (st == WEIR_TIMEOUT || st == WEIR_SHED || st == WEIR_UNAVAILABLE ||
 		           st == WEIR_EXHAUSTED) {

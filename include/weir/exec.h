@@ -32,7 +32,8 @@ WEIR_BEGIN
  * connection is of no more use to its holder. Where it was lost, it is closed when it is given
  * back; where the time ran out, the server is asked to stop, on a thread of its own, nobody waits
  * for that, and the connection is put right before anybody else gets it, or closed
- * (options.cancel_timeout_ms). INVALID: NULL, or a query is under way; STALE; FORKED.
+ * (options.cancel_timeout_ms). NO_MEMORY: there was none for the answer, nothing was committed, and
+ * the connection is lost. INVALID: NULL, or a query is under way; STALE; FORKED.
  */
 WEIR_API WEIR_CHECKED weir_status weir_exec(weir_conn *conn, const char *sql, int64_t timeout_ms,
                                             weir_error *error);

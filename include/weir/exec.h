@@ -115,7 +115,8 @@ WEIR_API WEIR_CHECKED weir_status weir_conn_query(weir_conn *conn, const weir_st
  * WEIR_READ: on a replica, on a session that is read-only. Where its connection is lost, or the
  * server asks for the transaction again (RETRY: 40001 on a standby is a conflict with what it
  * replays), the statement is run again on another connection, three times at most and within the
- * deadline: nothing can have been committed. WEIR_WRITE: nothing is ever run twice.
+ * deadline: nothing can have been committed. WEIR_WRITE: nothing is ever run twice that may have
+ * been committed; a statement that the server refused for its out-of-date plan is prepared anew.
  *
  * Statuses: those of the checkout, and those of weir_conn_query. *result is the caller's to
  * PQclear, whatever the status.
@@ -133,7 +134,7 @@ WEIR_API WEIR_CHECKED weir_status weir_query_with(weir_router *router, const wei
                                                   const weir_statement *statement,
                                                   struct pg_result **result, weir_error *error);
 
-/* The same on a pool's connection. Nothing is ever run twice. */
+/* The same on a pool's connection. As there for a write. */
 WEIR_API WEIR_CHECKED weir_status weir_pool_query(weir_pool *pool, const char *sql, int n_params,
                                                   const char *const *values,
                                                   struct pg_result **result, weir_error *error);

@@ -244,8 +244,8 @@ static weir_status take(struct look *l, weir_intent intent, weir_conn **conn)
 		weir_status st = check_out(l, intent, 0, conn);
 		int64_t slice_ms;
 
-		if (st == WEIR_OK)
-			return st;
+		if (st == WEIR_OK || st == WEIR_CLOSED || st == WEIR_FORKED)
+			return st; /* there may be nothing to see any more */
 		see(l);
 		if (!waits(l, intent, st, was_new))
 			return st;
@@ -253,7 +253,7 @@ static weir_status take(struct look *l, weir_intent intent, weir_conn **conn)
 		if (slice_ms < 0 || slice_ms > SLICE_MS)
 			slice_ms = SLICE_MS;
 		st = check_out(l, intent, slice_ms, conn);
-		if (st == WEIR_OK)
+		if (st == WEIR_OK || st == WEIR_CLOSED || st == WEIR_FORKED)
 			return st;
 		see(l);
 	}
@@ -396,6 +396,19 @@ static weir_status look(struct look *l, int64_t timeout_ms, weir_health *to, wei
 	return l->end == WEIR_OK ? WEIR_OK : wi_fail_with(error, &l->said);
 }
 
+/* Inside the router from here on: what calls it time and again must find it, whoever closes it. */
+static weir_status come_in(struct look *l, weir_health *to, weir_error *error)
+{
+	size_t size = to->size && to->size < sizeof(*to) ? to->size : sizeof(*to);
+	weir_status st = wi_router_come_in(l->router, error);
+
+	if (st == WEIR_OK)
+		return st;
+	l->found = (weir_health){.size = size, .read_status = st, .write_status = st};
+	memcpy(to, &l->found, size);
+	return st;
+}
+
 weir_status weir_router_health(weir_router *router, int64_t timeout_ms, weir_health *health,
                                weir_error *error)
 {
@@ -406,12 +419,15 @@ weir_status weir_router_health(weir_router *router, int64_t timeout_ms, weir_hea
 	if (!router || !health)
 		return wi_fail(error, WEIR_INVALID, "weir_router_health: %s is NULL",
 		               router ? "health" : "router");
+	st = come_in(&l, health, error);
+	if (st != WEIR_OK)
+		return st;
 	l.world = router->world;
 	l.hosts = wi_alloc(HOSTS_AT_ONCE * sizeof(*l.hosts));
-	if (!l.hosts)
-		return wi_fail(error, WEIR_NO_MEMORY, "no memory for a look at the hosts");
-	st = look(&l, timeout_ms, health, error);
+	st = l.hosts ? look(&l, timeout_ms, health, error)
+	             : wi_fail(error, WEIR_NO_MEMORY, "no memory for a look at the hosts");
 	wi_free(l.hosts, HOSTS_AT_ONCE * sizeof(*l.hosts));
+	wi_router_leave(router);
 	return st;
 }
 

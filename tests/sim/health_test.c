@@ -5,7 +5,9 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "driver/fault.h"
+#include "route/router.h"
 #include "support/fake_cluster.h"
 #include "support/sim.h"
 #include "support/watchdog.h"
@@ -303,6 +306,34 @@ static void a_pool_is_well_crowded_and_down(void **state)
 	assert_int_equal(sim_close(), 0);
 }
 
+static _Thread_local bool looks;
+static int seen_outside;
+
+/* It asks for the time between all that it does. */
+static int64_t now_of_a_look(void)
+{
+	if (looks && !wi_load_seq(&router->inside))
+		seen_outside++;
+	return wi_world_linux.now();
+}
+
+/* Who closes the router frees it under nobody's feet. */
+static void a_look_is_inside_from_its_first_to_its_last_step(void **state)
+{
+	struct wi_world world = wi_world_linux;
+
+	world.now = now_of_a_look;
+	cluster.world = &world;
+	options.pool_min = 0;
+	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
+	looks = true;
+	seen_outside = 0;
+	look(LONG_MS);
+	looks = false;
+	assert_int_equal(seen_outside, 0);
+	assert_int_equal(tear_down(state), 0); /* before the world ends */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,6 +352,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_replica_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_short_struct_is_not_written_beyond, set_up,
 	                                        tear_down),
+		cmocka_unit_test_setup(a_look_is_inside_from_its_first_to_its_last_step, set_up),
 		cmocka_unit_test(a_pool_is_well_crowded_and_down),
 	};
 

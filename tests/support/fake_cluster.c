@@ -254,7 +254,7 @@ weir_status fake_cluster_open(struct fake_cluster *c, const weir_options *option
                               weir_router **router, weir_error *error)
 {
 	const struct wi_router_config config = {.driver = &wi_driver_fake,
-	                                        .world = &wi_world_linux,
+	                                        .world = c->world ? c->world : &wi_world_linux,
 	                                        .scripts = c->scripts,
 	                                        .n_scripts = (size_t)c->n,
 	                                        .script_of = script_of,

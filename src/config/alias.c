@@ -96,36 +96,40 @@ static bool is_decimal(const char *text)
 	return !after[strspn(after, BLANKS)];
 }
 
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool append_digit(int64_t *n, char digit)
+{
+	return !__builtin_mul_overflow(*n, 10, n) && !__builtin_add_overflow(*n, digit - '0', n);
+}
+
 /*
  * A decimal times 10^places as a whole number, rounded half up; what is not 0 does not become 0,
  * which would switch something off. Beyond all ranges: the most there is.
  */
 static int64_t scaled(const char *text, int places)
 {
+	const char *end, *fraction;
+	bool negative, any;
 	int64_t n = 0;
-	bool negative, point = false, round_up = false, any = false;
-	int left = places;
 
 	text += strspn(text, BLANKS);
 	negative = *text == '-';
 	text += *text == '-' || *text == '+';
-	for (; *text && !strchr(BLANKS, *text); text++) {
-		if (*text == '.') {
-			point = true;
-			continue;
-		}
-		any = any || *text != '0';
-		if (point && left-- <= 0) {
-			round_up = round_up || (left == -1 && *text >= '5');
-			continue;
-		}
-		if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *text - '0', &n))
+	any = text[strcspn(text, "123456789")] != '\0';
+	end = skip_digits(text);
+	fraction = *end == '.' ? end + 1 : end;
+	for (; text < end; text++)
+		if (!append_digit(&n, *text))
 			return negative ? INT64_MIN : INT64_MAX;
-	}
-	for (; left > 0; left--)
-		if (__builtin_mul_overflow(n, 10, &n))
+	for (; places > 0; places--)
+		if (!append_digit(&n, is_digit(*fraction) ? *fraction++ : '0'))
 			return negative ? INT64_MIN : INT64_MAX;
-	n += (round_up && n < INT64_MAX) || (any && n == 0 && !round_up);
+	n += is_digit(*fraction) && *fraction >= '5' && n < INT64_MAX;
+	n += any && n == 0;
 	return negative ? -n : n;
 }
 

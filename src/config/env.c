@@ -149,12 +149,13 @@ static weir_status fail_conflict(const struct reader *r, const struct wi_option 
                                  const char *name, const char *value)
 {
 	const char *first = r->sources->of[wi_option_number_of(row)];
+	const char *before = getenv(first);
 	char one[WI_ENV_SHOWN], other[WI_ENV_SHOWN];
 
 	return wi_fail(r->error, WEIR_INVALID,
 	               "environment: %s is %s, and %s is %s: both set option \"%s\"; leave one of "
 	               "them out, or make them equal",
-	               first, wi_env_shown(NULL, getenv(first), one), name,
+	               first, wi_env_shown(NULL, before ? before : "", one), name,
 	               wi_env_shown(NULL, value, other), row->shown.name);
 }
 

@@ -29,7 +29,9 @@ PATIENCE = 60
 
 
 def clean(**more):
-    return {**{k: v for k, v in os.environ.items() if not k.startswith(("WEIR_", "PG"))}, **more}
+    """Without what would connect elsewhere, or take the colours away."""
+    unwanted = ("WEIR_", "PG", "NO_COLOR", "CLICOLOR")
+    return {**{k: v for k, v in os.environ.items() if not k.startswith(unwanted)}, **more}
 
 
 def ask(sql, port=0):

@@ -44,7 +44,7 @@ struct fake_cluster {
 	int n;
 	struct fake_host host[FAKE_HOSTS];
 	void *scripts[FAKE_HOSTS];
-	char conninfo[512]; /* postgresql://app@127.0.0.1:6000,127.0.0.1:6001,.../shop */
+	char conninfo[512];           /* postgresql://app@127.0.0.1:6000,127.0.0.1:6001,.../shop */
 	const struct wi_world *world; /* NULL: the real one */
 };
 

@@ -87,7 +87,7 @@ static weir_status look(const struct place *at, struct wi_value *v, bool *is_nul
 	                                 bool *is_null, weir_error *error)                         \
 	{                                                                                          \
 		const struct place at = {result, row, column};                                     \
-		struct wi_value v;                                                                 \
+		struct wi_value v = {0};                                                           \
 		const char *what;                                                                  \
 		weir_status st;                                                                    \
                                                                                                    \
@@ -124,7 +124,7 @@ weir_status weir_row_text_at(const PGresult *result, int row, int column, const 
                              size_t *length, bool *is_null, weir_error *error)
 {
 	const struct place at = {result, row, column};
-	struct wi_value v;
+	struct wi_value v = {0};
 	const char *what;
 	weir_status st;
 
@@ -158,7 +158,7 @@ weir_status weir_row_bytea_at(const PGresult *result, int row, int column, void 
                               size_t *length, bool *is_null, weir_error *error)
 {
 	const struct place at = {result, row, column};
-	struct wi_value v;
+	struct wi_value v = {0};
 	const char *what;
 	weir_status st;
 

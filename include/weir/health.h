@@ -70,7 +70,10 @@ typedef struct weir_health {
 WEIR_API WEIR_CHECKED weir_status weir_router_health(weir_router *router, int64_t timeout_ms,
                                                      weir_health *health, weir_error *error);
 
-/* The same of a pool: the role is what its server says of itself, and a standby takes no writes. */
+/*
+ * The same of a pool: the role is what its server says of itself, and a standby takes no writes. A
+ * look at a pool has to end before the pool is closed.
+ */
 WEIR_API WEIR_CHECKED weir_status weir_pool_health(weir_pool *pool, int64_t timeout_ms,
                                                    weir_health *health, weir_error *error);
 

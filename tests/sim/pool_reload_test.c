@@ -183,6 +183,7 @@ static void a_size_of_before_stays(void **state)
 	close_pool();
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* there a pool has room for 64 */
 /* Nor does an overflow say another size; and there is memory for both together. */
 static void an_overflow_leaves_the_size(void **state)
 {
@@ -200,6 +201,7 @@ static void an_overflow_leaves_the_size(void **state)
 	assert_int_equal(sim_pool()->n_conns, 3800);
 	close_pool();
 }
+#endif
 
 /* The keeper comes to the reload after both were said. */
 static void the_size_that_was_said_last_stays(void **state)
@@ -422,7 +424,9 @@ int main(void)
 		TEST(sizes_follow),
 		TEST(an_overflow_alone_has_room),
 		TEST(a_size_of_before_stays),
+#ifndef __SANITIZE_ADDRESS__
 		TEST(an_overflow_leaves_the_size),
+#endif
 		TEST(the_size_that_was_said_last_stays),
 		TEST(the_breaker_has_other_limits),
 		TEST(leaks_are_told_by_the_new_limit),

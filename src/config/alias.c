@@ -67,15 +67,12 @@ const char *wi_alias_nearest(const char *env)
 /* ---- values ---- */
 
 #define BLANKS " \t\r\n"
-#define SHOWN_ROOM 64
 
-static const char *shown(const char *value, char room[SHOWN_ROOM])
+static const char *shown(const char *value, char room[WI_SHOWN_ROOM])
 {
-	char clean[SHOWN_ROOM - 8];
+	const char *text = wi_value_shown(value, room);
 
-	wi_copy_clean(clean, sizeof(clean), value, NULL);
-	snprintf(room, SHOWN_ROOM, "\"%s%s\"", clean, strlen(value) >= sizeof(clean) ? "..." : "");
-	return room;
+	return text ? text : "the value";
 }
 
 static const char *skip_digits(const char *at)
@@ -170,7 +167,7 @@ static weir_status fail_range(const struct wi_alias *alias, const struct wi_opti
                               const char *value, weir_error *error)
 {
 	bool recycle = alias->form == WI_FORM_RECYCLE;
-	char room[SHOWN_ROOM], min[32], max[32];
+	char room[WI_SHOWN_ROOM], min[32], max[32];
 
 	print_scaled(min, sizeof(min), recycle ? 1 : row->shown.min, places_of(alias->form));
 	print_scaled(max, sizeof(max), row->shown.max, places_of(alias->form));
@@ -186,7 +183,7 @@ static weir_status set_amount(const struct wi_alias *alias, const struct wi_opti
                               weir_options *options, const char *value, weir_error *error)
 {
 	bool whole = alias->form == WI_FORM_NUMBER;
-	char room[SHOWN_ROOM];
+	char room[WI_SHOWN_ROOM];
 	int64_t number;
 
 	if (!is_decimal(value) || (whole && strchr(value, '.')))
@@ -229,7 +226,7 @@ static int yes_or_no(const char *value)
 static weir_status set_bool(const struct wi_alias *alias, const struct wi_option *row,
                             weir_options *options, const char *value, weir_error *error)
 {
-	char room[SHOWN_ROOM];
+	char room[WI_SHOWN_ROOM];
 	int yes = yes_or_no(value);
 
 	if (yes < 0)

@@ -130,19 +130,12 @@ static weir_status fail_unknown(const char *name, weir_error *error)
 
 /* ---- values ---- */
 
-const char *wi_env_shown(const struct wi_alias *alias, const char *value, char room[WI_ENV_SHOWN])
+const char *wi_env_shown(const struct wi_alias *alias, const char *value, char room[WI_SHOWN_ROOM])
 {
-	char clean[WI_ENV_SHOWN - 8];
+	bool secret = alias && strcmp(alias->target, "password") == 0;
+	const char *text = secret ? NULL : wi_value_shown(value, room);
 
-	if (alias && strcmp(alias->target, "password") == 0)
-		return "set";
-	wi_copy_clean(clean, sizeof(clean), value, NULL);
-	/* a URL in the wrong place holds a password */
-	if (alias && alias->form == WI_FORM_PART && strpbrk(clean, "@="))
-		return "set";
-	snprintf(room, WI_ENV_SHOWN, "\"%s%s\"", clean,
-	         strlen(value) >= sizeof(clean) ? "..." : "");
-	return room;
+	return text ? text : "set";
 }
 
 static weir_status fail_conflict(const struct reader *r, const struct wi_option *row,
@@ -150,7 +143,7 @@ static weir_status fail_conflict(const struct reader *r, const struct wi_option 
 {
 	const char *first = r->sources->of[wi_option_number_of(row)];
 	const char *before = getenv(first);
-	char one[WI_ENV_SHOWN], other[WI_ENV_SHOWN];
+	char one[WI_SHOWN_ROOM], other[WI_SHOWN_ROOM];
 
 	return wi_fail(r->error, WEIR_INVALID,
 	               "environment: %s is %s, and %s is %s: both set option \"%s\"; leave one of "

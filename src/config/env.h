@@ -5,6 +5,7 @@
 
 #include "config/alias.h"
 #include "config/sources.h"
+#include "config/value.h"
 
 /*
  * The value of a variable; NULL also if it is empty, or a link that an orchestrator has put there.
@@ -14,10 +15,7 @@ const char *wi_env_get(const char *name);
 /* weir_options_from_env, which notes who set what. All or nothing. */
 weir_status wi_env_read(weir_options *options, struct wi_sources *sources, weir_error *error);
 
-/*
- * A value as an error may show it: quoted, cut, without control bytes; or "set", if it is secret.
- */
-#define WI_ENV_SHOWN 72
-const char *wi_env_shown(const struct wi_alias *alias, const char *value, char room[WI_ENV_SHOWN]);
+/* As wi_value_shown, or "set" where that is not shown, or is the password. alias may be NULL. */
+const char *wi_env_shown(const struct wi_alias *alias, const char *value, char room[WI_SHOWN_ROOM]);
 
 #endif

@@ -37,7 +37,7 @@ static bool is_same(const char *keyword, const char *a, const char *b)
 static weir_status fail_conflict(const struct wi_parse *parse, const struct wi_alias *alias,
                                  const char *value)
 {
-	char room[WI_ENV_SHOWN];
+	char room[WI_SHOWN_ROOM];
 
 	return wi_fail(parse->error, WEIR_INVALID,
 	               "environment: %s is %s, and DATABASE_URL says something else of the %s; "

@@ -82,19 +82,23 @@ static enum amount parse_amount(const char *text, const struct unit *units, int6
 	return AMOUNT_OK;
 }
 
-#define SHOWN_ROOM 72
-
-/* The value as an error may show it: quoted, cut, without control bytes; or only "the value". */
-static const char *shown(const char *value, bool quote, char buffer[SHOWN_ROOM])
+const char *wi_value_shown(const char *value, char room[WI_SHOWN_ROOM])
 {
-	char clean[SHOWN_ROOM - 8];
+	char clean[WI_SHOWN_ROOM - 8];
 
-	if (!quote)
-		return "the value";
+	if (strpbrk(value, "@=") || strstr(value, "://"))
+		return NULL;
 	wi_copy_clean(clean, sizeof(clean), value, NULL);
-	snprintf(buffer, SHOWN_ROOM, "\"%s%s\"", clean,
+	snprintf(room, WI_SHOWN_ROOM, "\"%s%s\"", clean,
 	         strlen(value) >= sizeof(clean) ? "..." : "");
-	return buffer;
+	return room;
+}
+
+static const char *shown(const char *value, bool quote, char room[WI_SHOWN_ROOM])
+{
+	const char *text = quote ? wi_value_shown(value, room) : NULL;
+
+	return text ? text : "the value";
 }
 
 static weir_status fail_number(const struct wi_option *row, const char *what, weir_error *error)
@@ -121,7 +125,7 @@ static weir_status fail_range(const struct wi_option *row, const char *what, wei
 static weir_status fail_words(const struct wi_option *row, const char *words, const char *value,
                               bool quote, weir_error *error)
 {
-	char buffer[SHOWN_ROOM], list[128];
+	char buffer[WI_SHOWN_ROOM], list[128];
 	struct wi_text t;
 	const char *word;
 	size_t length;
@@ -141,7 +145,7 @@ static bool in_range(const struct wi_option *row, int64_t number)
 static weir_status set_number(const struct wi_option *row, weir_options *options, const char *value,
                               bool quote, weir_error *error)
 {
-	char buffer[SHOWN_ROOM];
+	char buffer[WI_SHOWN_ROOM];
 	int64_t number = 0;
 
 	if (row->shown.min == 0 && strcasecmp(value, "off") == 0) {
@@ -190,7 +194,7 @@ static bool is_reset_typo(const struct wi_option *row, const char *value)
 static weir_status check_text(const struct wi_option *row, const char *value, bool quote,
                               weir_error *error)
 {
-	char buffer[SHOWN_ROOM];
+	char buffer[WI_SHOWN_ROOM];
 	size_t length = strlen(value);
 
 	if (length >= row->shown.room)

@@ -16,6 +16,13 @@ weir_status wi_value_set(const struct wi_option *row, weir_options *options, con
                          bool quote, weir_error *error);
 
 /*
+ * A value as an error may show it: quoted, cut, without control bytes; in `room`. NULL: not at all,
+ * as it may be a connection string in the wrong place, with a password anywhere in it.
+ */
+#define WI_SHOWN_ROOM 72
+const char *wi_value_shown(const char *value, char room[WI_SHOWN_ROOM]);
+
+/*
  * Whether the value that stands in the struct is allowed, for structs that a caller filled by hand.
  */
 weir_status wi_value_check(const struct wi_option *row, const weir_options *options,

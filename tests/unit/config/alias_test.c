@@ -599,6 +599,43 @@ static void a_minimum_above_the_maximum_is_told(void **state)
 	assert_int_equal(options.pool_min, 1);
 }
 
+/* A URL in the wrong place; the second one's "@" lies beyond what an error has room for. */
+static void say_nothing_of(const char *name)
+{
+	static const char *const misplaced[] = {
+		"postgresql://app:canary@db1/shop",
+		"postgresql://app:canary-of-a-password-that-is-longer-than-any-error-has-room-to-"
+		"show@db1/shop",
+		"host=db1 password=canary",
+	};
+	struct wi_dsn dsn;
+
+	for (size_t i = 0; i < WI_ARRAY_LEN(misplaced); i++) {
+		only(name, misplaced[i]);
+		weir_options_init(&options);
+		if (weir_options_from_env(&options, &error) != WEIR_OK)
+			assert_null(strstr(error.text, "canary"));
+		if (strcmp(name, "DATABASE_URL") == 0)
+			continue;
+		put("DATABASE_URL", url);
+		if (open_like(&dsn) != WEIR_OK)
+			assert_null(strstr(error.text, "canary"));
+		wi_dsn_fini(&dsn);
+	}
+}
+
+static void no_name_shows_a_misplaced_connection_string(void **state)
+{
+	const weir_alias_row *alias;
+	const weir_option_row *option;
+
+	(void)state;
+	for (size_t i = 0; (alias = weir_alias_at(i)); i++)
+		say_nothing_of(alias->env);
+	for (size_t i = 0; (option = weir_option_at(i)); i++)
+		say_nothing_of(option->env);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, restore)
@@ -617,6 +654,7 @@ int main(void)
 		TEST(each_part_that_contradicts_the_url_is_refused),
 		TEST(each_part_that_makes_no_sense_is_told_by_its_name),
 		TEST(no_text_shows_a_password),
+		TEST(no_name_shows_a_misplaced_connection_string),
 		TEST(weirs_own_name_and_a_part_agree_or_are_refused),
 		TEST(urls_of_sqlalchemy_are_urls),
 		TEST(names_near_an_alias_are_told_and_left_alone),

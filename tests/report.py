@@ -16,7 +16,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 HEAD, TAIL = 40, 20  # lines of a failed test's output
-MOST_AGAIN = 8  # failures of a stage that are worth a second look
+MOST_AGAIN = 12  # failures of a stage that are worth a second look
 
 
 def output_of(case):

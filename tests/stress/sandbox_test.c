@@ -72,92 +72,120 @@ static int complain(const char *about, const char *wrong)
 	return 1;
 }
 
-static int run_shapes(const struct test_store *store, bool late)
+/* Runs a shape in a core that was just opened: what is wrong, or NULL. */
+static const char *run_shape(const struct test_shape *s, const struct test_store *store)
 {
-	const char *wrong = NULL;
+	struct test_history_facts facts = {0};
+	const char *wrong = test_shape_run(s, store, &history, test_seconds(0.5));
 
-	if (!test_shapes_init(&history, 16))
-		return complain("history", "no memory");
-	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
-		const struct test_shape *s = &shapes[i];
-		struct test_history_facts facts = {0};
-
-		if (!test_core_open(s->values))
-			return complain(s->name, "no core");
-		if (is_never_biased() == late)
-			return complain(s->name, late ? "is not biased" : "is biased");
-		wrong = test_shape_run(s, store, &history, test_seconds(0.5));
-		if (!wrong)
-			wrong = test_history_audit(&history);
-		/* If nobody has needed the heavy fence since, this one does. */
-		wi_bias_revoke(&test_core.bias);
-		wi_bias_release(&test_core.bias);
-		if (!is_never_biased())
-			return complain(s->name, "trusts in a fence that is gone");
-		if (!wrong)
-			wrong = test_core_audit(s->values, history.n_takes);
-		if (wrong)
-			return complain(s->name, wrong);
-		test_history_add_facts(&history, &facts);
-		test_history_print(s->name, s->pause_one_in, &facts);
-		if (late)
-			return 0; /* one a process: the filter stays */
-		test_core_close();
-	}
-	return 0;
+	if (!wrong)
+		wrong = test_history_audit(&history);
+	/* If nobody has needed the heavy fence since it was forbidden, this one does. */
+	wi_bias_revoke(&test_core.bias);
+	wi_bias_release(&test_core.bias);
+	if (!wrong)
+		wrong = test_core_audit(s->values, history.n_takes);
+	test_history_add_facts(&history, &facts);
+	test_history_print(s->name, s->pause_one_in, &facts);
+	return wrong;
 }
 
 static int forbidden_from_the_start(int error)
 {
 	if (!test_forbid(SYS_membarrier, error, false))
 		return NO_FILTERS;
-	return run_shapes(&test_core_store, false);
+	if (!test_shapes_init(&history, 16))
+		return complain("history", "no memory");
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		const struct test_shape *s = &shapes[i];
+		const char *wrong;
+
+		if (!test_core_open(s->values))
+			return complain(s->name, "no core");
+		if (!is_never_biased())
+			return complain(s->name, "is biased");
+		wrong = run_shape(s, &test_core_store);
+		if (!is_never_biased())
+			return complain(s->name, "trusts in a fence that never was");
+		if (wrong)
+			return complain(s->name, wrong);
+		test_core_close();
+	}
+	return 0;
 }
 
 /* ---- late ---- */
 
-static _Atomic int sweeps;
+#define EARLY 500  /* takes: everybody is busy by then, and most is still to come */
+#define AWHILE 200 /* takes by each without the fence */
+
+static _Atomic uint32_t takes;
+static _Atomic bool is_forbidden;
 static _Atomic int refusal; /* errno of a filter that could not be put up */
 
-/* The sweeper puts the filter up in the middle, while everybody is busy. */
-static void sweep_and_forbid(struct wi_rng *rng)
+static void forbid_now(void)
 {
-	if (wi_add_rlx(&sweeps, 1) == 50 && !test_forbid(SYS_membarrier, EPERM, true))
+	if (!test_forbid(SYS_membarrier, EPERM, true))
 		wi_store_rlx(&refusal, errno);
-	test_core_store.sweep(rng);
+	wi_store_rel(&is_forbidden, true);
+}
+
+/* One of the takers puts the filter up, while everybody is busy. */
+static bool take_and_forbid(struct test_op *op, int64_t timeout_ns)
+{
+	if (wi_add_rlx(&takes, 1) == EARLY)
+		forbid_now();
+	return test_core_store.take(op, timeout_ns);
 }
 
 static int forbidden_later(int unused)
 {
+	const struct test_shape *s = &shapes[0];
 	struct test_store store = test_core_store;
-	int status;
+	const char *wrong = NULL;
 
 	(void)unused;
 	if (!wi_world_linux.fence_heavy())
 		return NO_FILTERS; /* there is none to be lost */
-	store.sweep = sweep_and_forbid;
-	status = run_shapes(&store, true);
-	return wi_load_rlx(&refusal) ? NO_FILTERS : status;
+	if (!test_shapes_init(&history, 16))
+		return complain("history", "no memory");
+	store.take = take_and_forbid;
+	/* A machine that has no time for us may need several runs before so many have taken. */
+	while (!wrong && !wi_load_acq(&is_forbidden)) {
+		if (!test_core_open(s->values))
+			return complain(s->name, "no core");
+		if (is_never_biased())
+			return complain(s->name, "is not biased");
+		wrong = run_shape(s, &store);
+		if (!wi_load_acq(&is_forbidden))
+			test_core_close();
+	}
+	if (wi_load_rlx(&refusal))
+		return NO_FILTERS;
+	if (!wrong && !is_never_biased())
+		wrong = "trusts in a fence that is gone";
+	return wrong ? complain(s->name, wrong) : 0;
 }
 
 static struct wi_fake_server server;
 static weir_pool *pool;
 
+/* Goes on until it has also been used for a while without. */
 static void use_pool(struct test_thread *self)
 {
-	while (!wi_load_rlx(self->stop)) {
+	while (!wi_load_rlx(self->stop) || self->count[1] < AWHILE) {
 		weir_conn *conn = NULL;
 		weir_status st = weir_pool_checkout(pool, wi_rng_below(&self->rng, 3), &conn, NULL);
 
+		self->count[1] += wi_load_acq(&is_forbidden);
 		if (st == WEIR_OK)
 			self->count[0]++;
 		else if (st != WEIR_TIMEOUT && st != WEIR_EXHAUSTED)
 			test_wrong(self, "%s", weir_status_name(st));
 		if (wi_rng_below(&self->rng, 16) == 0)
 			test_nap(50000);
-		if (self->number == 0 && self->count[0] == 2000 &&
-		    !test_forbid(SYS_membarrier, EPERM, true))
-			wi_store_rlx(&refusal, errno);
+		if (wi_add_rlx(&takes, 1) == EARLY)
+			forbid_now();
 		weir_checkin(&conn);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The one place where a slot's life changes, so that the census cannot disagree with it, and the
- * list of the slots in the keeper's hands. The drawing is in pool.h.
+ * list of the slots in the keeper's hands. The drawing is in conn.h.
  */
 #include "base/assert.h"
 #include "base/atomic.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Hosts that contradict each other are told, once all of them have said it twice: two names of one
- * server that restarts look like two primaries until both are asked again, and so does a planned
- * switchover, for a moment. Who is in doubt is asked again at once. Meanwhile no role depends on
+ * Hosts that contradict each other are told, once all of them have said it twice, and the standbys
+ * have voted: two names of one server that restarts look like two primaries until both are asked
+ * again, and so does a planned switchover, for a moment. Who is in doubt is asked again at once. Meanwhile no role depends on
  * what is told here. The keeper's thread.
  */
 #include "base/atomic.h"
@@ -42,13 +42,22 @@ static void doubt(weir_router *r, int64_t now_ns)
 		h->trouble = true;
 }
 
+/* A standby's vote decides between them: until it was asked again, the outcome is not known. */
+static bool may_vote(const struct wi_host *h)
+{
+	const struct wi_sight *s = &h->probe.found.sight;
+
+	return s->answered && s->in_recovery;
+}
+
 static bool is_sure(weir_router *r, const struct wi_judgement *j)
 {
 	bool sure = true;
 	struct wi_host *h;
 
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
-		if (!is_party(h, j) || h->probe.found.sight.asked_ns >= r->split_since_ns)
+		if ((!is_party(h, j) && !may_vote(h)) ||
+		    h->probe.found.sight.asked_ns >= r->split_since_ns)
 			continue;
 		h->trouble = true;
 		sure = false;

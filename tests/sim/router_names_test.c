@@ -32,6 +32,7 @@ static _Atomic int told[WEIR_EVENT_KINDS];
 /* ---- the resolver ---- */
 
 static _Atomic uint32_t leads_to; /* a bit a server; 0: the lookup fails */
+static _Atomic uint32_t for_once; /* the same for the next lookup alone; 0: none */
 static _Atomic int lookups;
 
 struct made {
@@ -66,7 +67,8 @@ void freeaddrinfo(struct addrinfo *found)
 int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
                 struct addrinfo **found)
 {
-	uint32_t to = wi_load_seq(&leads_to);
+	uint32_t once = wi_swap_seq(&for_once, 0);
+	uint32_t to = once ? once : wi_load_seq(&leads_to);
 
 	(void)host;
 	(void)service;
@@ -216,14 +218,13 @@ static void each_address_is_a_host(void **state)
 	for (int i = 0; i < 3; i++)
 		await_role(i, i ? WEIR_ROLE_REPLICA : WEIR_ROLE_PRIMARY);
 	assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
-	for (int i = 0; i < 400; i++) {
+	for (int i = 0; i < 400 || !reads[1] || !reads[2]; i++) {
 		c = checkout(WEIR_READ, &server);
 		reads[server]++;
 		weir_checkin(&c);
 		if (!reads[1] || !reads[2])
 			a_moment();
 	}
-	assert_true(reads[1] > 0 && reads[2] > 0);
 	assert_int_equal(reads[0], 0);
 	/* Nobody connected for the one that stood in for them. */
 	while (weir_router_stats_get(router, NULL, 0) != 3)
@@ -256,8 +257,10 @@ static void one_that_is_gone_is_drained_and_removed(void **state)
 	await_gone(1);
 	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_CHANGED]), 1); /* drained first */
 	/* What is out stays good. */
-	assert_int_equal(weir_conn_info_get(c, &info), WEIR_OK);
+	while (wi_load_rlx(&cluster.host[1].server.sessions) > 1)
+		a_moment(); /* the idle ones go, and the probe's */
 	assert_int_equal(wi_load_rlx(&cluster.host[1].server.sessions), 1);
+	assert_int_equal(weir_conn_info_get(c, &info), WEIR_OK);
 	weir_checkin(&c);
 	while (wi_load_rlx(&cluster.host[1].server.sessions))
 		a_moment();
@@ -286,13 +289,9 @@ static void one_that_is_missing_once_comes_back(void **state)
 	weir_host_stats s;
 
 	(void)state;
-	options.lookup_interval_ms = 300;
 	open_at("postgresql://app@db.test/shop", 3);
 	await_role(1, WEIR_ROLE_REPLICA);
-	wi_store_seq(&leads_to, 1);
-	while (!wi_load_seq(&told[WEIR_EVENT_HOST_CHANGED]))
-		a_moment();
-	wi_store_seq(&leads_to, 3);
+	wi_store_seq(&for_once, 1);
 	while (wi_load_seq(&told[WEIR_EVENT_HOST_CHANGED]) < 2)
 		a_moment();
 	assert_true(find(1, &s));
@@ -311,9 +310,11 @@ static void a_dead_resolver_is_told_and_waited_for(void **state)
 	open_at("postgresql://app@db.test/shop", 0);
 	assert_int_equal(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = 300), &c, &error),
 	                 WEIR_UNAVAILABLE);
-	assert_int_equal(weir_router_stats_get(router, &s, 1), 1);
+	do {
+		a_moment(); /* until the first lookup has failed, that there was no answer is all */
+		assert_int_equal(weir_router_stats_get(router, &s, 1), 1);
+	} while (!strstr(s.last_error, "cannot look up"));
 	assert_string_equal(s.host, "db.test:5432");
-	assert_non_null(strstr(s.last_error, "cannot look up"));
 	wi_store_seq(&leads_to, 3);
 	await_role(0, WEIR_ROLE_PRIMARY); /* until then the name itself may lead there */
 	c = checkout(WEIR_WRITE, &server);
@@ -374,16 +375,12 @@ static void off_a_name_is_one_host(void **state)
  */
 static void a_name_that_leads_to_a_standby_is_looked_up_again(void)
 {
-	uint64_t connects;
-
 	wi_store_rlx(&cluster.host[0].server.in_recovery, true);
 	options.several_addresses = false;
 	options.pool_min = 0;
 	open_at("postgresql://app@db.test/shop", 1);
 	assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
-	connects = wi_load_rlx(&cluster.host[0].server.connects);
-	await_lookups(1);
-	while (wi_load_rlx(&cluster.host[0].server.connects) < connects + 1)
+	while (wi_load_seq(&lookups) < 2 || wi_load_rlx(&cluster.host[0].server.connects) < 2)
 		a_moment();
 	wi_store_rlx(&cluster.host[0].server.in_recovery, false);
 	while (!wi_topology_of(router)->primary)

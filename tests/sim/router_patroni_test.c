@@ -161,6 +161,26 @@ static weir_patroni_info await(uint64_t answers, uint64_t failures)
 	return now;
 }
 
+/*
+ * So many answers in a row for which nobody but server i was asked: an answer that is late has the
+ * next one asked as well, and on a busy machine any may be.
+ */
+static void await_only(int i, uint64_t answers)
+{
+	int64_t until_ns = wi_now_ns() + 60 * WI_SEC;
+	int others;
+
+	do {
+		others =
+			test_api_hits((i + 1) % API_SERVERS) + test_api_hits((i + 2) % API_SERVERS);
+		await(answers, 0);
+		if (test_api_hits((i + 1) % API_SERVERS) + test_api_hits((i + 2) % API_SERVERS) ==
+		    others)
+			return;
+	} while (wi_now_ns() < until_ns);
+	fail_msg("others than server %d are asked again and again", i);
+}
+
 static int write_to(int64_t timeout_ms)
 {
 	weir_request q = WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = timeout_ms);
@@ -202,7 +222,7 @@ static void what_patroni_says_is_an_advice(void **state)
 	await(1, 0);
 	assert_string_equal(info().leader, fake_host_name(1));
 	assert_int_equal(info().members, 3);
-	assert_int_equal(test_api_hits(1) + test_api_hits(2), 0); /* one healthy API is enough */
+	await_only(0, 2); /* one healthy API is enough */
 	test_api_tell("0 ok %s", members(0, ""));
 	wait_for_write_to(0);
 	test_api_tell("0 ok %s", members(-1, ""));
@@ -235,10 +255,7 @@ static void a_dead_a_silent_and_a_good_server(void **state)
 	start();
 	assert_int_equal(write_to(20000), 1);
 	/* Who has answered is asked first from then on. */
-	await(1, 0);
-	int before = test_api_hits(0) + test_api_hits(1);
-	await(5, 0);
-	assert_true(test_api_hits(0) + test_api_hits(1) <= before + 2);
+	await_only(2, 5);
 	test_api_tell("2 status 500");
 	test_api_tell("1 ok %s", members(0, ""));
 	wait_for_write_to(0);
@@ -340,7 +357,7 @@ static void a_server_that_does_not_end_is_left(void **state)
 /* The name of one API is looked up for ever: neither the next one's answer nor a stop waits. */
 static void a_dead_resolver_holds_nobody_up(void **state)
 {
-	int64_t began_ns, until_ns;
+	int64_t began_ns = wi_now_ns(), until_ns;
 
 	(void)state;
 	wi_store_seq(&resolver_hangs, true);
@@ -352,8 +369,9 @@ static void a_dead_resolver_holds_nobody_up(void **state)
 	await(3, 0);
 	test_api_tell("0 status 500");
 	await(0, 5);
-	/* Nor does it pile up. */
-	assert_in_range(wi_load_seq(&in_resolver), 1, 3);
+	/* Nor does it pile up: such a name rests for five seconds. */
+	assert_in_range(wi_load_seq(&in_resolver), 1,
+	                3 + (int)((wi_now_ns() - began_ns) / (5 * WI_SEC)));
 	began_ns = wi_now_ns();
 	weir_patroni_stop(&patroni);
 	assert_true(wi_now_ns() - began_ns < 20 * WI_SEC);
@@ -373,8 +391,7 @@ static void a_stale_api_does_not_have_the_last_word(void **state)
 	test_api_tell("1 ok %s", members(1, ""));
 	start();
 	assert_int_equal(write_to(20000), 0);
-	await(2, 0);
-	assert_int_equal(test_api_hits(1), 0);
+	await_only(0, 2);
 	fake_host_down(&cluster, 0, true);
 	fake_cluster_promote(&cluster, 1);
 	wait_for_write_to(1);

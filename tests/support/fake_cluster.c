@@ -179,11 +179,13 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 		return false;
 	}
 	if (full && wi_load_rlx(&h->basic_only)) {
+		wi_add_rlx(&h->refusals, 1);
 		wi_failure_set(failure, WI_FAULT_SQL, "42501",
 		               "permission denied for function pg_control_system", NULL);
 		return false;
 	}
 	if (whole && wi_load_rlx(&h->plain_only)) {
+		wi_add_rlx(&h->refusals, 1);
 		wi_failure_set(failure, WI_FAULT_SQL, "42883",
 		               "function pg_catalog.pg_get_wal_replay_pause_state() does not exist",
 		               NULL);

@@ -38,6 +38,7 @@ struct fake_host {
 	_Atomic bool probe_fails;     /* its whole question is refused, and that says nothing */
 	_Atomic uint64_t started_by_probe; /* what probes are told instead; 0: the same */
 	_Atomic uint64_t probes;           /* questions of the probe answered */
+	_Atomic uint64_t refusals;         /* questions that basic_only and plain_only refused */
 };
 
 struct fake_cluster {

@@ -34,7 +34,7 @@ typedef struct weir_token {
  * Asks the server of a write connection for its position now: call it after COMMIT, outside a
  * transaction. Blocks for one round trip, at most timeout_ms. The holder's thread only.
  * Statuses: OK, INVALID (in a transaction, or a standby), QUERY, CONNECT, TIMEOUT (the connection
- * is then unusable and closed at checkin), STALE.
+ * is then of no more use to its holder), STALE.
  *
  * The insert position after COMMIT is what PostgreSQL's WAIT FOR LSN documents as the one to wait
  * for.
@@ -50,7 +50,7 @@ WEIR_API WEIR_CHECKED weir_status weir_token_take(weir_conn *conn, int64_t timeo
  * Statuses say what became of the transaction. OK: committed. If the position could not be had then
  * (the connection was lost in between, the question was refused), *token is WEIR_TOKEN_PRIMARY,
  * which is safe to read by, and *error says why. OUTCOME_UNKNOWN: the connection was lost in
- * COMMIT, or it took too long; the connection is closed at checkin. QUERY, RETRY: rolled back, with
+ * COMMIT, or it took too long; it is of no more use to its holder. QUERY, RETRY: rolled back, with
  * the SQLSTATE that COMMIT met with; 25P02: one of its statements had failed before. CONNECT: lost
  * before COMMIT was sent, so rolled back. INVALID, STALE, FORKED: nothing was sent: no transaction
  * is open, or a query is under way, or the server is a standby.

@@ -71,10 +71,11 @@ typedef struct weir_tx_settings {
  * Begins a transaction on a connection that is in none. settings may be NULL. The holder's thread.
  * Blocks for one round trip.
  *
- * OK: open, until weir_tx_commit, weir_tx_rollback or weir_tx_end. QUERY: the server refused.
- * CONNECT: the connection was lost; TIMEOUT: no answer in time; after these two it is closed when
- * it is given back. INVALID: bad settings, a transaction is open, a query is under way; STALE;
- * FORKED. Where it fails, nothing is open.
+ * OK: open, until weir_tx_commit, weir_tx_rollback or weir_tx_end. QUERY, RETRY: the server refused.
+ * CONNECT: the connection was lost; TIMEOUT: no answer in time; NO_MEMORY: none for the answer;
+ * after these three the connection is of no more use to its holder, as after weir_exec. INVALID: bad
+ * settings, a transaction is open, a query is under way; STALE; FORKED. Where it fails, nothing is
+ * open.
  */
 WEIR_API WEIR_CHECKED weir_status weir_tx_begin(weir_conn *conn, const weir_tx_settings *settings,
                                                 weir_tx *tx, weir_error *error);
@@ -108,7 +109,8 @@ WEIR_API WEIR_CHECKED weir_status weir_tx_commit(weir_tx *tx, weir_error *error)
 /*
  * Rolls back. Of the outermost also while nested ones are open, which end with it. The holder's
  * thread. Blocks for one round trip, at most options.check_timeout_ms. OK; CONNECT, TIMEOUT: rolled
- * back all the same, and the connection is lost. INVALID, STALE, FORKED as weir_tx_commit.
+ * back all the same, by the end of the connection or before anybody else gets it, and it is of no
+ * more use to its holder. INVALID, STALE, FORKED as weir_tx_commit.
  */
 WEIR_API weir_status weir_tx_rollback(weir_tx *tx, weir_error *error);
 

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "exec/judge.h"
+#include "exec/outcome.h"
 #include "exec/query.h"
 #include "pool/pool.h"
 #include "pool/tally.h"
@@ -124,17 +125,10 @@ static void drop(struct batch *b, size_t kept)
 /* Ends the transaction that was begun here; if that cannot be done, the connection goes. */
 static void roll_back(struct batch *b)
 {
-	struct wi_failure f = {0};
-	enum wi_step step = WI_STEP_FAILED;
+	struct wi_failure f;
 
-	if (b->look == WI_LOOK_IN_TX || b->c->pool->driver->look(b->c->link) != WI_LOOK_IN_TX)
-		return;
-	if (b->c->pool->driver->send(b->c->link, "ROLLBACK", &f))
-		step = wi_conn_await(b->c, NULL, b->deadline_ns, &f);
-	if (step == WI_STEP_FAILED)
-		(void)wi_exec_lost(b->c, false, &f, NULL);
-	else if (step != WI_STEP_DONE)
-		(void)wi_exec_late(b->c, false, NULL);
+	if (b->look != WI_LOOK_IN_TX && b->c->pool->driver->look(b->c->link) == WI_LOOK_IN_TX)
+		(void)wi_say(b->c, "ROLLBACK", b->deadline_ns, &f);
 }
 
 /* Names what has failed before the words. */
@@ -163,11 +157,11 @@ static weir_status refused(struct batch *b, bool *again, struct pg_result **resu
 	weir_status st;
 
 	*again = (b->results.stale || b->results.doubtful) && b->look != WI_LOOK_IN_TX;
-	st = wi_exec_refused(b->c, &b->failure, error);
+	st = wi_outcome(b->c, WI_SAID_ERROR, b->unknown, NULL, &b->failure, error);
 	if (b->results.stale)
-		st = wi_exec_stale(error);
+		st = wi_was_stale(error);
 	else if (wi_limit_struck(&b->limit, b->c, &b->failure))
-		st = wi_exec_struck(error);
+		st = wi_was_struck(error);
 	say_which(b, error);
 	drop(b, is_theirs && !*again ? at : SIZE_MAX);
 	if (is_theirs && !*again)
@@ -176,36 +170,38 @@ static weir_status refused(struct batch *b, bool *again, struct pg_result **resu
 	return st;
 }
 
-static weir_status once(struct batch *b, bool *again, struct pg_result **results, weir_error *error)
+/* Sends and waits. A COMMIT may have left, and been obeyed, though the end has not. */
+static enum wi_said exchange(struct batch *b)
 {
 	const struct wi_driver *d = b->c->pool->driver;
+	bool leaves = b->unknown && b->look != WI_LOOK_DEAD;
+
+	if (!d->send_calls(b->c->link, b->calls, b->n_calls, &b->failure))
+		return wi_said_unsent(b->c, leaves && b->failure.fault != WI_FAULT_MEMORY,
+		                      &b->failure);
+	return wi_said_by(b->c,
+	                  wi_conn_await_results(b->c, b->calls, b->n_calls, &b->results,
+	                                        b->deadline_ns, &b->failure),
+	                  &b->failure);
+}
+
+static weir_status once(struct batch *b, bool *again, struct pg_result **results, weir_error *error)
+{
+	enum wi_said said;
 
 	*again = false;
 	if (b->c->pool->core.world->now() >= b->deadline_ns)
-		return wi_exec_unsent(b->c, error);
+		return wi_out_of_time(b->c, error);
 	line_up(b);
-	if (!d->send_calls(b->c->link, b->calls, b->n_calls, &b->failure))
-		return wi_exec_not_sent(b->c, b->look, b->unknown, &b->failure, error);
-	switch (wi_conn_await_results(b->c, b->calls, b->n_calls, &b->results, b->deadline_ns,
-	                              &b->failure)) {
-	case WI_STEP_DONE:
-		for (size_t i = 0; i < b->n; i++) {
-			results[i] = b->of[b->before + i];
-			b->of[b->before + i] = NULL;
-		}
-		drop(b, SIZE_MAX);
-		return WEIR_OK;
-	case WI_STEP_FAILED:
-		if (b->failure.fault == WI_FAULT_SQL)
-			return refused(b, again, results, error);
-		drop(b, SIZE_MAX);
-		return wi_exec_lost(b->c, b->unknown, &b->failure, error);
-	case WI_STEP_READ:
-	case WI_STEP_WRITE:
-		break;
+	said = exchange(b);
+	if (said == WI_SAID_ERROR)
+		return refused(b, again, results, error);
+	for (size_t i = 0; said == WI_SAID_DONE && i < b->n; i++) {
+		results[i] = b->of[b->before + i];
+		b->of[b->before + i] = NULL;
 	}
 	drop(b, SIZE_MAX);
-	return wi_exec_late(b->c, b->unknown, error);
+	return wi_outcome(b->c, said, b->unknown, NULL, &b->failure, error);
 }
 
 /* Whether the rollback has come to its end, and well. */

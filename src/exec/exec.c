@@ -6,29 +6,19 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "exec/judge.h"
+#include "exec/outcome.h"
+#include "exec/query.h"
 #include "pool/pool.h"
 #include "pool/tally.h"
 
-static weir_status run(struct weir_conn *c, const char *sql, int64_t timeout_ms, bool unknown,
+static weir_status run(struct weir_conn *c, const char *sql, int64_t timeout_ms, bool may_commit,
                        weir_error *error)
 {
 	int64_t deadline_ns = wi_deadline_after(c->pool->core.world->now(), timeout_ms);
-	struct wi_failure f = {0};
+	struct wi_failure f;
+	enum wi_said said = wi_say(c, sql, deadline_ns, &f);
 
-	if (!c->pool->driver->send(c->link, sql, &f))
-		return wi_exec_lost(c, false, &f, error); /* the whole of it never left */
-	switch (wi_conn_await(c, NULL, deadline_ns, &f)) {
-	case WI_STEP_DONE:
-		return WEIR_OK;
-	case WI_STEP_FAILED:
-		if (f.fault == WI_FAULT_SQL)
-			return wi_exec_refused(c, &f, error);
-		return wi_exec_lost(c, unknown, &f, error);
-	case WI_STEP_READ:
-	case WI_STEP_WRITE:
-		break;
-	}
-	return wi_exec_late(c, unknown, error);
+	return wi_outcome(c, said, may_commit, NULL, &f, error);
 }
 
 weir_status weir_exec(weir_conn *conn, const char *sql, int64_t timeout_ms, weir_error *error)

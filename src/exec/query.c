@@ -17,10 +17,35 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "exec/judge.h"
+#include "exec/outcome.h"
 #include "pool/pool.h"
 #include "pool/tally.h"
 
 #define MOST_PARAMETERS 65535 /* the protocol's: chapter 55.7, Bind */
+
+struct weir_conn *wi_exec_enter(weir_conn *conn, const char *call, enum wi_look *look,
+                                weir_status *status, weir_error *error)
+{
+	struct weir_conn *c = wi_conn_of(conn);
+
+	if (!c) {
+		*status = wi_fail(error, WEIR_STALE, "%s: the connection was given back already",
+		                  call);
+		return NULL;
+	}
+	if (wi_pool_is_parents(c->pool)) {
+		*status = wi_fail(error, WEIR_FORKED,
+		                  "%s: the connection belongs to the parent of this process", call);
+		return NULL;
+	}
+	*look = c->pool->driver->look(c->link);
+	*status = WEIR_OK;
+	if (*look != WI_LOOK_BUSY)
+		return c;
+	*status = wi_fail(error, WEIR_INVALID, "%s: another query is under way on this connection",
+	                  call);
+	return NULL;
+}
 
 static weir_status check(const weir_statement *s, const char *what, weir_error *error)
 {
@@ -160,40 +185,46 @@ static weir_status refused(struct run *r, bool *again, struct pg_result **result
 		drop_all(r);
 		return WEIR_OK;
 	}
-	st = wi_exec_refused(r->c, &r->failure, error);
+	st = wi_outcome(r->c, WI_SAID_ERROR, r->unknown, NULL, &r->failure, error);
 	if (r->results.stale)
-		st = wi_exec_stale(error);
+		st = wi_was_stale(error);
 	else if (wi_limit_struck(&r->limit, r->c, &r->failure))
-		st = wi_exec_struck(error);
+		st = wi_was_struck(error);
 	hand_over(r, false, result);
 	return st;
 }
 
+/* Sends and waits. What commits by itself may have left though the end has not. */
+static enum wi_said exchange(struct run *r)
+{
+	const struct wi_driver *d = r->c->pool->driver;
+	bool leaves = r->unknown && !wi_is_plain_sql(r->s->sql) && r->look != WI_LOOK_DEAD;
+
+	if (!d->send_calls(r->c->link, r->calls, r->n, &r->failure))
+		return wi_said_unsent(r->c, leaves && r->failure.fault != WI_FAULT_MEMORY,
+		                      &r->failure);
+	return wi_said_by(r->c,
+	                  wi_conn_await_results(r->c, r->calls, r->n, &r->results, r->deadline_ns,
+	                                        &r->failure),
+	                  &r->failure);
+}
+
 static weir_status once(struct run *r, bool *again, struct pg_result **result, weir_error *error)
 {
+	enum wi_said said;
+
 	*again = false;
 	if (r->c->pool->core.world->now() >= r->deadline_ns)
-		return wi_exec_unsent(r->c, error);
+		return wi_out_of_time(r->c, error);
 	line_up(r);
-	if (!r->c->pool->driver->send_calls(r->c->link, r->calls, r->n, &r->failure))
-		return wi_exec_not_sent(r->c, r->look, r->unknown && !wi_is_plain_sql(r->s->sql),
-		                        &r->failure, error);
-	switch (wi_conn_await_results(r->c, r->calls, r->n, &r->results, r->deadline_ns,
-	                              &r->failure)) {
-	case WI_STEP_DONE:
+	said = exchange(r);
+	if (said == WI_SAID_ERROR)
+		return refused(r, again, result, error);
+	if (said == WI_SAID_DONE)
 		hand_over(r, true, result);
-		return WEIR_OK;
-	case WI_STEP_FAILED:
-		if (r->failure.fault == WI_FAULT_SQL)
-			return refused(r, again, result, error);
+	else
 		drop_all(r); /* half an answer is none */
-		return wi_exec_lost(r->c, r->unknown, &r->failure, error);
-	case WI_STEP_READ:
-	case WI_STEP_WRITE:
-		break;
-	}
-	drop_all(r);
-	return wi_exec_late(r->c, r->unknown, error);
+	return wi_outcome(r->c, said, r->unknown, NULL, &r->failure, error);
 }
 
 static weir_status run(struct run *r, struct pg_result **result, weir_error *error)
@@ -204,7 +235,9 @@ static weir_status run(struct run *r, struct pg_result **result, weir_error *err
 	/* A second time what was prepared is so anew: what is stale then is no longer ours. */
 	if (again)
 		st = once(r, &again, result, error);
-	return again ? wi_exec_refused(r->c, &r->failure, error) : st;
+	if (again)
+		st = wi_outcome(r->c, WI_SAID_ERROR, r->unknown, NULL, &r->failure, error);
+	return st;
 }
 
 weir_status wi_conn_query(struct weir_conn *c, enum wi_look look, const weir_statement *s,

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the query helpers share: statements as a caller fills them, and their deadlines. */
+/*
+ * What the query helpers share: who may run them, statements as a caller fills them, and their
+ * deadlines.
+ */
 #ifndef WI_EXEC_QUERY_H
 #define WI_EXEC_QUERY_H
 
@@ -9,6 +12,13 @@
 #include <weir/exec.h>
 
 #include "driver/driver.h"
+
+/*
+ * The slot behind a handle that is to run something, and how it looks. NULL: *status says why not,
+ * and so does *error. `call` is the public function's name.
+ */
+struct weir_conn *wi_exec_enter(weir_conn *conn, const char *call, enum wi_look *look,
+                                weir_status *status, weir_error *error);
 
 /*
  * Copies what caller and library both know of a statement; zeros for what the caller does not.

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/world.h"
+#include "exec/outcome.h"
 #include "pool/pool.h"
 #include "route/router.h"
 
@@ -30,12 +31,6 @@ weir_again wi_retry_of(const char *sqlstate)
 	return strcmp(sqlstate, "40P01") == 0 ? WEIR_AGAIN_DEADLOCK : WEIR_AGAIN_ASKED;
 }
 
-static bool asks_for_retry(const struct weir_conn *c, const char *sqlstate)
-{
-	return sqlstate && sqlstate[0] &&
-	       wi_pool_classify(c->pool, sqlstate, false) == WEIR_CLASS_RETRY;
-}
-
 /*
  * A router learns from the refusal who takes writes now, and leads elsewhere. A pool has one host:
  * there the same would happen again. Nor does a router help who asked to be read-only.
@@ -55,9 +50,9 @@ static weir_again of_error(const struct weir_conn *c, const char *sqlstate, bool
 	if (c->pool->driver->look(c->link) == WI_LOOK_DEAD)
 		return WEIR_AGAIN_LOST;
 	c->pool->driver->facts(c->link, &facts);
-	if (asks_for_retry(c, sqlstate))
+	if (wi_asks_for_retry(c, sqlstate))
 		return wi_retry_of(sqlstate);
-	if (asks_for_retry(c, facts.failed_by))
+	if (wi_asks_for_retry(c, facts.failed_by))
 		return wi_retry_of(facts.failed_by);
 	return writes && is_demoted(c) ? WEIR_AGAIN_DEMOTED : WEIR_AGAIN_NEVER;
 }

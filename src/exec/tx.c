@@ -20,7 +20,6 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "exec/say.h"
 #include "pool/pool.h"
 #include "pool/tally.h"
 #include "route/router.h"
@@ -127,7 +126,7 @@ static weir_status lost_already(const struct wi_tx_at *e, weir_error *error)
 
 	(void)e->c->pool->driver->peek(e->c->link, &f);
 	wi_or_acq_rel(&e->c->notes, WI_NOTE_SUSPECT);
-	return wi_said_of(e->c, WEIR_CONNECT, "lost, and so rolled back", &f, error);
+	return wi_tell(e->c, WEIR_CONNECT, "lost, and so rolled back", &f, error);
 }
 
 /* OK: the transaction is open at the server, as far as anybody has heard. */
@@ -176,20 +175,19 @@ weir_status wi_tx_undone(const struct weir_conn *c, enum wi_said said, const str
 {
 	if (said == WI_SAID_DONE)
 		return WEIR_OK;
-	return wi_said_of(c, said == WI_SAID_LATE ? WEIR_TIMEOUT : WEIR_CONNECT,
-	                  "rolled back, and the connection is lost", f, error);
+	return wi_tell(c, said == WI_SAID_LATE ? WEIR_TIMEOUT : WEIR_CONNECT,
+	               "rolled back, and the connection is lost", f, error);
 }
 
 /* The same for both kinds: what failed before is what its commit is told by. */
 weir_status wi_tx_failed_before(const struct weir_conn *c, const char *failed_by, weir_error *error)
 {
-	bool again =
-		failed_by[0] && wi_pool_classify(c->pool, failed_by, false) == WEIR_CLASS_RETRY;
+	bool again = wi_asks_for_retry(c, failed_by);
 	struct wi_failure f = {.fault = WI_FAULT_SQL};
 
 	wi_copy(f.sqlstate, sizeof(f.sqlstate), again ? failed_by : "25P02");
 	wi_copy(f.text, sizeof(f.text), "a statement of the transaction had failed before");
-	return wi_said_of(c, again ? WEIR_RETRY : WEIR_QUERY, "rolled back", &f, error);
+	return wi_tell(c, again ? WEIR_RETRY : WEIR_QUERY, "rolled back", &f, error);
 }
 
 /* ---- rolling back ---- */
@@ -272,37 +270,23 @@ static weir_status failed(struct wi_tx_at *e, const char *failed_by, weir_error 
 	return wi_tx_failed_before(e->c, failed_by, error);
 }
 
-/* A read-only one has no outcome that could be unknown: nothing was to be committed. */
-static weir_status unknown(const struct wi_tx_at *e, enum wi_said said, const struct wi_failure *f,
-                           weir_error *error)
+/* What is told of a COMMIT that came to this. */
+static const char *words_for(const struct wi_tx_at *e, enum wi_said said)
 {
-	weir_status st = said == WI_SAID_LATE ? WEIR_TIMEOUT : WEIR_CONNECT;
-
-	if (e->root.read_only)
-		return wi_said_of(e->c, st, "the end of a read-only transaction", f, error);
-	return wi_said_of(e->c, WEIR_OUTCOME_UNKNOWN, "lost in COMMIT", f, error);
+	if (said == WI_SAID_ERROR)
+		return "rolled back by COMMIT";
+	if (said == WI_SAID_UNSENT)
+		return "lost before COMMIT was sent";
+	return e->root.read_only ? "the end of a read-only transaction" : "lost in COMMIT";
 }
 
+/* A read-only one has no outcome that could be unknown: nothing was to be committed. */
 static weir_status say_commit(struct wi_tx_at *e, weir_error *error)
 {
 	struct wi_failure f;
 	enum wi_said said = wi_say(e->c, "COMMIT", wi_tx_until(e->c, e->root.deadline_ns), &f);
-	bool again;
 
-	switch (said) {
-	case WI_SAID_DONE:
-		return WEIR_OK;
-	case WI_SAID_ERROR:
-		again = wi_pool_classify(e->c->pool, f.sqlstate, false) == WEIR_CLASS_RETRY;
-		return wi_said_of(e->c, again ? WEIR_RETRY : WEIR_QUERY, "rolled back by COMMIT",
-		                  &f, error);
-	case WI_SAID_UNSENT:
-		return wi_said_of(e->c, WEIR_CONNECT, "lost before COMMIT was sent", &f, error);
-	case WI_SAID_LOST:
-	case WI_SAID_LATE:
-		break;
-	}
-	return unknown(e, said, &f, error);
+	return wi_outcome(e->c, said, !e->root.read_only, words_for(e, said), &f, error);
 }
 
 /* As a timeout of the public calls; a deadline that is over has been looked for. */

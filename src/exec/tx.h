@@ -8,7 +8,7 @@
 
 #include <weir/tx.h>
 
-#include "exec/say.h"
+#include "exec/outcome.h"
 
 enum wi_tx_state { WI_TX_NONE, WI_TX_OPEN, WI_TX_ENDED };
 

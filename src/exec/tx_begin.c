@@ -11,7 +11,6 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "exec/say.h"
 #include "exec/tx.h"
 #include "pool/pool.h"
 
@@ -73,7 +72,7 @@ static weir_status may_begin(const struct weir_conn *c, weir_error *error)
 		break;
 	}
 	(void)c->pool->driver->peek(c->link, &f);
-	return wi_said_of(c, WEIR_CONNECT, "the connection is lost", &f, error);
+	return wi_tell(c, WEIR_CONNECT, "the connection is lost", &f, error);
 }
 
 #define BEGIN_ROOM 192
@@ -107,23 +106,10 @@ static weir_status not_opened(struct weir_conn *c, enum wi_said said, struct wi_
                               weir_error *error)
 {
 	struct wi_failure unwanted;
-	weir_status st = WEIR_QUERY;
 
-	switch (said) {
-	case WI_SAID_DONE:
-	case WI_SAID_ERROR:
-		if (c->pool->driver->look(c->link) == WI_LOOK_IN_TX)
-			(void)wi_say(c, "ROLLBACK", wi_tx_undo_by(c), &unwanted);
-		break;
-	case WI_SAID_UNSENT:
-	case WI_SAID_LOST:
-		st = WEIR_CONNECT;
-		break;
-	case WI_SAID_LATE:
-		st = WEIR_TIMEOUT;
-		break;
-	}
-	return wi_said_of(c, st, "BEGIN", f, error);
+	if (said == WI_SAID_ERROR && c->pool->driver->look(c->link) == WI_LOOK_IN_TX)
+		(void)wi_say(c, "ROLLBACK", wi_tx_undo_by(c), &unwanted);
+	return wi_outcome(c, said, false, "BEGIN", f, error);
 }
 
 /* Whether it is still in use: a struct may be used again, also where its connection was taken. */

@@ -4,7 +4,6 @@
 
 #include "base/cancel.h"
 #include "base/text.h"
-#include "exec/say.h"
 #include "exec/tx.h"
 #include "pool/pool.h"
 
@@ -33,11 +32,7 @@ weir_status weir_tx_nest(weir_tx *outer, weir_tx *tx, weir_error *error)
 	snprintf(sql, sizeof(sql), "SAVEPOINT " SAVEPOINT, (unsigned long long)e.m.depth + 1);
 	said = wi_say(e.c, sql, wi_tx_until(e.c, e.root.deadline_ns), &f);
 	if (said != WI_SAID_DONE)
-		return wi_said_of(e.c,
-		                  said == WI_SAID_ERROR  ? WEIR_QUERY
-		                  : said == WI_SAID_LATE ? WEIR_TIMEOUT
-		                                         : WEIR_CONNECT,
-		                  "SAVEPOINT", &f, error);
+		return wi_outcome(e.c, said, false, "SAVEPOINT", &f, error);
 	wi_tx_store(tx, &(struct wi_tx){
 				.state = WI_TX_OPEN,
 				.conn = e.root.conn,
@@ -65,7 +60,7 @@ weir_status wi_tx_undo_nested(struct wi_tx_at *e, weir_error *error)
 		/* The holder's own SQL has done away with it. What is around stays uncommitted. */
 		e->m.state = WI_TX_ENDED;
 		wi_tx_store(e->tx, &e->m);
-		return wi_said_of(e->c, WEIR_QUERY, "ROLLBACK TO SAVEPOINT", &f, error);
+		return wi_outcome(e->c, said, false, "ROLLBACK TO SAVEPOINT", &f, error);
 	}
 	wi_tx_ended(e);
 	return wi_tx_undone(e->c, said, &f, error);
@@ -76,7 +71,8 @@ weir_status wi_tx_release(struct wi_tx_at *e, weir_error *error)
 	char sql[SAVEPOINT_ROOM];
 	struct wi_failure f;
 	struct wi_facts facts;
-	weir_status st = WEIR_CONNECT;
+	enum wi_said said;
+	weir_status st;
 
 	e->c->pool->driver->facts(e->c->link, &facts);
 	if (facts.in_failed_tx) {
@@ -84,22 +80,13 @@ weir_status wi_tx_release(struct wi_tx_at *e, weir_error *error)
 		return st == WEIR_OK ? wi_tx_failed_before(e->c, facts.failed_by, error) : st;
 	}
 	snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT " SAVEPOINT, (unsigned long long)e->m.depth);
-	switch (wi_say(e->c, sql, wi_tx_until(e->c, e->root.deadline_ns), &f)) {
-	case WI_SAID_DONE:
-		wi_tx_ended(e);
-		return WEIR_OK;
-	case WI_SAID_ERROR:
+	said = wi_say(e->c, sql, wi_tx_until(e->c, e->root.deadline_ns), &f);
+	if (said == WI_SAID_ERROR) {
 		/* As in undo_nested: there is no such savepoint any more. */
 		e->m.state = WI_TX_ENDED;
 		wi_tx_store(e->tx, &e->m);
-		return wi_said_of(e->c, WEIR_QUERY, "RELEASE SAVEPOINT", &f, error);
-	case WI_SAID_LATE:
-		st = WEIR_TIMEOUT;
-		break;
-	case WI_SAID_UNSENT:
-	case WI_SAID_LOST:
-		break;
+		return wi_outcome(e->c, said, false, "RELEASE SAVEPOINT", &f, error);
 	}
 	wi_tx_ended(e);
-	return wi_said_of(e->c, st, "rolled back, and the connection is lost", &f, error);
+	return wi_outcome(e->c, said, false, "rolled back, and the connection is lost", &f, error);
 }

@@ -17,7 +17,7 @@
  * A request that comes too early, before the session has begun what was sent, is lost. So while the
  * answer is still to come, the server is asked again, after growing pauses.
  *
- * A holder whose deadline passes has the request sent himself (wi_busy_ask) and gives the
+ * A holder whose deadline passes has the request sent himself (wi_busy_give_up) and gives the
  * connection back when he likes, perhaps after the answer has come after all: so it is noted, and
  * begins here whatever the connection looks like by then.
  *
@@ -188,7 +188,8 @@ static bool make(struct weir_conn *c)
 	return true;
 }
 
-bool wi_busy_ask(struct weir_conn *c)
+/* false: that cannot be, or the options do not want it. */
+static bool ask_for_holder(struct weir_conn *c)
 {
 	if (c->busy)
 		return true; /* he has asked before, and not given it back */
@@ -201,6 +202,14 @@ bool wi_busy_ask(struct weir_conn *c)
 	}
 	wi_or_acq_rel(&c->notes, WI_NOTE_CANCEL);
 	return true;
+}
+
+void wi_busy_give_up(struct weir_conn *c)
+{
+	if (ask_for_holder(c))
+		return;
+	wi_cancel_and_forget(c);
+	wi_or_acq_rel(&c->notes, WI_NOTE_DISCARD);
 }
 
 void wi_busy_begin(struct weir_conn *c, int64_t now_ns)

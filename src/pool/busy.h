@@ -32,10 +32,11 @@ void wi_busy_drop(struct weir_conn *c);
 
 /*
  * Its holder has no more time for what is under way: the server is asked to stop now, and the rest
- * is done by the keeper when the connection is given back, which then knows of this request. false:
- * that cannot be, or the options do not want it. The holder; never blocks.
+ * is done by the keeper when the connection is given back, which then knows of this request. Where
+ * that cannot be, or the options do not want it, the connection is closed then. The holder; never
+ * blocks.
  */
-bool wi_busy_ask(struct weir_conn *c);
+void wi_busy_give_up(struct weir_conn *c);
 
 /*
  * Asks the server to stop what the connection is doing, and waits for nothing. For one that will be

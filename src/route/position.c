@@ -17,6 +17,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "pool/busy.h"
 #include "pool/pool.h"
 #include "route/lsn.h"
 #include "route/router.h"
@@ -67,12 +68,6 @@ static weir_status broken(struct weir_conn *c, const struct wi_failure *f, weir_
 	note_loss(c, f);
 	return told(c, f, f->fault == WI_FAULT_SQL ? WEIR_QUERY : WEIR_CONNECT,
 	            "asking for the position", error);
-}
-
-/* The answer is still to come: nobody may use this connection again. */
-static void give_up(struct weir_conn *c)
-{
-	wi_or_rlx(&c->notes, WI_NOTE_DISCARD); /* read at checkin by the same thread */
 }
 
 /* ---- the answer ---- */
@@ -137,7 +132,7 @@ static weir_status ask(struct weir_conn *c, const char *sql, int64_t timeout_ms,
 	case WI_STEP_WRITE:
 		break;
 	}
-	give_up(c);
+	wi_busy_give_up(c);
 	return wi_fail(error, WEIR_TIMEOUT, "%s did not say its position in time", name_of(c));
 }
 
@@ -325,7 +320,7 @@ static enum wi_step commit_and_ask(struct weir_conn *c, int64_t deadline_ns,
 		note_loss(c, f);
 	if (step == WI_STEP_DONE || step == WI_STEP_FAILED)
 		return step;
-	give_up(c);
+	wi_busy_give_up(c);
 	f->fault = WI_FAULT_TIMEOUT;
 	wi_copy(f->text, sizeof(f->text), "no answer within the caller's deadline");
 	return WI_STEP_FAILED;

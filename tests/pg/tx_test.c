@@ -224,6 +224,26 @@ static void token_is_behind_the_commit(void **state)
 	assert_int_equal(after.system, before.system);
 }
 
+/* It is cancelled, and the keeper sees its end: nothing was committed, the session goes on. */
+static void commit_that_takes_too_long_costs_no_connection(void **state)
+{
+	int pid = PQbackendPID(weir_pg(c));
+	char sql[96];
+	weir_tx tx = begun(c, (weir_tx_settings){.timeout_ms = 1500});
+
+	(void)state;
+	must(say(c, "INSERT INTO slow VALUES (1)"));
+	assert_int_equal(weir_tx_commit(&tx, &error), WEIR_OUTCOME_UNKNOWN);
+	weir_checkin(&c);
+	snprintf(sql, sizeof(sql),
+	         "SELECT state FROM pg_stat_activity WHERE pid = %d AND query NOT LIKE 'COMMIT%%'",
+	         pid);
+	for (int i = 0; i < 4000 && strcmp(ask(d, sql), "idle") != 0; i++)
+		ask(d, "SELECT pg_sleep(0.005)");
+	assert_string_equal(ask(d, sql), "idle");
+	assert_string_equal(ask(d, "SELECT count(*) FROM slow"), "0");
+}
+
 /* ---- a standby that has to choose between the reader and what the primary says ---- */
 
 static char hosts[2][WEIR_ERROR_HOST];
@@ -275,7 +295,12 @@ static int begin(void **state)
 	char *made = test_cluster_sql(
 		cluster, 0,
 		"CREATE TABLE kept (n int PRIMARY KEY); CREATE TABLE late (n int UNIQUE "
-		"DEFERRABLE INITIALLY DEFERRED); GRANT ALL ON kept, late TO app;"
+		"DEFERRABLE INITIALLY DEFERRED); CREATE TABLE slow (n int);"
+		"CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS "
+		"'BEGIN PERFORM pg_sleep(60); RETURN NULL; END';"
+		"CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON slow DEFERRABLE INITIALLY "
+		"DEFERRED FOR EACH ROW EXECUTE FUNCTION sleep();"
+		"GRANT ALL ON kept, late, slow TO app;"
 		"GRANT pg_signal_backend TO app");
 	weir_options options;
 
@@ -305,6 +330,7 @@ int main(void)
 		A_TEST(write_skew_asks_for_a_retry),
 		A_TEST(session_that_was_ended_before_commit_has_not_committed),
 		A_TEST(token_is_behind_the_commit),
+		A_TEST(commit_that_takes_too_long_costs_no_connection),
 		A_TEST(read_that_a_standby_has_to_end_is_done_elsewhere),
 	};
 	static const char *const settings[] = {"max_standby_streaming_delay=0",

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "config/value.h"
 
 #define DEFAULT_PORT "5432"
 #define BLANKS " \t\n\v\f\r"
@@ -300,15 +301,6 @@ static bool part_endpoint(struct piece whole, struct piece *host, struct piece *
 	return host->length && (stop == end || port->length);
 }
 
-/*
- * A pasted URL or connection string: somewhere in it is a password, and commas in that may have cut
- * it into any pieces.
- */
-static bool may_hold_secret(const char *text)
-{
-	return strchr(text, '@') || strchr(text, '=') || strstr(text, "://");
-}
-
 static weir_status take_endpoint(struct wi_endpoint *hosts, size_t i, struct piece whole,
                                  bool quotable, weir_error *error)
 {
@@ -334,7 +326,11 @@ static weir_status take_endpoint(struct wi_endpoint *hosts, size_t i, struct pie
 weir_status wi_endpoints_parse(const char *text, struct wi_endpoint **hosts, size_t *n_hosts,
                                weir_error *error)
 {
-	bool quotable = !may_hold_secret(text);
+	/*
+	 * A pasted URL or connection string: somewhere in it is a password, and commas in that may
+	 * have cut it into any pieces.
+	 */
+	bool quotable = !wi_value_may_be_conninfo(text);
 	struct wi_endpoint *made;
 	size_t n = text[strspn(text, BLANKS)] ? count_pieces(text) : 0;
 	weir_status status = WEIR_OK;

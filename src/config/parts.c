@@ -51,7 +51,8 @@ static weir_status take(struct wi_parse *parse, const struct wi_alias *alias, co
 	weir_status st;
 
 	parse->source = alias->shown.env;
-	parse->quotable = strcmp(alias->target, "password") != 0 && !strpbrk(value, "@=");
+	parse->quotable =
+		strcmp(alias->target, "password") != 0 && !wi_value_may_be_conninfo(value);
 	st = wi_parse_store(parse, alias->target, value);
 	parse->source = source;
 	parse->quotable = false;

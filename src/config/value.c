@@ -82,11 +82,16 @@ static enum amount parse_amount(const char *text, const struct unit *units, int6
 	return AMOUNT_OK;
 }
 
+bool wi_value_may_be_conninfo(const char *value)
+{
+	return strpbrk(value, "@=") || strstr(value, "://");
+}
+
 const char *wi_value_shown(const char *value, char room[WI_SHOWN_ROOM])
 {
 	char clean[WI_SHOWN_ROOM - 8];
 
-	if (strpbrk(value, "@=") || strstr(value, "://"))
+	if (wi_value_may_be_conninfo(value))
 		return NULL;
 	wi_copy_clean(clean, sizeof(clean), value, NULL);
 	snprintf(room, WI_SHOWN_ROOM, "\"%s%s\"", clean,

@@ -22,6 +22,9 @@ weir_status wi_value_set(const struct wi_option *row, weir_options *options, con
 #define WI_SHOWN_ROOM 72
 const char *wi_value_shown(const char *value, char room[WI_SHOWN_ROOM]);
 
+/* Whether it may be such a one. */
+bool wi_value_may_be_conninfo(const char *value);
+
 /*
  * Whether the value that stands in the struct is allowed, for structs that a caller filled by hand.
  */

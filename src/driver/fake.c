@@ -819,11 +819,13 @@ static bool run_part(struct fake_conn *c, const struct wi_part *part, const stru
 }
 
 /* What the end of a part says of what is prepared. */
-static enum wi_stale staleness(const struct wi_part *part, const struct wi_failure *failure)
+static enum wi_stale staleness(struct fake_conn *c, const struct wi_part *part,
+                               const struct wi_failure *failure)
 {
 	if (part->kind == WI_PART_RUN_NAMED && strcmp(failure->sqlstate, "0A000") == 0)
 		return WI_STALE_PLAN;
-	if (part->kind != WI_PART_RUN && strcmp(failure->sqlstate, "26000") == 0)
+	if (part->kind != WI_PART_RUN && strcmp(failure->sqlstate, "26000") == 0 &&
+	    !place_of(c, part->name))
 		return WI_STALE_NAME;
 	return WI_STALE_NOT;
 }
@@ -842,10 +844,10 @@ static bool run_parts(struct fake_conn *c, const struct wi_call *calls, struct w
 		if (done)
 			continue;
 		results->failed = part->call;
-		stale = staleness(part, failure);
+		stale = staleness(c, part, failure);
 	}
-	results->stale = stale != WI_STALE_NOT;
-	if (results->stale)
+	results->stale = stale != WI_STALE_NOT && wi_exchange_relied_on_old(x);
+	if (stale != WI_STALE_NOT)
 		fail_any_transaction(c);
 	c->changed |= wi_exchange_end(x, c->plans, stale);
 	return done;

@@ -86,6 +86,16 @@ void wi_pq_forget_calls(struct pq_conn *c)
 		c->changed |= wi_exchange_forget(&c->exchange, c->plans);
 }
 
+/* Whether its words, of whatever language, have the name of what was prepared. */
+static bool is_about(const PGresult *error, uint64_t name)
+{
+	const char *words = PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY);
+	char text[WI_PLAN_NAME];
+
+	wi_plan_name(name, text);
+	return words && strstr(words, text);
+}
+
 /*
  * Whether an error says that what was prepared is of no use any more: of the codes alone, a
  * statement's own error would be taken for that.
@@ -103,7 +113,8 @@ enum wi_stale wi_pq_staleness(const struct pq_conn *c, const PGresult *error)
 	if (kind == WI_PART_RUN_NAMED && strcmp(sqlstate, "0A000") == 0 &&
 	    strcmp(where, "RevalidateCachedQuery") == 0)
 		return WI_STALE_PLAN;
-	if ((kind == WI_PART_RUN_NAMED || kind == WI_PART_DROP) && strcmp(sqlstate, "26000") == 0)
+	if ((kind == WI_PART_RUN_NAMED || kind == WI_PART_DROP) && strcmp(sqlstate, "26000") == 0 &&
+	    is_about(error, x->parts[x->at].name))
 		return WI_STALE_NAME;
 	if (x->parts[x->at].inferred &&
 	    (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "42", 2) == 0))
@@ -131,7 +142,7 @@ static void take_error(const struct hearer *h, const PGresult *result)
 	h->to->failed = x->at < x->n ? x->parts[x->at].call : h->n - 1;
 	c->stale = wi_pq_staleness(c, result);
 	h->to->doubtful = c->stale == WI_STALE_TYPES;
-	h->to->stale = c->stale != WI_STALE_NOT && !h->to->doubtful;
+	h->to->stale = c->stale != WI_STALE_NOT && !h->to->doubtful && wi_exchange_relied_on_old(x);
 	wi_pq_failure_of_result(h->failure,
 	                        wi_pq_is_own_error(c, result) ? WI_FAULT_MEMORY : WI_FAULT_SQL,
 	                        result, wi_pq_secret_of(c));

@@ -2,7 +2,10 @@
 /*
  * Entries in one array, in a hash table by chains of numbers and in the order of their last use by
  * a double list of numbers; 0 is no entry. A text that is new takes the entry that was used longest
- * ago when all are taken.
+ * ago when all are taken. All texts together are bounded too: where a new one does not fit,
+ * entries are emptied in the order of their last use, up to the first that the server keeps: so a
+ * new statement drops one old one at most. If that was not enough, it is run without being kept,
+ * and finds more room when it comes again.
  *
  * What an exchange will have done is noted as it is taken apart, so that a statement that comes
  * twice in it is prepared once; where it fails, what was not reached is taken back. A name whose
@@ -20,13 +23,17 @@
 
 #define MOST_OWED 8
 
+/* Of all texts of a connection; and of one, so that a few long ones do not drive out the rest. */
+#define MOST_BYTES ((size_t)1 << 20)
+#define MOST_BYTES_OF_ONE (MOST_BYTES / 8)
+
 struct entry {
 	char *sql;       /* NULL: never used */
 	unsigned *types; /* NULL: as the server infers */
 	int n_params;
 	uint64_t hash;
 	uint64_t name; /* that the server keeps it under; 0: it does not */
-	uint32_t next; /* of the same chain */
+	uint32_t next; /* of the same chain, or of those that are free */
 	uint32_t newer, older;
 };
 
@@ -34,7 +41,9 @@ struct wi_plans {
 	uint32_t room, used;
 	uint32_t chains; /* a power of two */
 	uint32_t newest, oldest;
+	uint32_t free; /* emptied ones, by their next */
 	uint32_t prepared;
+	size_t bytes; /* of texts and types */
 	uint32_t n_owed;
 	uint64_t owed[MOST_OWED];
 	uint32_t *chain;      /* behind the entries */
@@ -63,8 +72,16 @@ struct wi_plans *wi_plans_new(uint32_t room)
 	return p;
 }
 
-static void forget_text(struct entry *e)
+static size_t bytes_of_text(const char *sql, int n_params)
 {
+	return strlen(sql) + 1 + (size_t)n_params * sizeof(unsigned);
+}
+
+static void forget_text(struct wi_plans *p, struct entry *e)
+{
+	if (!e->sql)
+		return;
+	p->bytes -= bytes_of_text(e->sql, e->n_params);
 	wi_strfree(e->sql);
 	wi_free(e->types, (size_t)e->n_params * sizeof(*e->types));
 	e->sql = NULL;
@@ -76,7 +93,7 @@ void wi_plans_free(struct wi_plans *p)
 	if (!p)
 		return;
 	for (uint32_t i = 1; i <= p->used; i++)
-		forget_text(&p->entry[i]);
+		forget_text(p, &p->entry[i]);
 	wi_free(p, bytes_of(p->room, p->chains));
 }
 
@@ -223,25 +240,52 @@ static bool copy_text(struct entry *to, const struct wi_call *call)
 	return true;
 }
 
-/* A new one, in an entry that was free or is used no more; *drop is that one's name, or 0. */
+/* Forgets the one that was used longest ago; the name that the server keeps it under, or 0. */
+static uint64_t empty_oldest(struct wi_plans *p)
+{
+	uint32_t i = p->oldest;
+	uint64_t name = p->entry[i].name;
+
+	set_name(p, i, 0);
+	unlink_use(p, i);
+	unchain(p, i);
+	forget_text(p, &p->entry[i]);
+	p->entry[i].next = p->free;
+	p->free = i;
+	return name;
+}
+
+static bool has_room(const struct wi_plans *p, size_t bytes)
+{
+	return (p->free || p->used < p->room) && p->bytes + bytes <= MOST_BYTES;
+}
+
+static uint32_t take_free(struct wi_plans *p)
+{
+	uint32_t i = p->free;
+
+	if (!i)
+		return ++p->used;
+	p->free = p->entry[i].next;
+	return i;
+}
+
+/* A new one, or 0: it is not kept. *drop is the name of one that is kept no more, or 0. */
 static uint32_t add(struct wi_plans *p, const struct wi_call *call, uint64_t hash, uint64_t *drop)
 {
+	size_t bytes = bytes_of_text(call->sql, call->n_params);
 	struct entry fresh;
 	uint32_t i;
 
 	*drop = 0;
-	if (!copy_text(&fresh, call))
+	if (bytes > MOST_BYTES_OF_ONE)
 		return 0;
-	if (p->used < p->room) {
-		i = ++p->used;
-	} else {
-		i = p->oldest;
-		*drop = p->entry[i].name;
-		set_name(p, i, 0);
-		unlink_use(p, i);
-		unchain(p, i);
-		forget_text(&p->entry[i]);
-	}
+	while (!has_room(p, bytes) && p->oldest && !*drop)
+		*drop = empty_oldest(p);
+	if (!has_room(p, bytes) || !copy_text(&fresh, call))
+		return 0;
+	i = take_free(p);
+	p->bytes += bytes;
 	fresh.hash = hash;
 	fresh.next = *chain_of(p, hash);
 	p->entry[i] = fresh;
@@ -259,11 +303,15 @@ static uint64_t new_name(void)
 
 /* ---- exchanges ---- */
 
+/* Names grow: so one that is older than the first made here was made before. */
 static void put(struct wi_exchange *x, enum wi_part_kind kind, uint32_t call, uint32_t entry,
                 uint64_t name)
 {
-	x->parts[x->n++] =
-		(struct wi_part){.kind = kind, .call = call, .entry = entry, .name = name};
+	x->parts[x->n++] = (struct wi_part){.kind = kind,
+	                                    .call = call,
+	                                    .entry = entry,
+	                                    .name = name,
+	                                    .old = name && (!x->made || name < x->made)};
 }
 
 static bool any_is_inferred(const struct wi_call *call)
@@ -274,12 +322,11 @@ static bool any_is_inferred(const struct wi_call *call)
 	return false;
 }
 
-/* Names grow: so one that is older than the first made here was made before. */
 static void put_run(struct wi_exchange *x, const struct wi_call *call, uint32_t number,
                     uint32_t entry, uint64_t name)
 {
 	put(x, WI_PART_RUN_NAMED, number, entry, name);
-	x->parts[x->n - 1].inferred = (!x->made || name < x->made) && any_is_inferred(call);
+	x->parts[x->n - 1].inferred = x->parts[x->n - 1].old && any_is_inferred(call);
 }
 
 static void take_apart(struct wi_exchange *x, struct wi_plans *p, const struct wi_call *call,
@@ -358,6 +405,11 @@ bool wi_exchange_begin(struct wi_exchange *x, struct wi_plans *p, const struct w
 			put(x, WI_PART_RUN, (uint32_t)i, 0, 0);
 	}
 	return true;
+}
+
+bool wi_exchange_relied_on_old(const struct wi_exchange *x)
+{
+	return x->at < x->n && x->parts[x->at].old;
 }
 
 /* The name of an entry, if it is still that one's. */

@@ -7,7 +7,7 @@
  * for the second time, under a name that no other connection of this process ever uses, nor that
  * of any other process, but by an odd chance: behind a pooler that was not found out, a name may
  * so be unknown, and never mean another statement. It is prepared in the same round trip that runs
- * it; and so is dropped whose place it takes. Names are a session's, not a transaction's: a
+ * it; and so is dropped whose place it takes. Texts are bounded by number and by bytes. Names are a session's, not a transaction's: a
  * rollback leaves them. The owner of the connection, one thread at a time.
  */
 #ifndef WI_DRIVER_PLANS_H
@@ -38,8 +38,8 @@ struct wi_part {
 	uint32_t call;  /* what it is for */
 	uint32_t entry; /* of PREPARE and RUN_NAMED */
 	uint64_t name;  /* of all but RUN */
-	/* of RUN_NAMED: it was prepared before this exchange, and the server inferred types */
-	bool inferred;
+	bool old;       /* of RUN_NAMED and DROP: it was prepared before this exchange */
+	bool inferred;  /* old, and the server inferred types */
 };
 
 /* An exchange under way; zeroed: none is. */
@@ -55,11 +55,17 @@ struct wi_exchange {
 bool wi_exchange_begin(struct wi_exchange *x, struct wi_plans *plans, const struct wi_call *calls,
                        size_t n);
 
+/*
+ * It has failed at a part that has to do with what was prepared: whether that was so before this
+ * exchange. Else what the exchange does by itself is why, and it will fail so again.
+ */
+bool wi_exchange_relied_on_old(const struct wi_exchange *x);
+
 /* Why the part after the last that succeeded has failed. */
 enum wi_stale {
 	WI_STALE_NOT,  /* for no reason of these */
 	WI_STALE_PLAN, /* what was prepared gives other columns by now (0A000) */
-	WI_STALE_NAME, /* the server does not know the name (26000) */
+	WI_STALE_NAME, /* the server does not know the name any more (26000) */
 	/*
 	 * A value or an operator did not fit the types that the server inferred when it was
 	 * prepared: it may infer others by now (class 22 or 42).

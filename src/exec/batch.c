@@ -89,9 +89,18 @@ static void give_memory_back(struct batch *b)
 	wi_free(b->of, room(b) * sizeof(struct pg_result *));
 }
 
+/* keeps: nothing came before that may have done away with what is prepared. */
+static void put(struct batch *b, struct wi_call call, bool keeps)
+{
+	if (!keeps)
+		call.keep = WI_KEEP_NOT;
+	b->calls[b->n_calls++] = call;
+}
+
 static void line_up(struct batch *b)
 {
-	bool own = b->look != WI_LOOK_IN_TX;
+	bool own = b->look != WI_LOOK_IN_TX, keeps = true;
+	struct wi_call after;
 	weir_statement s;
 
 	b->n_calls = 0;
@@ -103,10 +112,12 @@ static void line_up(struct batch *b)
 	b->before = b->n_calls;
 	for (size_t i = 0; i < b->n; i++) {
 		(void)load(b, i, &s, NULL);
-		b->calls[b->n_calls++] = wi_statement_call(b->c, &s);
+		put(b, wi_statement_call(b->c, &s), keeps);
+		keeps &= !wi_may_unprepare(s.sql);
 		b->unknown |= wi_may_have_committed(b->c, b->look, s.sql);
 	}
-	b->n_calls += wi_limit_after(&b->limit, b->c, &b->calls[b->n_calls]);
+	if (wi_limit_after(&b->limit, b->c, &after))
+		put(b, after, keeps);
 	if (own)
 		b->calls[b->n_calls++] = (struct wi_call){.sql = "COMMIT", .own = true};
 	memset(b->of, 0, b->n_calls * sizeof(struct pg_result *));

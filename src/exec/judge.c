@@ -54,6 +54,13 @@ bool wi_is_plain_sql(const char *sql)
 	return begins_with_one_of(sql, words, WI_ARRAY_LEN(words));
 }
 
+bool wi_may_unprepare(const char *sql)
+{
+	static const char *const words[] = {"set", "show"};
+
+	return !wi_is_plain_sql(sql) && !begins_with_one_of(sql, words, WI_ARRAY_LEN(words));
+}
+
 bool wi_is_transaction_sql(const char *sql)
 {
 	static const char *const words[] = {"begin",    "start", "commit",    "end",

@@ -366,6 +366,16 @@ static void an_error_of_the_statements_own_is_told(void **state)
 		assert_string_equal(e.sqlstate, "0A000");
 	}
 	assert_string_equal(value("SELECT last_value FROM runs"), "3");
+	/* Nor is every unknown name one of weir's. */
+	run_well("CREATE OR REPLACE FUNCTION pg_temp.no() RETURNS int LANGUAGE plpgsql AS "
+	         "$$ BEGIN PERFORM nextval('runs'); EXECUTE 'EXECUTE theirs'; RETURN 1; END $$");
+	for (int i = 0; i < 3; i++) {
+		run_well("BEGIN");
+		assert_int_equal(run("SELECT pg_temp.no()"), WEIR_QUERY);
+		assert_string_equal(e.sqlstate, "26000");
+		run_well("ROLLBACK");
+	}
+	assert_string_equal(value("SELECT last_value FROM runs"), "6");
 }
 
 static int set_up_few(void **state)
@@ -710,6 +720,51 @@ static void a_batch_over_a_changed_table(void **state)
 	clear(results, 3);
 }
 
+/* It does away with what it relies on: where that can be seen, nothing is relied on. */
+static void a_batch_that_drops_what_is_prepared(void **state)
+{
+	PGresult *results[3];
+
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		if (i >= 4)
+			run_well("BEGIN");
+		if (batch("SELECT 1", i % 2 ? "DEALLOCATE ALL" : "ALTER TABLE t ADD more int",
+		          "SELECT 1", results) != WEIR_OK)
+			fail_msg("%d: %s %s", i, e.sqlstate, e.text);
+		clear(results, 3);
+		if (batch("SELECT * FROM t", i % 2 ? "DEALLOCATE ALL" : "ALTER TABLE t DROP more",
+		          "SELECT * FROM t", results) != WEIR_OK)
+			fail_msg("%d: %s %s", i, e.sqlstate, e.text);
+		clear(results, 3);
+		if (i >= 4)
+			run_well("COMMIT");
+	}
+}
+
+/* Where it cannot be seen, it is told once to try again, and then what it is. */
+static void a_function_that_drops_what_is_prepared(void **state)
+{
+	PGresult *results[3];
+	weir_status st[6];
+
+	(void)state;
+	from_outside("CREATE OR REPLACE FUNCTION forget() RETURNS void LANGUAGE plpgsql AS "
+	             "$$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$");
+	value("SELECT 1");
+	value("SELECT 1");
+	for (int i = 0; i < 6; i++) {
+		if (i % 2)
+			run_well("BEGIN");
+		st[i] = batch("SELECT 1", "SELECT forget()", "SELECT 1", results);
+		assert_string_equal(e.sqlstate, "26000");
+		clear(results, 3);
+		if (i % 2)
+			run_well("ROLLBACK");
+		assert_true(st[i] == WEIR_QUERY || (st[i] == WEIR_RETRY && i == 1));
+	}
+}
+
 static void one_call_from_checkout_to_checkin(void **state)
 {
 	const char *const values[] = {"1"};
@@ -761,6 +816,8 @@ int main(void)
 		TEST(who_gives_up_a_batch_loses_no_connection),
 		TEST(a_large_batch_prepares_its_statement_once),
 		TEST(a_batch_over_a_changed_table),
+		TEST(a_batch_that_drops_what_is_prepared),
+		TEST(a_function_that_drops_what_is_prepared),
 		TEST(one_call_from_checkout_to_checkin),
 	};
 	const struct test_cluster_options options = {.standbys = -1};

@@ -284,7 +284,10 @@ static void bind(struct mock_session *s, const char *at)
 	int n;
 
 	if (!sql) {
-		mock_error(s, "ERROR", "26000", "prepared statement does not exist");
+		char text[96];
+
+		snprintf(text, sizeof(text), "prepared statement \"%.60s\" does not exist", name);
+		mock_error(s, "ERROR", "26000", text);
 		return;
 	}
 	free(s->portal);

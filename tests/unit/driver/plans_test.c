@@ -336,6 +336,104 @@ static void without_memory_it_is_run_plainly(void **state)
 	assert_string_equal(run("a"), "r");
 }
 
+/* Else it would be tried again, and fail so again. */
+static void what_the_exchange_itself_does_is_told_apart(void **state)
+{
+	const struct wi_call two[] = {{.sql = "a", .keep = WI_KEEP_AT_ONCE},
+	                              {.sql = "a", .keep = WI_KEEP_AT_ONCE}};
+
+	(void)state;
+	assert_string_equal(begin(two, 2), "pnn");
+	for (x.at = 0; x.at < 3; x.at++)
+		assert_false(wi_exchange_relied_on_old(&x));
+	assert_false(wi_exchange_relied_on_old(&x));
+	succeed();
+	assert_string_equal(begin(two, 2), "nn");
+	for (x.at = 0; x.at < 2; x.at++)
+		assert_true(wi_exchange_relied_on_old(&x));
+	succeed();
+}
+
+/* ---- the bound of bytes ---- */
+
+#define LONG 100000
+
+static const char *long_text(char c, size_t length)
+{
+	static char text[2 * LONG];
+
+	memset(text, c, length);
+	text[length] = '\0';
+	return text;
+}
+
+static void long_texts_make_room_for_each_other(void **state)
+{
+	struct wi_plans *kept = plans;
+
+	(void)state;
+	plans = wi_plans_new(100);
+	for (int i = 0; i < 30; i++) {
+		const char *kinds = run_at_once(long_text((char)('A' + i), LONG));
+
+		assert_string_equal(kinds, i < 10 ? "pn" : "dpn");
+		succeed();
+		assert_true(wi_alloc_bytes() - bytes < (1 << 20) + 30000);
+	}
+	assert_int_equal(wi_plans_prepared(plans), 10);
+	assert_string_equal(run_at_once(long_text('A' + 29, LONG)), "n");
+	succeed();
+	/* What is too long for itself drives nothing out. */
+	assert_string_equal(run_at_once(long_text('z', LONG + 50000)), "r");
+	succeed();
+	assert_string_equal(run_at_once("short"), "pn");
+	succeed();
+	assert_int_equal(wi_plans_prepared(plans), 11);
+	wi_plans_free(plans);
+	plans = kept;
+}
+
+/* Texts of all lengths: the server keeps what is thought, names are not used twice. */
+static void however_long_they_are_the_books_are_right(void **state)
+{
+	static uint64_t names[64];
+	struct wi_plans *kept = plans;
+	struct wi_rng rng = {0};
+	size_t n = 0;
+
+	(void)state;
+	wi_rng_seed(&rng, 11);
+	plans = wi_plans_new(40);
+	for (int i = 0; i < 3000; i++) {
+		int which = (int)(wi_rng_next(&rng) % 60);
+		const struct wi_call call = {
+			.sql = long_text((char)(' ' + which), (size_t)which * 2000 + 1),
+			.keep = wi_rng_next(&rng) % 2 ? WI_KEEP_SECOND : WI_KEEP_AT_ONCE};
+
+		begin(&call, 1);
+		for (size_t at = 0; at < x.n; at++) {
+			const struct wi_part *part = &x.parts[at];
+			size_t is = 0;
+
+			while (is < n && names[is] != part->name)
+				is++;
+			assert_int_equal(is < n, part->kind == WI_PART_DROP ||
+			                                 part->kind == WI_PART_RUN_NAMED);
+			if (part->kind == WI_PART_PREPARE)
+				names[n++] = part->name;
+			else if (part->kind == WI_PART_DROP)
+				names[is] = names[--n];
+		}
+		succeed();
+		assert_int_equal(wi_plans_prepared(plans), n);
+		assert_true(n <= 40);
+		assert_true(wi_alloc_bytes() - bytes < (1 << 20) + 30000);
+	}
+	assert_true(n > 5);
+	wi_plans_free(plans);
+	plans = kept;
+}
+
 /* ---- against a list ---- */
 
 #define TEXTS 12
@@ -413,6 +511,9 @@ int main(void)
 		TEST(a_name_that_is_gone_speaks_for_all),
 		TEST(what_is_given_up_is_not_relied_on),
 		TEST(without_memory_it_is_run_plainly),
+		TEST(what_the_exchange_itself_does_is_told_apart),
+		TEST(long_texts_make_room_for_each_other),
+		TEST(however_long_they_are_the_books_are_right),
 		TEST(as_a_list_would),
 	};
 

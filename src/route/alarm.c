@@ -45,17 +45,18 @@ static const char *ailment(weir_router *r)
 	return NULL;
 }
 
+/* Those that have left count, too: else what was tried would go down, and failures seem many. */
 static void count(weir_router *r, uint64_t n[WI_COUNTED])
 {
-	struct wi_host *h;
-
 	memset(n, 0, WI_COUNTED * sizeof(n[0]));
 	n[WI_CHECKOUTS_FAILED] = wi_load_rlx(&r->failed);
-	n[WI_CHECKOUTS_TRIED] = n[WI_CHECKOUTS_FAILED];
-	for (uint32_t i = 0; (h = wi_places_next(r, &i));) {
+	n[WI_CHECKOUTS_TRIED] = n[WI_CHECKOUTS_FAILED] + r->gone_lent;
+	for (uint32_t i = 0; i < WI_HOSTS_MAX; i++) {
 		uint64_t lent, returned;
 
-		wi_core_sums(&h->pool->core, &lent, &returned);
+		if (!r->mine[i])
+			continue;
+		wi_core_sums(&r->mine[i]->pool->core, &lent, &returned);
 		n[WI_CHECKOUTS_TRIED] += lent;
 	}
 	n[WI_CHECKOUTS_SLOW] = wi_load_rlx(&r->slow.count);

@@ -142,6 +142,7 @@ struct weir_router {
 	uint64_t was_primary;    /* (k) the serial of the last one; 0: there was none */
 	struct wi_past pasts[2]; /* (k) but for the published one */
 	weir_stats gone;         /* (k) the sums of those that are freed */
+	uint64_t gone_lent;      /* (k) connections that they have lent, as slots count it */
 };
 
 /* ---- router.c ---- */

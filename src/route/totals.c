@@ -133,6 +133,7 @@ void wi_totals_init(weir_router *r)
 {
 	memset(r->pasts, 0, sizeof(r->pasts));
 	memset(&r->gone, 0, sizeof(r->gone));
+	r->gone_lent = 0;
 	memset(r->failed_with, 0, sizeof(r->failed_with));
 	atomic_init(&r->failovers, 0);
 	atomic_init(&r->capped, 0);
@@ -176,9 +177,12 @@ void wi_totals_left(struct wi_host *h)
 {
 	weir_router *r = h->router;
 	weir_host_stats s;
+	uint64_t lent, returned;
 
 	wi_host_read(r, h, &s);
 	add_host(&r->gone, &s);
+	wi_core_sums(&h->pool->core, &lent, &returned);
+	r->gone_lent += lent;
 	r->gone.hosts_left++;
 	h->past = false;
 	publish(r);

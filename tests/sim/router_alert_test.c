@@ -191,6 +191,51 @@ static void slow_and_failed_checkouts_are_the_routers(void **state)
 	weir_checkin(&held);
 }
 
+/* Checkouts by the hundred that succeed, and a few that do not. */
+static void check_out(weir_intent intent, int n, int of_them_in_vain)
+{
+	weir_request q = {.size = sizeof(q), .intent = intent, .timeout_ms = 20000};
+	weir_conn *c = NULL;
+
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(weir_checkout_with(router, &q, &c, &error), WEIR_OK);
+		weir_checkin(&c);
+	}
+	q.at_least = (weir_token){.system = 1, .lsn = 1, .timeline = 1}; /* nobody's */
+	q.timeout_ms = WEIR_NO_WAIT;
+	for (int i = 0; i < of_them_in_vain; i++)
+		assert_int_not_equal(weir_checkout_with(router, &q, &c, &error), WEIR_OK);
+}
+
+/* The share of what failed is of all that was tried, at a host that has left as well. */
+static void who_leaves_takes_no_tries_away(void **state)
+{
+	int64_t value;
+
+	(void)state;
+	options.alert_failure_pct = 10;
+	options.alert_window_ms = 60000;
+	options.metrics_interval_ms = 0;
+	options.read_fallback = WEIR_READ_FALLBACK_FAIL;
+	open_router();
+	assert_int_equal(weir_router_host_drain(router, "127.0.0.1:6001", true, &error), WEIR_OK);
+	check_out(WEIR_READ, 100, 0);
+	options.metrics_interval_ms = 20; /* the window begins here */
+	assert_int_equal(weir_router_reload(router, &options, &error), WEIR_OK);
+	fail_host(0, WI_FAULT_REFUSED);
+	await_raised(WEIR_ALERT_UNHEALTHY, "");
+	fail_host(0, WI_FAULT_NONE);
+	await_over(WEIR_ALERT_UNHEALTHY, "");
+	assert_int_equal(weir_router_host_remove(router, "127.0.0.1:6002", &error), WEIR_OK);
+	check_out(WEIR_WRITE, 105, 0);
+	check_out(WEIR_READ, 0, 20);
+	do {
+		await_raised(WEIR_ALERT_FAILURE_RATE, "");
+		value = raised(WEIR_ALERT_FAILURE_RATE, "")->value;
+		assert_true(value <= 20);
+	} while (value < 15);
+}
+
 /* Pools of hosts tell into the router's ring. */
 static void all_is_remembered_in_one_place(void **state)
 {
@@ -220,6 +265,7 @@ int main(void)
 		TEST(nobody_at_all_is_one_too),
 		TEST(what_is_one_hosts_says_so),
 		TEST(slow_and_failed_checkouts_are_the_routers),
+		TEST(who_leaves_takes_no_tries_away),
 		TEST(all_is_remembered_in_one_place),
 	};
 

@@ -59,6 +59,17 @@ static uint64_t elect_system(const struct court *c, uint64_t so_far, bool *tie)
 	return so_far;
 }
 
+/* What is known of the one that was followed is kept: its hosts may only be away. */
+static void change_system(struct wi_so_far *so_far, uint64_t system)
+{
+	const struct wi_so_far before = *so_far;
+
+	*so_far = (struct wi_so_far){
+		.system = system, .past_system = before.system, .past_timeline = before.timeline};
+	if (system == before.past_system)
+		so_far->timeline = before.past_timeline;
+}
+
 static void object(const struct court *c, uint32_t i, enum wi_objection objection, uint32_t other)
 {
 	c->opinion[i] = (struct wi_opinion){WEIR_ROLE_UNKNOWN, objection, other};
@@ -417,7 +428,7 @@ struct wi_judgement wi_roles_judge(const struct wi_sight *sights, const enum wi_
 	system = elect_system(&c, so_far.system, &tie);
 	reject_foreign(&c, system, tie);
 	if (!tie && system != so_far.system)
-		j.so_far = (struct wi_so_far){.system = system};
+		change_system(&j.so_far, system);
 	forget_history(&c, &j.so_far);
 	j.so_far.timeline = highest_timeline(&c, j.so_far.system, j.so_far.timeline);
 	reject_aliases(&c);

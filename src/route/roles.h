@@ -35,7 +35,8 @@
  * answers, each is another server of the system, and all have been on lower ones for
  * WI_FORGET_NS, or at once if the advice names one by the timeline that it is on: so who appointed
  * itself, and was made a standby again, keeps nobody waiting. A lone host never proves that: its
- * name may lead back to who was left behind.
+ * name may lead back to who was left behind. Nor does another system that is followed for a while,
+ * as all names may lead astray for that long.
  *
  * Endpoints named by hand (options.primary and options.replicas) hide who answers: a writer can
  * only be the primary, a reader is a replica whatever it answers.
@@ -112,6 +113,9 @@ struct wi_so_far {
 	uint32_t timeline; /* the highest that any host of it was seen on; 0: none */
 	int64_t split_ns;  /* when the contest that goes on was first seen; 0: there is none */
 	int64_t below_ns;  /* since when every host is below that timeline; 0: not so */
+	/* the system that was followed before, and its highest timeline: it may come back */
+	uint64_t past_system;
+	uint32_t past_timeline;
 };
 
 struct wi_judgement {

@@ -208,8 +208,9 @@ static const struct scene {
 
 static void check(const struct row *row, int64_t split_ns, const struct wi_advice *advice)
 {
-	const struct wi_so_far so_far = {row->so_far & UINT32_MAX, (uint32_t)(row->so_far >> 32),
-	                                 split_ns, 0};
+	const struct wi_so_far so_far = {.system = row->so_far & UINT32_MAX,
+	                                 .timeline = (uint32_t)(row->so_far >> 32),
+	                                 .split_ns = split_ns};
 	struct wi_sight sights[HOSTS];
 	enum wi_named named[HOSTS];
 	struct wi_opinion opinions[HOSTS];
@@ -362,7 +363,9 @@ static void there_are_never_two_primaries(void **state)
 	for (int round = 0; round < ROUNDS; round++) {
 		struct wi_sight sights[HOSTS];
 		struct wi_opinion opinions[HOSTS];
-		struct wi_so_far before = {roll(&chance, 3), roll(&chance, 4), roll(&chance, 4), 0};
+		struct wi_so_far before = {.system = roll(&chance, 3),
+		                           .timeline = roll(&chance, 4),
+		                           .split_ns = roll(&chance, 4)};
 		struct wi_advice advice = {(int)roll(&chance, HOSTS + 1) - 1, roll(&chance, 4), 1};
 		const struct wi_advice *a = roll(&chance, 3) ? NULL : &advice;
 		struct wi_judgement j;
@@ -514,6 +517,24 @@ static void a_lone_host_forgets_nothing(void **state)
 	}
 }
 
+/* All names lead to another cluster for a while, and then back: to who had been left behind. */
+static void a_timeline_is_known_when_its_system_comes_back(void **state)
+{
+	static const char *const ours[] = {"pt5", "pt6", "st6"},
+				 *const theirs[] = {"py2", "sy2", "sy2"},
+				 *const back[] = {"pt5", "-", "st5"};
+	struct wi_judgement j = judge_at(ours, 1000, (struct wi_so_far){.system = 0});
+
+	(void)state;
+	assert_int_equal(j.primary, 1);
+	j = judge_at(theirs, 2000, j.so_far);
+	assert_int_equal(j.primary, 0);
+	assert_int_equal(j.so_far.timeline, 1);
+	j = judge_at(back, 3000, j.so_far);
+	assert_int_equal(j.primary, -1);
+	assert_int_equal(j.so_far.timeline, 6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -524,6 +545,7 @@ int main(void)
 		cmocka_unit_test(a_restored_cluster_has_a_primary_again),
 		cmocka_unit_test(advice_ends_the_memory_of_who_appointed_itself),
 		cmocka_unit_test(a_lone_host_forgets_nothing),
+		cmocka_unit_test(a_timeline_is_known_when_its_system_comes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

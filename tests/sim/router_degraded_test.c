@@ -39,7 +39,7 @@ static int set_up(void **state)
 	test_mock_fact(reader, "started", "1732145110.5");
 	weir_options_init(&o);
 	o.pool_min = 0;
-	o.probe_interval_ms = 20;
+	o.probe_interval_ms = 20000; /* and so long an answer may take: these are threads */
 	return 0;
 }
 

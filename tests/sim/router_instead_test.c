@@ -54,9 +54,7 @@ static void open_bereaved(void)
 {
 	fake_host_down(&cluster, 1, true);
 	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
-	do
-		assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
-	while (stats_of(0).pool.idle < 4);
+	fake_cluster_calm(router, 4);
 }
 
 static weir_status read_now(weir_fallback fallback, weir_conn **c)

@@ -38,7 +38,7 @@ static int set_up(void **state)
 static int clean_up(void **state)
 {
 	(void)state;
-	assert_int_equal(weir_router_close(&router, 1000), WEIR_OK);
+	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
 	fake_cluster_fini(&cluster);
 	return 0;
 }

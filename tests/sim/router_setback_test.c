@@ -58,9 +58,7 @@ static weir_host_stats stats_of(int i)
 static void open_warm(void)
 {
 	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
-	do
-		know();
-	while (stats_of(0).pool.idle < 4 || stats_of(1).pool.idle < 4 || stats_of(2).pool.idle < 4);
+	fake_cluster_calm(router, 4);
 }
 
 static int visit(const weir_request *request)

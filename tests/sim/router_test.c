@@ -135,16 +135,30 @@ static void roles_are_found(void **state)
 	}
 }
 
+static wi_fake_answer as_usual;
+static _Atomic bool is_kept; /* whoever asks host 0, until it is over */
+
+static bool answer_when_let(struct wi_fake_server *server, const char *sql, struct wi_answer *a,
+                            struct wi_failure *failure)
+{
+	while (wi_load_seq(&is_kept))
+		usleep(1000);
+	return as_usual(server, sql, a, failure);
+}
+
 static void the_first_checkout_waits_for_the_first_look(void **state)
 {
 	weir_request no_wait = WEIR_REQUEST(.intent = WEIR_READ, .timeout_ms = WEIR_NO_WAIT);
 	int host;
 
 	(void)state;
-	wi_store_rlx(&cluster.host[0].server.connect_ns, INT64_C(100000000));
+	as_usual = cluster.host[0].server.answer;
+	cluster.host[0].server.answer = answer_when_let;
+	wi_store_seq(&is_kept, true);
 	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
 	assert_int_equal(visit_with(&no_wait, &host, NULL), WEIR_UNAVAILABLE);
 	assert_non_null(strstr(error.text, "not every host has been looked at yet"));
+	wi_store_seq(&is_kept, false);
 	assert_int_equal(visit(WEIR_WRITE, NULL), 0);
 }
 
@@ -163,7 +177,6 @@ static void a_server_that_grants_little_still_has_a_role(void **state)
 
 /* How many of the next questions end in an error that says nothing of what the server can do. */
 static _Atomic int odd_errors;
-static wi_fake_answer as_usual;
 
 static bool answer_oddly(struct wi_fake_server *server, const char *sql, struct wi_answer *a,
                          struct wi_failure *failure)
@@ -232,19 +245,29 @@ static void writes_go_to_the_primary_only(void **state)
 	assert_int_equal(stats_of(1).writes + stats_of(2).writes, 0);
 }
 
+/*
+ * Where a thread stands still with a connection out, its host looks slow, and gets less for a
+ * while: then so many are done once more.
+ */
 static void reads_are_shared_by(const char *policy, int reads, int least, int most)
 {
-	int seen[3] = {0};
+	int seen[3], sum[3] = {0};
 
 	assert_int_equal(weir_options_set(&options, "balance", policy, &error), WEIR_OK);
 	open_warm();
-	for (int i = 0; i < reads; i++)
-		seen[visit(WEIR_READ, NULL)]++;
-	assert_int_equal(seen[0], 0);
+	for (int tries = least < most ? 20 : 1; tries; tries--) {
+		memset(seen, 0, sizeof(seen));
+		for (int i = 0; i < reads; i++)
+			seen[visit(WEIR_READ, NULL)]++;
+		for (int i = 0; i < 3; i++)
+			sum[i] += seen[i];
+		if (seen[1] >= least && seen[1] <= most)
+			break;
+	}
+	assert_int_equal(sum[0], 0);
 	assert_in_range(seen[1], least, most);
-	assert_int_equal(seen[1] + seen[2], reads);
-	assert_int_equal(stats_of(1).reads, seen[1]);
-	assert_int_equal(stats_of(2).reads, seen[2]);
+	assert_int_equal(stats_of(1).reads, sum[1]);
+	assert_int_equal(stats_of(2).reads, sum[2]);
 }
 
 /* Of 4000 fair coins, less than 1700 or more than 2300 heads come once in 10^20 runs. */
@@ -484,7 +507,7 @@ static void more_zones_than_hosts_are_refused(void **state)
 static void a_stale_replica_serves_no_bounded_read(void **state)
 {
 	weir_request fresh = WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = 1000);
-	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
+	int64_t until_ns = wi_now_ns() + 30 * WI_SEC, begun_ns;
 	weir_reason reason;
 	int host;
 
@@ -499,7 +522,12 @@ static void a_stale_replica_serves_no_bounded_read(void **state)
 	}
 	assert_true(stats_of(2).lag_ms > 1000);
 	assert_true(stats_of(2).lag_bytes > 0);
-	assert_int_equal(visit_with(&fresh, &host, &reason), WEIR_OK);
+	do { /* what is known of 1 may be too old, too, where this thread stood still */
+		begun_ns = wi_now_ns();
+		fake_cluster_catch_up(&cluster, 0, 1);
+		probe();
+		assert_int_equal(visit_with(&fresh, &host, &reason), WEIR_OK);
+	} while (wi_now_ns() - begun_ns >= 1000 * WI_MS);
 	assert_int_equal(host, 1);
 	assert_int_equal(reason, WEIR_REASON_BALANCED);
 	for (int i = 0; i < 200; i++) {
@@ -551,7 +579,9 @@ static void a_number_of_bytes_is_worth_nothing_without_a_primary(void **state)
 	options.max_lag_bytes = 100;
 	options.connect_timeout_ms = 100;
 	open_warm();
-	assert_int_equal(visit_with(&q, &host, NULL), WEIR_OK);
+	while (visit_with(&q, &host, NULL) != WEIR_OK && wi_now_ns() < until_ns)
+		probe(); /* what is known is good for 200 ms */
+	assert_true(wi_now_ns() < until_ns);
 	wi_store_rlx(&cluster.host[0].server.silent, true);
 	fake_cluster_write(&cluster, 0, 1 << 30);
 	while (stats_of(0).role == WEIR_ROLE_PRIMARY && wi_now_ns() < until_ns)
@@ -576,7 +606,9 @@ static void a_limit_of_bytes_sets_the_pace(void **state)
 	while (wi_load_rlx(&cluster.host[0].probes) < before + 3 && wi_now_ns() < until_ns)
 		continue;
 	assert_true(wi_load_rlx(&cluster.host[0].probes) >= before + 3);
-	assert_int_not_equal(visit(WEIR_READ, NULL), 0);
+	while (visit(WEIR_READ, NULL) == 0 && wi_now_ns() < until_ns)
+		continue;
+	assert_true(wi_now_ns() < until_ns);
 }
 
 /* More than fits into nanoseconds. */
@@ -903,6 +935,7 @@ static void nobody_reachable_lists_every_host(void **state)
 	for (int i = 0; i < 3; i++)
 		fake_host_down(&cluster, i, true);
 	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
+	probe();
 	assert_int_equal(visit_with(&q, &host, NULL), WEIR_UNAVAILABLE);
 	assert_non_null(strstr(error.text, "no primary is known"));
 	for (int i = 0; i < 3; i++) {

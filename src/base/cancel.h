@@ -25,8 +25,12 @@ static inline void wi_cancel_back(const int *before)
 	(void)pthread_setcancelstate(*before, &ours);
 }
 
-/* From here to the end of the block the calling thread is not cancelled. */
+/*
+ * From here to the end of the block the calling thread is not cancelled. (unused: clang does not
+ * take the cleanup for a use.)
+ */
 #define WI_NO_CANCEL                                                                               \
-	const int wi_cancel_before __attribute__((cleanup(wi_cancel_back))) = wi_cancel_off()
+	const int wi_cancel_before __attribute__((cleanup(wi_cancel_back), unused)) =              \
+		wi_cancel_off()
 
 #endif

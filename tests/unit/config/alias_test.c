@@ -607,8 +607,8 @@ static void say_nothing_of(const char *name)
 {
 	static const char *const misplaced[] = {
 		"postgresql://app:canary@db1/shop",
-		"postgresql://app:canary-of-a-password-that-is-longer-than-any-error-has-room-to-"
-		"show@db1/shop",
+		("postgresql://app:canary-of-a-password-that-is-longer-than-any-error-has-room-to-"
+	         "show@db1/shop"),
 		"host=db1 password=canary",
 		"postgresql://app:canary",
 	};

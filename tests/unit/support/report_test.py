@@ -55,7 +55,7 @@ class Report(unittest.TestCase):
         self.assertEqual(self.ask("--failed", self.folder.name, "dev"), (0, "^(pg\\.b|pg\\.c)$\n"))
         self.write("dev", (PASSED, "a"))
         self.assertEqual(self.ask("--failed", self.folder.name, "dev"), (0, "\n"))
-        self.write("dev", *((FAILED, f"pg.{i}") for i in range(9)))  # that is no moment of the machine's
+        self.write("dev", *((FAILED, f"pg.{i}") for i in range(13)))  # that is no moment of the machine's
         self.assertEqual(self.ask("--failed", self.folder.name, "dev"), (0, "\n"))
 
 

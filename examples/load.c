@@ -27,6 +27,7 @@
 #define MOST_REQUESTS 5000000
 
 static weir_router *router;
+static weir_token made; /* where the primary was when the rows were there */
 static atomic_long next, failures;
 static atomic_bool over;
 static long requests, reads_pct = 80;
@@ -61,12 +62,16 @@ static bool request(long number)
 	weir_intent intent = number * 37 % 100 < reads_pct ? WEIR_READ : WEIR_WRITE;
 	char id[24];
 	const char *values[] = {id};
+	/* A replica that has not come to the table yet is not asked for a row of it. */
+	const weir_request where = WEIR_REQUEST(.intent = intent, .at_least = made);
+	const weir_statement what =
+		WEIR_STATEMENT(.sql = sql[intent], .n_params = 1, .values = values);
 	PGresult *result = NULL;
 	weir_error error;
 	weir_status status;
 
 	snprintf(id, sizeof(id), "%ld", number * 7919 % ROWS);
-	status = weir_query(router, intent, sql[intent], 1, values, &result, &error);
+	status = weir_query_with(router, &where, &what, &result, &error);
 	PQclear(result);
 	if (status != WEIR_OK && atomic_fetch_add(&failures, 1) < 5)
 		fprintf(stderr, "load: %s\n", error.text);
@@ -133,7 +138,8 @@ static bool prepare(weir_error *error)
 	                 "CREATE TABLE IF NOT EXISTS load_row (id int PRIMARY KEY, n bigint);"
 	                 "INSERT INTO load_row SELECT i, 0 FROM generate_series(0, 999) i"
 	                 " ON CONFLICT DO NOTHING",
-	                 10000, error) == WEIR_OK;
+	                 10000, error) == WEIR_OK &&
+	       weir_token_take(c, 10000, &made, error) == WEIR_OK;
 }
 
 static bool show(int port, weir_http **http, weir_error *error)

@@ -121,7 +121,7 @@ static void timeouts_end_with_it_and_leave_nothing_to_reset(void **state)
 	weir_checkin(&c); /* which cleans it */
 	c = take();
 	assert_true(is_clean(c));
-	tx = begun(c, (weir_tx_settings){.statement_timeout_ms = 50, .lock_timeout_ms = -1});
+	tx = begun(c, (weir_tx_settings){.statement_timeout_ms = 300, .lock_timeout_ms = -1});
 	assert_int_equal(say(c, "SELECT pg_sleep(20)"), WEIR_QUERY);
 	assert_string_equal(error.sqlstate, "57014");
 	assert_int_equal(weir_tx_commit(&tx, &error), WEIR_QUERY);
@@ -248,26 +248,32 @@ static void commit_that_takes_too_long_costs_no_connection(void **state)
 
 static char hosts[2][WEIR_ERROR_HOST];
 
+/* By a vacuum, and by another one if somebody at the primary still saw it: a probe, perhaps. */
+static void remove_it(void)
+{
+	free(test_cluster_sql(cluster, 0, "DELETE FROM kept"));
+	free(test_cluster_sql(cluster, 0, "VACUUM kept"));
+}
+
 static weir_status read_what_is_removed(weir_tx *tx, void *arg, weir_error *e)
 {
 	int *attempt = arg, n = (*attempt)++;
 	weir_conn_info info;
-	char *done;
 
 	assert_int_equal(weir_conn_info_get(weir_tx_conn(tx), &info), WEIR_OK);
 	snprintf(hosts[n % 2], sizeof(hosts[0]), "%s", info.host);
 	if (n > 0)
 		return weir_exec(weir_tx_conn(tx), "SELECT count(*) FROM kept", 20000, e);
+	if (info.role != WEIR_ROLE_REPLICA)
+		return WEIR_OK;
 	/* Its snapshot sees what is removed now. */
 	assert_string_equal(ask(weir_tx_conn(tx), "SELECT count(*) FROM kept"), "2");
-	done = test_cluster_sql(cluster, 0, "DELETE FROM kept; VACUUM kept");
-	assert_non_null(done);
-	free(done);
 	/* Until the standby has come to that; by libpq, which knows nothing of retries. */
-	while (strcmp(ask(weir_tx_conn(tx), "SELECT count(*) FROM kept, pg_sleep(0.005)"), "2") ==
-	       0)
+	do {
+		remove_it();
 		if (!weir_tx_left_ms(tx))
 			return WEIR_TIMEOUT;
+	} while (strcmp(ask(weir_tx_conn(tx), "SELECT count(*) FROM kept"), "2") == 0);
 	return WEIR_QUERY;
 }
 
@@ -279,12 +285,19 @@ static void read_that_a_standby_has_to_end_is_done_elsewhere(void **state)
 	weir_run_result result = {0};
 	const weir_run_settings settings =
 		WEIR_RUN_SETTINGS(.request = &read, .tx = &repeatable, .result = &result);
-	int attempts = 0;
+	char standby[WEIR_ERROR_HOST];
+	int attempts;
 
 	(void)state;
+	snprintf(standby, sizeof(standby), "127.0.0.1:%d", test_cluster_port(cluster, 1));
 	if (!test_cluster_sync(cluster))
 		fail_msg("%s", test_cluster_error(cluster));
-	must(weir_run(router, &settings, read_what_is_removed, &attempts, &error));
+	weir_checkin(&d); /* elsewhere is where there is one soon: a connection that is idle */
+	/* While the standby's probe is late, the primary serves its reads: then all over again. */
+	do {
+		attempts = 0;
+		must(weir_run(router, &settings, read_what_is_removed, &attempts, &error));
+	} while (strcmp(hosts[0], standby) != 0);
 	assert_int_equal(attempts, 2);
 	assert_true(result.why == WEIR_AGAIN_SERIALIZATION || result.why == WEIR_AGAIN_LOST);
 	assert_string_not_equal(hosts[0], hosts[1]);

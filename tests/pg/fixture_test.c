@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The cluster that other tests stand on: it is what it says, its orders have the effect they
- * promise, and nothing of it is left, whoever dies first. The oracle is plain libpq, /proc and the
- * file system.
+ * The cluster that other tests stand on: it is what it says, and its orders have the effect they
+ * promise. The oracle is plain libpq. What is left of it is fixture_end_test.c's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,9 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "support/cluster.h"
 #include "support/watchdog.h"
@@ -289,10 +286,10 @@ static void a_paused_server_neither_answers_nor_breaks(void **state)
 	check(shared, test_cluster_sync(shared));
 }
 
+/* The last two: the cluster is another after them. */
 static void a_failover_goes_round(void **state)
 {
-	struct test_cluster_options options = {0};
-	struct test_cluster *cluster = test_cluster_start_or_exit(&options);
+	struct test_cluster *cluster = shared;
 
 	(void)state;
 	check(cluster, test_cluster_kill(cluster, 0));
@@ -306,22 +303,20 @@ static void a_failover_goes_round(void **state)
 	expect(cluster, 0, "select name from items where id = 3001", "after");
 	expect(cluster, 0, "select pg_is_in_recovery()", "t");
 	expect(cluster, 1, "select count(*) from pg_stat_replication", "2");
-	assert_true(test_cluster_stop(&cluster));
 }
 
 static void two_may_be_primary_at_once(void **state)
 {
-	struct test_cluster_options options = {.standbys = 1};
-	struct test_cluster *cluster = test_cluster_start_or_exit(&options);
+	struct test_cluster *cluster = shared;
 
 	(void)state;
-	check(cluster, test_cluster_promote(cluster, 1));
-	run(cluster, 0, "insert into items values (3001, 'old', 1)");
-	run(cluster, 1, "insert into items values (3001, 'new', 1)");
-	check(cluster, test_cluster_rejoin(cluster, 0));
+	check(cluster, test_cluster_shut_down(cluster, 0, false));
+	check(cluster, test_cluster_promote(cluster, 2));
+	run(cluster, 1, "insert into items values (3002, 'old', 1)");
+	run(cluster, 2, "insert into items values (3002, 'new', 1)");
+	check(cluster, test_cluster_rejoin(cluster, 1));
 	check(cluster, test_cluster_sync(cluster));
-	expect(cluster, 0, "select name from items where id = 3001", "new");
-	assert_true(test_cluster_stop(&cluster));
+	expect(cluster, 1, "select name from items where id = 3002", "new");
 }
 
 /* ---- TLS ---- */
@@ -385,147 +380,6 @@ static void without_tls_there_is_none(void **state)
 	assert_null(test_cluster_fact(shared, "ca"));
 }
 
-/* ---- nothing is left ---- */
-
-/* What to look for when a cluster is gone. */
-struct traces {
-	char directory[PATH_ROOM];
-	pid_t pids[3];
-};
-
-static void take_traces(struct test_cluster *cluster, struct traces *traces)
-{
-	snprintf(traces->directory, sizeof(traces->directory), "%s",
-	         test_cluster_fact(cluster, "dir"));
-	assert_int_equal(access(traces->directory, F_OK), 0);
-	for (int i = 0; i < 3; i++)
-		assert_int_not_equal(traces->pids[i] = test_cluster_pid(cluster, i), 0);
-}
-
-/* A process of the cluster works in its directory; a zombie nowhere. */
-static bool lives(pid_t pid, const char *directory)
-{
-	char link[64], place[PATH_ROOM];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/%d/cwd", (int)pid);
-	n = readlink(link, place, sizeof(place) - 1);
-	if (n < 0)
-		return false;
-	place[n] = '\0';
-	return strncmp(place, directory, strlen(directory)) == 0;
-}
-
-static bool is_gone(const void *arg)
-{
-	const struct traces *traces = arg;
-
-	for (int i = 0; i < 3; i++)
-		if (lives(traces->pids[i], traces->directory))
-			return false;
-	return access(traces->directory, F_OK) != 0;
-}
-
-static void stop_leaves_nothing(void **state)
-{
-	struct test_cluster_options options = {0};
-	struct test_cluster *cluster = test_cluster_start_or_exit(&options);
-	struct traces traces;
-
-	(void)state;
-	take_traces(cluster, &traces);
-	assert_false(is_gone(&traces));
-	check(cluster, test_cluster_pause(cluster, 1));
-	check(cluster, test_cluster_kill(cluster, 2));
-	assert_true(test_cluster_stop(&cluster));
-	assert_null(cluster);
-	assert_true(is_gone(&traces));
-	assert_true(test_cluster_stop(&cluster));
-}
-
-static void signal_leaves_nothing(int signum)
-{
-	struct test_cluster_options options = {0};
-	struct test_cluster *cluster = test_cluster_start_or_exit(&options);
-	struct traces traces;
-
-	take_traces(cluster, &traces);
-	check(cluster, test_cluster_pause(cluster, 0));
-	check(cluster, test_cluster_kill(cluster, 1));
-	assert_int_equal(kill(test_cluster_program(cluster), signum), 0);
-	assert_true(becomes_true(is_gone, &traces));
-	assert_null(test_cluster_sql(cluster, 2, "select 1"));
-	assert_false(test_cluster_stop(&cluster));
-}
-
-static void a_killed_program_leaves_nothing(void **state)
-{
-	(void)state;
-	signal_leaves_nothing(SIGKILL);
-}
-
-static void an_interrupted_program_leaves_nothing(void **state)
-{
-	(void)state;
-	signal_leaves_nothing(SIGINT);
-}
-
-static void a_killed_test_leaves_nothing(void **state)
-{
-	struct traces traces = {.directory = ""};
-	int ends[2];
-	pid_t child;
-
-	(void)state;
-	assert_int_equal(pipe(ends), 0);
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		static struct test_cluster *doomed;
-		struct test_cluster_options options = {0};
-
-		doomed = test_cluster_start_or_exit(&options);
-		take_traces(doomed, &traces);
-		if (write(ends[1], &traces, sizeof(traces)) == (ssize_t)sizeof(traces))
-			raise(SIGKILL);
-		_exit(1);
-	}
-	close(ends[1]);
-	assert_int_equal(read(ends[0], &traces, sizeof(traces)), sizeof(traces));
-	close(ends[0]);
-	assert_int_equal(waitpid(child, NULL, 0), child);
-	assert_true(becomes_true(is_gone, &traces));
-}
-
-/* ---- no cluster, and why ---- */
-
-static void a_machine_without_postgres_is_a_reason_to_skip(void **state)
-{
-	struct test_cluster_options options = {0};
-	char why[512];
-	bool missing = false;
-
-	(void)state;
-	assert_int_equal(setenv("PG_BINDIR", "/nonexistent", 1), 0);
-	assert_null(test_cluster_start(&options, why, sizeof(why), &missing));
-	unsetenv("PG_BINDIR");
-	assert_true(missing);
-	assert_non_null(strstr(why, "no PostgreSQL server"));
-}
-
-static void a_setting_that_the_server_refuses_is_a_failure(void **state)
-{
-	const char *const settings[] = {"shared_buffers=minus one", NULL};
-	struct test_cluster_options options = {.settings = settings};
-	char why[2048];
-	bool missing = true;
-
-	(void)state;
-	assert_null(test_cluster_start(&options, why, sizeof(why), &missing));
-	assert_false(missing);
-	assert_non_null(strstr(why, "shared_buffers"));
-}
-
 /* Standbys apply late, so that a sync that does not wait is found out. */
 static int start_shared(void **state)
 {
@@ -561,21 +415,15 @@ int main(void)
 		cmocka_unit_test(a_restart_cuts_connections),
 		cmocka_unit_test(a_killed_server_is_gone_with_its_backends),
 		cmocka_unit_test(a_paused_server_neither_answers_nor_breaks),
-	};
-	const struct CMUnitTest with_their_own[] = {
 		cmocka_unit_test(a_failover_goes_round),
 		cmocka_unit_test(two_may_be_primary_at_once),
+	};
+	const struct CMUnitTest with_its_own[] = {
 		cmocka_unit_test(tls_is_real),
-		cmocka_unit_test(stop_leaves_nothing),
-		cmocka_unit_test(a_killed_program_leaves_nothing),
-		cmocka_unit_test(an_interrupted_program_leaves_nothing),
-		cmocka_unit_test(a_killed_test_leaves_nothing),
-		cmocka_unit_test(a_machine_without_postgres_is_a_reason_to_skip),
-		cmocka_unit_test(a_setting_that_the_server_refuses_is_a_failure),
 	};
 	int failed;
 
 	test_watchdog(280, "the tests of the fixture");
 	failed = cmocka_run_group_tests(with_shared, start_shared, stop_shared);
-	return failed + cmocka_run_group_tests(with_their_own, NULL, NULL);
+	return failed + cmocka_run_group_tests(with_its_own, NULL, NULL);
 }

@@ -192,7 +192,7 @@ class Fleet:
         standbys = self.nodes[1:]
         self.world.run_all(
             [
-                Program(self.world, ["cp", "-a", "--reflink=auto", self.primary.data, node.data])
+                Program(self.world, ["cp", "-R", "--reflink=auto", self.primary.data, node.data])
                 for node in standbys
             ]
         )
@@ -348,7 +348,7 @@ class Fleet:
         node.sql("select pg_wal_replay_pause()")
         self.world.until(
             f"{node.name} goes on replaying",
-            10,
+            30,
             lambda: node.sql("select pg_get_wal_replay_pause_state()") == "paused",
         )
 

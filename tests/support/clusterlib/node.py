@@ -131,7 +131,7 @@ class Node:
                 processes.send(pid, signum, self.data)
             return not waiting
 
-        self.world.until(f"{self.name}: signal {signum}", 10, done)
+        self.world.until(f"{self.name}: signal {signum}", 30, done)
 
     def running(self):
         return self.process is not None and self.process.poll() is None
@@ -218,7 +218,7 @@ class Node:
             self.reload()
             self.world.until(
                 f"{self.name} does not show the certificate",
-                10,
+                30,
                 lambda: tls.presented(self.port) == wanted,
             )
 

@@ -98,6 +98,23 @@ static void works(weir_conn *conn)
 	PQclear(r);
 }
 
+/* Until the server has read the line that lets this role in; the watchdog bounds it. */
+static void await_entry(void)
+{
+	char with_password[320];
+
+	for (bool in = false; !in;) {
+		PGconn *pg;
+
+		snprintf(with_password, sizeof(with_password),
+		         "host=127.0.0.1 port=%d dbname=shop user=rotating password=first",
+		         test_cluster_port(cluster, 0));
+		pg = PQconnectdb(with_password);
+		in = PQstatus(pg) == CONNECTION_OK;
+		PQfinish(pg);
+	}
+}
+
 /* Begins with the first password; `change` makes the second known to whoever connects. */
 static void rotate(void (*change)(void))
 {
@@ -191,6 +208,7 @@ int main(void)
 	sql("COPY (SELECT 'host all rotating 127.0.0.1/32 scram-sha-256') "
 	    "TO PROGRAM 'cat >> pg_hba.conf'");
 	sql("SELECT pg_reload_conf()");
+	await_entry();
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	test_cluster_stop(&cluster);
 	return failed;

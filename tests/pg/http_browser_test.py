@@ -11,7 +11,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -19,6 +18,9 @@ import tempfile
 import time
 import unittest
 import zlib
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from clusterlib import ports
 
 SERVE = os.environ.get("TEST_HTTP_SERVE", "")
 SOURCE = pathlib.Path(os.environ.get("TEST_SOURCE_DIR", "."))
@@ -81,7 +83,8 @@ class Browser:
     """Chromium without a screen, by its driver."""
 
     def __init__(self, directory):
-        self.port = self.free_port()
+        self.held = ports.hold()  # nobody else's until this ends
+        self.port = self.held.getsockname()[1]
         self.driver = subprocess.Popen(["chromedriver", f"--port={self.port}"], env={**clean(), "HOME": directory, "TMPDIR": directory},
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         self.session = None
@@ -91,12 +94,6 @@ class Browser:
         except BaseException:
             self.close()
             raise
-
-    @staticmethod
-    def free_port():
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            return s.getsockname()[1]
 
     def call(self, method, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
@@ -156,6 +153,7 @@ class Browser:
         except ProcessLookupError:
             pass
         self.driver.wait()
+        self.held.close()
 
 
 class Tests(unittest.TestCase):
@@ -180,12 +178,6 @@ class Tests(unittest.TestCase):
                 raise AssertionError(f"not seen: {what}; the page says:\n" + self.browser.run("return document.body.innerText"))
             time.sleep(0.1)
 
-    def role(self, name):
-        return self.browser.run(
-            """for (const row of document.querySelectorAll("section:first-child .hosts tbody tr"))
-                   if (row.children[0].textContent.startsWith(arguments[0])) return row.children[1].innerText;
-               return "";""", name)
-
     def check_picture(self, name):
         size, kinds = pixels(self.browser.picture(name))
         self.assertGreater(min(size), 300)
@@ -194,8 +186,11 @@ class Tests(unittest.TestCase):
     def test_a_live_data_is_shown(self):
         self.until("live", "return document.querySelector('#live').dataset.is === 'live'")
         self.assertEqual(self.browser.run("return document.title"), "weir: shop, direct")
-        self.until("all roles", "return document.querySelectorAll('.role[data-is=replica]').length === 2")
-        self.assertEqual([self.role(name) for name in NAMES], ["primary", "replica", "replica"])
+        self.until("all roles",
+                   """const rows = [...document.querySelectorAll("section:first-child .hosts tbody tr")];
+                      return arguments.length === rows.length && [...arguments].every((name, i) =>
+                          rows[i].children[0].textContent.startsWith(name) && rows[i].children[1].innerText === (i ? "replica" : "primary"))""",
+                   *NAMES)
         self.until("a rate", "return parseFloat(document.querySelector('.numbers .checkouts').textContent) > 1")
         self.until("latencies", "return /p50 .* p99/.test(document.querySelector('[data-of=query] figcaption').innerText)")
         self.until("a curve", "return document.querySelector('[data-of=rate] .line')")

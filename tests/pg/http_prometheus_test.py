@@ -10,13 +10,15 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 import urllib.parse
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from clusterlib import ports
 
 SERVE = os.environ.get("TEST_HTTP_SERVE", "")
 SOURCE = pathlib.Path(os.environ.get("TEST_SOURCE_DIR", "."))
@@ -64,9 +66,8 @@ class Server:
 
 class Prometheus:
     def __init__(self, directory, target):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.held = ports.hold()  # nobody else's until this ends
+        self.port = self.held.getsockname()[1]
         config = pathlib.Path(directory) / "prometheus.yml"
         config.write_text("global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
                           f"scrape_configs: [{{job_name: weir, static_configs: [{{targets: ['127.0.0.1:{target}']}}]}}]\n")
@@ -90,6 +91,7 @@ class Prometheus:
     def stop(self):
         self.process.kill()
         self.process.wait()
+        self.held.close()
         self.log.close()
 
 

@@ -161,7 +161,7 @@ static void a_statement_that_takes_too_long_is_ended(void **state)
 	weir_conn *conn;
 
 	(void)state;
-	o.statement_timeout_ms = 100;
+	o.statement_timeout_ms = 500;
 	open_pool();
 	conn = checkout();
 	assert_string_equal(ask(weir_pg(conn), "select pg_sleep(30)"), "57014");

@@ -477,7 +477,7 @@ static void the_server_ends_what_is_over_time(void **state)
 static void a_shorter_limit_is_not_the_callers(void **state)
 {
 	(void)state;
-	run_well("SET statement_timeout = 50");
+	run_well("SET statement_timeout = 500");
 	assert_int_equal(run_within("SELECT pg_sleep(300)", 20000), WEIR_QUERY);
 	assert_string_equal(e.sqlstate, "57014");
 }
@@ -663,7 +663,7 @@ static void who_gives_up_a_batch_loses_no_connection(void **state)
 	PGresult *results[4];
 
 	(void)state;
-	assert_int_equal(weir_batch(conn, s, 4, results, 300, &e), WEIR_OUTCOME_UNKNOWN);
+	assert_int_equal(weir_batch(conn, s, 4, results, 2000, &e), WEIR_OUTCOME_UNKNOWN);
 	for (int i = 0; i < 4; i++)
 		assert_null(results[i]);
 	pass_on();

@@ -6,6 +6,7 @@ TEST_HTTP_SERVE, which ctest sets. The pictures it takes are in the build direct
 """
 import base64
 import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import zlib
@@ -59,13 +61,17 @@ class Server:
         assert words[:2] == ["listening", "on"], words
         self.port = int(words[2])
 
-    def get(self, path):
+    def get_all(self, path):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         connection.request("GET", path)
         answer = connection.getresponse()
-        body = answer.read().decode()
+        body = answer.read()
         connection.close()
-        return answer.status, body
+        return answer.status, body, answer.getheader("Content-Type")
+
+    def get(self, path):
+        status, body, _ = self.get_all(path)
+        return status, body.decode()
 
     def stop(self):
         self.process.stdin.close()
@@ -77,6 +83,34 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+class Prefix:
+    """A proxy that shows a server below /weir/, and has nothing else."""
+
+    def __init__(self, server):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):  # noqa: N802, the name is http.server's
+                below = self.path.startswith("/weir/")
+                status, body, kind = server.get_all(self.path[len("/weir") :]) if below else (404, b"", "text/plain")
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/weir/"
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
 
 
 class Browser:
@@ -218,6 +252,18 @@ class Tests(unittest.TestCase):
                           row.children[0].textContent.startsWith(arguments[0]) && row.children[1].innerText === "primary")""", NAMES[1])
         self.until("the event", "return /ROLE_CHANGED/.test(document.querySelector('.events').innerText)")
         self.check_picture("failover.png")
+
+    def test_c_it_may_lie_behind_a_prefix(self):
+        proxy = Prefix(self.server)
+        try:
+            self.browser.open(proxy.url)
+            self.until("live", "return document.querySelector('#live').dataset.is === 'live'")
+            self.until("its style", "return getComputedStyle(document.querySelector('table.hosts')).borderCollapse === 'collapse'")
+            self.until("its icon", "return document.querySelector('h1 img').naturalWidth > 0")
+        finally:
+            self.browser.open(f"http://127.0.0.1:{self.server.port}/")
+            proxy.close()
+        self.until("live", "return document.querySelector('#live').dataset.is === 'live'")
 
     def test_d_nothing_is_wrong_and_nothing_is_betrayed(self):
         secret = URL.split(":")[2].split("@")[0]

@@ -138,6 +138,56 @@ static void each_route_has_its_type_and_is_guarded(void **state)
 	}
 }
 
+/* What the page says to ask for, after `before` and up to the next quote; NULL: no more of it. */
+static const char *next_asked(const char **at, const char *before, char *path, size_t room)
+{
+	const char *from = strstr(*at, before);
+	size_t length;
+
+	if (!from)
+		return NULL;
+	from += strlen(before);
+	length = strcspn(from, "\"");
+	assert_true(length > 0 && length < room);
+	memcpy(path, from, length);
+	path[length] = '\0';
+	*at = from + length;
+	return path;
+}
+
+/*
+ * As a browser at PREFIX/ and a proxy that takes the prefix off do: what begins at the root never
+ * comes here.
+ */
+static size_t follow_all(const char *file, const char *before)
+{
+	char path[64] = "/", *text;
+	const char *at;
+	size_t n = 0;
+
+	get(file, 200);
+	at = text = strdup(answer.body);
+	while (next_asked(&at, before, path + 1, sizeof(path) - 1)) {
+		if (path[1] == '/' || strstr(path, "://"))
+			fail_msg("%s asks for %s, which a prefix does not lead to", file, path + 1);
+		get(path, 200);
+		n++;
+	}
+	free(text);
+	return n;
+}
+
+static void the_page_asks_beside_itself(void **state)
+{
+	(void)state;
+	start();
+	await("/health", 200, "\"healthy\"");
+	assert_int_equal(follow_all("/", "href=\""), 7);
+	assert_int_equal(follow_all("/", "src=\""), 2);
+	assert_int_equal(follow_all("/page.js", "fetch(\""), 1);
+	assert_int_equal(follow_all("/page.css", "url("), 0);
+}
+
 static void health_says_who_answered(void **state)
 {
 	const char *source, *server;
@@ -430,6 +480,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(each_route_has_its_type_and_is_guarded, set_up,
 	                                        tear_down),
+		cmocka_unit_test_setup_teardown(the_page_asks_beside_itself, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(health_says_who_answered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(health_is_503_only_without_anybody, set_up,
 	                                        tear_down),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Asks /state.json each second and shows it. Counts become rates by an older answer; what is shown is put in as text,
- * never as markup. When no answer comes, the page says so, and since when.
+ * Asks state.json each second and shows it; by a path that is relative, as everything the page asks for, so that it may
+ * lie behind a prefix. Counts become rates by an older answer; what is shown is put in as text, never as markup. When no
+ * answer comes, the page says so, and since when.
  */
 "use strict";
 
@@ -315,7 +316,7 @@ function tell() {
 async function ask() {
 	const control = new AbortController(), end = setTimeout(() => control.abort(), PATIENCE_MS);
 	try {
-		const answer = await fetch("/state.json", {signal: control.signal, cache: "no-store"});
+		const answer = await fetch("state.json", {signal: control.signal, cache: "no-store"});
 		if (!answer.ok) throw new Error(answer.status);
 		const state = await answer.json();
 		if (past.length && past[past.length - 1].state.pid !== state.pid) past.length = 0; /* started anew */

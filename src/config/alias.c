@@ -17,6 +17,7 @@
 #define UNIT_PING "yes or no"
 #define UNIT_SHARE "share"
 #define UNIT_RECYCLE "s"
+#define UNIT_OVERFLOW ""
 
 static const struct wi_alias rows[] = {
 #define WEIR_ALIAS(name_, form_, target_, help_)                                                   \
@@ -142,10 +143,19 @@ static int places_of(enum wi_form form)
 	case WI_FORM_MS:
 	case WI_FORM_BOOL:
 	case WI_FORM_PING:
+	case WI_FORM_OVERFLOW:
 	case WI_FORM_PART:
 		break;
 	}
 	return 0;
+}
+
+/* What -1 says, for messages; "": nothing. */
+static const char *minus_one_of(enum wi_form form)
+{
+	return form == WI_FORM_RECYCLE    ? "-1 (never), or "
+	       : form == WI_FORM_OVERFLOW ? "-1 (no limit), or "
+	                                  : "";
 }
 
 /* A number of the option's unit in the alias's: 60000 as "60", 1 as "0.001". */
@@ -172,7 +182,7 @@ static weir_status fail_range(const struct wi_alias *alias, const struct wi_opti
 	print_scaled(min, sizeof(min), recycle ? 1 : row->shown.min, places_of(alias->form));
 	print_scaled(max, sizeof(max), row->shown.max, places_of(alias->form));
 	return wi_fail(error, WEIR_INVALID, "%s is out of range: %s%s to %s%s%s",
-	               shown(value, room), recycle ? "-1 (never), or " : "", min, max,
+	               shown(value, room), minus_one_of(alias->form), min, max,
 	               strcmp(alias->shown.unit, UNIT_SECONDS) == 0 || alias->form == WI_FORM_MS
 	                       ? " "
 	                       : "",
@@ -182,7 +192,7 @@ static weir_status fail_range(const struct wi_alias *alias, const struct wi_opti
 static weir_status set_amount(const struct wi_alias *alias, const struct wi_option *row,
                               weir_options *options, const char *value, weir_error *error)
 {
-	bool whole = alias->form == WI_FORM_NUMBER;
+	bool whole = alias->form == WI_FORM_NUMBER || alias->form == WI_FORM_OVERFLOW;
 	char room[WI_SHOWN_ROOM];
 	int64_t number;
 
@@ -198,6 +208,8 @@ static weir_status set_amount(const struct wi_alias *alias, const struct wi_opti
 		if (number < 0)
 			number = 0;
 	}
+	if (alias->form == WI_FORM_OVERFLOW && number == -1)
+		number = WI_OVERFLOW_UNLIMITED;
 	if (number < row->shown.min || number > row->shown.max)
 		return fail_range(alias, row, value, error);
 	*wi_option_number(row, options) = number;
@@ -248,6 +260,7 @@ weir_status wi_alias_set(const struct wi_alias *alias, const struct wi_option *r
 	case WI_FORM_MS:
 	case WI_FORM_SHARE:
 	case WI_FORM_RECYCLE:
+	case WI_FORM_OVERFLOW:
 		return set_amount(alias, row, options, value, error);
 	case WI_FORM_BOOL:
 	case WI_FORM_PING:

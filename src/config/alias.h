@@ -18,8 +18,15 @@ enum wi_form {
 	WI_FORM_PING,
 	WI_FORM_SHARE,
 	WI_FORM_RECYCLE,
+	WI_FORM_OVERFLOW,
 	WI_FORM_PART, /* of the connection string: as it is */
 };
+
+/*
+ * What "no limit" comes to: more than a server usually has connections, as little as each costs that
+ * is never opened. A slot is memory, and the keeper counts over all of them.
+ */
+#define WI_OVERFLOW_UNLIMITED 1000
 
 /* One row; constant. */
 struct wi_alias {

@@ -47,9 +47,9 @@ static const struct {
 	{"DB_MIN_POOL_SIZE", "5", "pool_min", "5", {"-1", "32768", "5s", "x"}},
 	{"DB_POOL_MAX", "20", "pool_max", "20", {"0", "32768", "20.0", " "}},
 	{"DB_MAX_POOL_SIZE", "30", "pool_max", "30", {"0", "32768", "1e3", "0x10"}},
-	{"DB_MAX_OVERFLOW", "10", "pool_overflow", "10", {"-1", "32768", "1,5", "+"}},
+	{"DB_MAX_OVERFLOW", "10", "pool_overflow", "10", {"-2", "32768", "1,5", "+"}},
 	{"POSTGRES_POOL_SIZE", "5", "pool_max", "5", {"0", "32768", "five", "."}},
-	{"POSTGRES_MAX_OVERFLOW", "15", "pool_overflow", "15", {"-1", "99999", "a", "5 5"}},
+	{"POSTGRES_MAX_OVERFLOW", "15", "pool_overflow", "15", {"-2", "99999", "-1.0", "5 5"}},
 	{"POD_COUNT", "3", "pod_count", "3", {"-1", "100001", "3.5", "many"}},
 	{"DB_TIMEOUT", "30", "checkout_timeout_ms", "30000", {"-1", "86401", "30s", "."}},
 	{"DB_CHECKOUT_TIMEOUT", "0.5", "checkout_timeout_ms", "500", {"-0.1", "1e9", "x", "5m"}},
@@ -313,6 +313,10 @@ static void numbers_are_read_as_they_are_written(void **state)
 		{"DB_CONNECTION_FAILURE_THRESHOLD", "0.001", "alert_failure_pct", "1"},
 		{"DB_CONNECTION_FAILURE_THRESHOLD", "0.125", "alert_failure_pct", "13"},
 		{"POSTGRES_POOL_RECYCLE", "-1", "max_lifetime_ms", "0"},
+		{"POSTGRES_MAX_OVERFLOW", "-1", "pool_overflow", "1000"},
+		{"POSTGRES_MAX_OVERFLOW", "0", "pool_overflow", "0"},
+		{"POSTGRES_MAX_OVERFLOW", "32767", "pool_overflow", "32767"},
+		{"DB_MAX_OVERFLOW", " -1 ", "pool_overflow", "1000"},
 		{"POSTGRES_POOL_RECYCLE", "1800.5", "max_lifetime_ms", "1800500"},
 	};
 
@@ -329,6 +333,12 @@ static void numbers_are_read_as_they_are_written(void **state)
 	only("POSTGRES_POOL_RECYCLE", "0");
 	refuse();
 	assert_non_null(strstr(error.text, "\"0\" is out of range: -1 (never), or 0.001 to "));
+	only("POSTGRES_MAX_OVERFLOW", "-2");
+	refuse();
+	assert_non_null(strstr(error.text, "\"-2\" is out of range: -1 (no limit), or 0 to 32767"));
+	only("POSTGRES_POOL_SIZE", "-1"); /* no limit is said of the overflow */
+	refuse();
+	assert_non_null(strstr(error.text, "\"-1\" is out of range: 1 to 32767"));
 }
 
 static void yes_and_no_have_many_words(void **state)

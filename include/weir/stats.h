@@ -176,6 +176,12 @@ typedef struct weir_pool_stats {
 	/* the same four by length */
 	weir_histogram wait_times, connect_times, hold_times, query_times;
 	uint64_t refused_with[WEIR_STATUSES]; /* `refused`, by weir_status */
+	uint64_t slow_queries; /* of the queries in `work`: took longer than slow_query_ms */
+	/*
+	 * took longer than slow_checkout_ms, however they ended; of a router's host 0, as it is the
+	 * router that knows how long a checkout took: weir_stats
+	 */
+	uint64_t slow_checkouts;
 } weir_pool_stats;
 
 /*
@@ -373,6 +379,8 @@ typedef struct weir_stats {
 	int64_t no_primary_ms; /* for so long there has been none, after one; 0: not so */
 	bool split;            /* hosts contradict each other just now */
 	bool suspended;        /* by weir_router_suspend */
+	/* checkouts that took longer than slow_checkout_ms, however they ended */
+	uint64_t slow_checkouts;
 } weir_stats;
 
 /*

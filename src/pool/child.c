@@ -76,6 +76,8 @@ static void forget_counts(struct weir_pool *pool)
 	wi_store_rlx(&pool->breaker_openings, 0);
 	wi_store_rlx(&pool->hold_samples, 0);
 	wi_store_rlx(&pool->health.lost, 0);
+	wi_store_rlx(&pool->vigilance.queries.count, 0);
+	wi_store_rlx(&pool->vigilance.checkouts.count, 0);
 	for (int i = 0; i < WEIR_STATUSES; i++)
 		wi_store_rlx(&pool->refused_with[i], 0);
 	for (int i = 0; i < WEIR_CLOSE_REASONS; i++)

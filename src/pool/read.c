@@ -95,6 +95,8 @@ void wi_pool_read(struct weir_pool *pool, weir_pool_stats *s)
 	wi_hist_histogram(&pool->connect_hist, &s->connect_times);
 	wi_hist_histogram(&pool->hold_hist, &s->hold_times);
 	wi_tally_read(pool, s);
+	s->slow_queries = wi_load_rlx(&pool->vigilance.queries.count);
+	s->slow_checkouts = wi_load_rlx(&pool->vigilance.checkouts.count);
 	if (wi_posted_read(&pool->last_error, &e, sizeof(e)))
 		wi_copy(s->last_connect_error, sizeof(s->last_connect_error), e.text);
 	s->lost = wi_load_rlx(&pool->health.lost);

@@ -91,7 +91,7 @@ static int64_t of_ms(int64_t ms)
 
 /*
  * A row of metrics.def becomes a function that writes its sample of one subject; h, s, t and `of`
- * are what it may speak of, those that there are.
+ * are what it may speak of, those that there are: of ALL, t of a router, s of a pool without one.
  */
 struct row {
 	const char *name, *help;
@@ -169,7 +169,8 @@ static void write_row(struct wi_page *page, const struct row *row, const struct 
 			row->write(&u, NULL, NULL, shot->router, shot->of);
 		break;
 	case SCOPE_ALL:
-		row->write(&u, NULL, NULL, shot->router, shot->of);
+		row->write(&u, NULL, shot->router ? NULL : &shot->host[0].pool, shot->router,
+		           shot->of);
 		break;
 	}
 }

@@ -90,6 +90,7 @@ static void add_counts(weir_pool_stats *to, const weir_pool_stats *s)
 	to->breaker_openings += s->breaker_openings;
 	to->verified += s->verified;
 	to->hold_samples += s->hold_samples;
+	to->slow_queries += s->slow_queries;
 	add_each(to->closed, s->closed, WEIR_CLOSE_REASONS);
 	add_each(to->connect_failed_of, s->connect_failed_of, WEIR_CONNECT_CLASSES);
 	add_each(to->refused_with, s->refused_with, WEIR_STATUSES);
@@ -137,6 +138,7 @@ void wi_totals_init(weir_router *r)
 	memset(r->failed_with, 0, sizeof(r->failed_with));
 	atomic_init(&r->failovers, 0);
 	atomic_init(&r->capped, 0);
+	atomic_init(&r->slow.count, 0);
 	atomic_init(&r->past, &r->pasts[0]);
 	for (uint32_t i = 0; i < WI_HOSTS_MAX; i++)
 		if (r->mine[i])
@@ -259,6 +261,7 @@ static void read_router(weir_router *r, weir_stats *s)
 	s->fallback_held = wi_instead_held(r);
 	s->waiting_for_hosts = wi_load_rlx(&r->waiting);
 	s->failovers = wi_load_rlx(&r->failovers);
+	s->slow_checkouts = wi_load_rlx(&r->slow.count);
 	s->no_primary_ms = lost_ns ? (r->world->now() - lost_ns) / WI_MS : 0;
 	s->split = is_split(r);
 	s->suspended = wi_load_rlx(&r->desk.suspended) != 0;

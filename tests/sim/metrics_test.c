@@ -37,6 +37,8 @@ static void open_router(void)
 	o.pool_min = 1;
 	o.pool_max = 2;
 	o.checkout_timeout_ms = PATIENCE_MS;
+	o.slow_query_ms = 30;
+	o.slow_checkout_ms = 10;
 	assert_int_equal(fake_cluster_open(&cluster, &o, &router, NULL), WEIR_OK);
 	assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
 }
@@ -62,11 +64,13 @@ static void await_the_discarded(void)
 static void load(void)
 {
 	weir_request too_many = WEIR_REQUEST(.timeout_ms = WEIR_NO_WAIT);
+	weir_request slow = WEIR_REQUEST(.timeout_ms = 20);
 	weir_conn *conn[2], *third;
 
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(weir_checkout(router, WEIR_WRITE, &conn[i], NULL), WEIR_OK);
 	assert_int_equal(weir_checkout_with(router, &too_many, &third, NULL), WEIR_EXHAUSTED);
+	assert_int_equal(weir_checkout_with(router, &slow, &third, NULL), WEIR_TIMEOUT);
 	wi_tally_query(wi_conn_of(conn[0]), 0, 1500000, WEIR_OK, NULL);
 	wi_tally_query(wi_conn_of(conn[0]), 0, 40000000, WEIR_RETRY, NULL);
 	wi_tally_query(wi_conn_of(conn[0]), 0, 1, WEIR_QUERY, NULL);
@@ -107,6 +111,19 @@ static void assert_has(const char *text, const char *line)
 		fail_msg("there is no %s", line);
 }
 
+/* At least the one that timed out: on a busy machine others may have been slow. */
+static void assert_slow_checkouts(const char *text)
+{
+	char line[64];
+	weir_stats s;
+
+	weir_stats_get(router, &s);
+	assert_true(s.slow_checkouts >= 1);
+	snprintf(line, sizeof(line), "\nweir_slow_checkouts_total %llu\n",
+	         (unsigned long long)s.slow_checkouts);
+	assert_has(text, line);
+}
+
 static void what_happened_is_in_it(void **state)
 {
 	char *text;
@@ -123,6 +140,8 @@ static void what_happened_is_in_it(void **state)
 	assert_has(text, "\nweir_queries_total{host=\"127.0.0.1:6000\",intent=\"write\"} 3\n");
 	assert_has(text, "\nweir_query_errors_total{host=\"127.0.0.1:6000\",intent=\"write\","
 	                 "kind=\"retryable\"} 1\n");
+	assert_has(text, "\nweir_slow_queries_total{host=\"127.0.0.1:6000\"} 1\n");
+	assert_slow_checkouts(text);
 	assert_has(text, "\nweir_transactions_total{host=\"127.0.0.1:6000\",intent=\"write\","
 	                 "outcome=\"rolled_back\"} 1\n");
 	assert_has(text, "\nweir_connections_closed_total{host=\"127.0.0.1:6000\","

@@ -286,6 +286,8 @@ static void slow_statements_are_an_alert(void **state)
 	                    "OK after 2000.0 ms (slow_query_ms is 1000), for a report");
 	sim_run(10000);
 	assert_int_equal(raised(WEIR_ALERT_SLOW_QUERIES)->value, 12);
+	assert_int_equal(sim_stats()->slow_queries, 12);
+	assert_int_equal(sim_stats()->slow_checkouts, 0);
 	lasts(WEIR_ALERT_SLOW_QUERIES, ask_slowly);
 	assert_non_null(strstr(sim_text(WEIR_EVENT_SLOW_QUERY), "; 11 more since the last"));
 	is_over(WEIR_ALERT_SLOW_QUERIES);
@@ -321,6 +323,8 @@ static void keep_twelve_waiting(void)
 
 static void slow_checkouts_are_an_alert(void **state)
 {
+	char *text;
+
 	(void)state;
 	open_pool();
 	sim_run(15000);
@@ -329,6 +333,12 @@ static void slow_checkouts_are_an_alert(void **state)
 	assert_int_equal(sim_told(WEIR_EVENT_SLOW_CHECKOUT), 1);
 	assert_non_null(strstr(sim_text(WEIR_EVENT_SLOW_CHECKOUT), "OK after 3000"));
 	assert_int_equal(raised(WEIR_ALERT_SLOW_CHECKOUTS)->value, 12);
+	assert_int_equal(sim_stats()->slow_checkouts, 12);
+	assert_int_equal(weir_pool_metrics(sim_pool(), WEIR_METRICS_PROMETHEUS, &text, NULL, NULL),
+	                 WEIR_OK);
+	assert_non_null(strstr(text, "\nweir_slow_checkouts_total 12\n"));
+	weir_text_free(text);
+	assert_int_equal(sim_stats()->slow_queries, 0);
 	lasts(WEIR_ALERT_SLOW_CHECKOUTS, keep_twelve_waiting);
 	assert_non_null(strstr(sim_text(WEIR_EVENT_SLOW_CHECKOUT), "; 11 more since the last"));
 	is_over(WEIR_ALERT_SLOW_CHECKOUTS);

@@ -172,6 +172,7 @@ static void slow_and_failed_checkouts_are_the_routers(void **state)
 {
 	const char *text = "";
 	weir_conn *held = NULL, *conn = NULL;
+	weir_stats stats;
 
 	(void)state;
 	options.pool_min = options.pool_max = 1;
@@ -186,6 +187,9 @@ static void slow_and_failed_checkouts_are_the_routers(void **state)
 	await_raised(WEIR_ALERT_SLOW_CHECKOUTS, "");
 	await_raised(WEIR_ALERT_FAILURE_RATE, "");
 	assert_true(remembered(WEIR_EVENT_SLOW_CHECKOUT, "for an order", &text) >= 1);
+	weir_stats_get(router, &stats);
+	assert_in_range(stats.slow_checkouts, 20, 21); /* the first may have been slow, too */
+	assert_int_equal(stats.pool.slow_checkouts, 0);
 	assert_non_null(strstr(text, " after "));
 	assert_true(remembered(WEIR_EVENT_EXHAUSTED, "all 1 connections are out", NULL) >= 1);
 	weir_checkin(&held);

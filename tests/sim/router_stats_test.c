@@ -86,10 +86,11 @@ static void put(uint64_t *to, int *n, const void *from, size_t bytes)
 
 static void put_pool(uint64_t *to, int *n, const weir_pool_stats *s)
 {
-	const uint64_t one[] = {s->checkouts, s->checkins,         s->waits,       s->timeouts,
-	                        s->refused,   s->opened,           s->lost,        s->misuse,
-	                        s->leaks,     s->connect_failures, s->cancels,     s->orphans,
-	                        s->verified,  s->breaker_openings, s->hold_samples};
+	const uint64_t one[] = {
+		s->checkouts, s->checkins,         s->waits,        s->timeouts,
+		s->refused,   s->opened,           s->lost,         s->misuse,
+		s->leaks,     s->connect_failures, s->cancels,      s->orphans,
+		s->verified,  s->breaker_openings, s->hold_samples, s->slow_queries};
 
 	put(to, n, one, sizeof(one));
 	put(to, n, s->closed, sizeof(s->closed));
@@ -103,8 +104,9 @@ static void put_pool(uint64_t *to, int *n, const weir_pool_stats *s)
 
 static int counts_of(uint64_t to[COUNTS], const weir_stats *s)
 {
-	const uint64_t one[] = {s->hosts_left, s->reads,     s->writes,          s->fallback_reads,
-	                        s->too_late,   s->ejections, s->fallback_capped, s->failovers};
+	const uint64_t one[] = {s->hosts_left,      s->reads,     s->writes,
+	                        s->fallback_reads,  s->too_late,  s->ejections,
+	                        s->fallback_capped, s->failovers, s->slow_checkouts};
 	int n = 0;
 
 	put(to, &n, one, sizeof(one));

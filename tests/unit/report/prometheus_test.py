@@ -103,14 +103,32 @@ class Dashboard(unittest.TestCase):
         for key, kind in (("title", str), ("uid", str), ("schemaVersion", int), ("panels", list), ("templating", dict)):
             self.assertIsInstance(DASHBOARD[key], kind, key)
         self.assertNotIn("id", DASHBOARD, "that is the number in somebody's own Grafana")
+        self.assertNotIn("__inputs", DASHBOARD, "the datasource is a variable, so nothing is asked for at import")
         ids = [panel["id"] for panel in DASHBOARD["panels"]]
         self.assertEqual(len(ids), len(set(ids)))
         for panel in DASHBOARD["panels"]:
             at = panel["gridPos"]
             self.assertTrue(0 <= at["x"] and at["x"] + at["w"] <= 24 and at["h"] > 0, panel["title"])
             self.assertIn(panel["type"], ("row", "stat", "timeseries"))
+            self.assertTrue(isinstance(panel["id"], int) and panel["id"] > 0, panel["title"])
+            names = [target["refId"] for target in panel.get("targets", [])]
+            self.assertEqual(len(names), len(set(names)), panel["title"])
             if panel["type"] != "row":
                 self.assertTrue(panel["description"] and panel["targets"], panel["title"])
+
+    def test_everything_asks_the_chosen_datasource(self):
+        """By the variable, of which there is one of its type: else it is that of whoever drew the dashboard."""
+        variables = DASHBOARD["templating"]["list"]
+        chosen = [v for v in variables if v["type"] == "datasource"]
+        self.assertEqual([v["query"] for v in chosen], ["prometheus"])
+        wanted = {"type": "prometheus", "uid": "${" + chosen[0]["name"] + "}"}
+        panels = [p for p in DASHBOARD["panels"] if p["type"] != "row"]
+        askers = [v for v in variables if v["type"] == "query"] + DASHBOARD["annotations"]["list"] + panels
+        for asker in askers + [target for panel in panels for target in panel["targets"]]:
+            self.assertEqual(asker["datasource"], wanted, asker)
+        for panel in panels:
+            for target in panel["targets"]:
+                self.assertRegex(target["expr"], r'\{job=~"\$job", instance=~"\$instance"', panel["title"])
 
     def test_panels_do_not_lie_on_each_other(self):
         taken = {}
@@ -138,6 +156,8 @@ class Dashboard(unittest.TestCase):
             self.skipTest("no promtool")
         rules = [{"record": f"panel:{p['id']}:{t['refId']}", "expr": re.sub(r"\$\w+", "5m", t["expr"])}
                  for p in DASHBOARD["panels"] for t in p.get("targets", [])]
+        rules += [{"record": f"annotation:{i}", "expr": re.sub(r"\$\w+", "5m", a["expr"])}
+                  for i, a in enumerate(DASHBOARD["annotations"]["list"])]
         text = json.dumps({"groups": [{"name": "panels", "rules": rules}]})  # JSON is YAML
         done = subprocess.run(["promtool", "check", "rules", "/dev/stdin"], input=text, capture_output=True, text=True,
                               timeout=100, check=False)

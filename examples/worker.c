@@ -46,6 +46,8 @@ static weir_status ask(weir_tx *tx, const char *sql, int n, const char *const *v
 		WEIR_STATEMENT(.sql = sql, .n_params = n, .values = values,
 	                       .timeout_ms = weir_tx_left_ms(tx), .tag = "worker");
 
+	if (statement.timeout_ms == 0) /* which would be the usual time, and not none */
+		return WEIR_TIMEOUT;
 	return weir_conn_query(weir_tx_conn(tx), &statement, result, error);
 }
 

@@ -23,12 +23,13 @@ WEIR_BEGIN
  * come are thrown away. For everything else there is weir_pg and libpq.
  *
  * The holder's thread only. Blocks until the answer is there, or timeout_ms (negative: for ever)
- * has passed.
+ * has passed; with 0 nothing is sent (TIMEOUT).
  *
  * OK; QUERY: the server reported an error, error->sqlstate says which; RETRY: 40001 or 40P01, run
  * the whole transaction again. TIMEOUT: no answer in time. CONNECT: the connection was lost and
  * nothing was committed by this call. OUTCOME_UNKNOWN: it was lost, or did not answer in time,
- * while a commit may have been under way: never repeat it blindly. After the last three the
+ * while a commit may have been under way, or the server says so itself (08007, 40003): never repeat
+ * it blindly. After the last three the
  * connection is of no more use to its holder. Where it was lost, it is closed when it is given
  * back; where the time ran out, the server is asked to stop, on a thread of its own, nobody waits
  * for that, and the connection is put right before anybody else gets it, or closed

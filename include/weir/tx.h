@@ -93,13 +93,14 @@ WEIR_API WEIR_CHECKED weir_status weir_tx_nest(weir_tx *outer, weir_tx *tx, weir
  * is over, for one more that rolls back. Whatever comes of it but INVALID, the transaction has
  * ended; and but for OK and OUTCOME_UNKNOWN, it has been rolled back.
  *
- * OK: committed. OUTCOME_UNKNOWN: the connection was lost in COMMIT, or it took too long: never
- * repeat it blindly. RETRY: run the whole again (40001, 40P01). QUERY: COMMIT met with an error; or
- * with 25P02: a statement had failed before, so that the server would have answered ROLLBACK to
- * it. CONNECT: lost before COMMIT was sent; or of a read-only one, which has no outcome. TIMEOUT:
- * its time was over before. INVALID: it is not open (any more), a nested one is, a query is under
- * way, it is weir_run's to commit, or it was ended by SQL of the holder's. STALE, FORKED: rolled
- * back, too, where the connection was given back.
+ * OK: committed. OUTCOME_UNKNOWN: the connection was lost in COMMIT, or it took too long, or the
+ * server says that it does not know (08007, 40003): never repeat it blindly. RETRY: run the whole
+ * again (40001, 40P01). QUERY: COMMIT met with an error; or with 25P02: a statement had failed
+ * before, so that the server would have answered ROLLBACK to it. CONNECT: lost before COMMIT was
+ * sent; or of a read-only one, which has no outcome (but where SET, RESET or BEGIN in it may have
+ * made it write). TIMEOUT: its time was over before. INVALID: it is not open (any more), a nested
+ * one is, a query is under way, it is weir_run's to commit, or it was ended by SQL of the holder's.
+ * STALE, FORKED: rolled back, too, where the connection was given back.
  *
  * Of a nested one: as above, where nothing is committed before the outermost is, and no outcome is
  * unknown (CONNECT).
@@ -124,8 +125,9 @@ WEIR_API void weir_tx_end(weir_tx *tx);
 WEIR_API weir_conn *weir_tx_conn(const weir_tx *tx);
 
 /*
- * What is left of its time, as weir_exec and its kin take a timeout: negative: no end; 0 if it is
- * over or not open. Never blocks.
+ * What is left of its time, as weir_exec takes a timeout: negative: no end; 0 if it is over or not
+ * open. (To weir_conn_query and weir_batch a timeout of 0 is their default: look first.) Never
+ * blocks.
  */
 WEIR_API int64_t weir_tx_left_ms(const weir_tx *tx);
 

@@ -104,6 +104,7 @@ static void fake_facts(void *conn, struct wi_facts *facts)
 		.in_failed_tx = c->failed_tx,
 		.succeeded = c->succeeded,
 		.commits = c->commits,
+		.turns = c->turns,
 		.tls = "off",
 	};
 	if (c->failed_tx)

@@ -43,7 +43,7 @@ struct fake_conn {
 	int fd;                          /* the client's end, or -1 */
 	_Atomic bool cut;
 	bool in_tx, failed_tx, changed;
-	uint64_t commits;
+	uint64_t commits, turns;
 	int succeeded;                  /* statements of the last exchange, until one did not */
 	bool tx_read_only;              /* the transaction it is in */
 	bool read_only, born_read_only; /* default_transaction_read_only, now and at startup */

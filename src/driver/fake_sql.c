@@ -43,6 +43,9 @@ static void obey(struct fake_conn *c, const char *statement)
 	if (begins_with(statement, "BEGIN") || begins_with(statement, "START TRANSACTION"))
 		c->in_tx = true;
 	c->commits += begins_with(statement, "COMMIT") && c->in_tx && !c->failed_tx;
+	c->turns += begins_with(statement, "BEGIN") || begins_with(statement, "SET ");
+	if (begins_with(statement, "SET TRANSACTION READ WRITE"))
+		c->tx_read_only = false;
 	if (begins_with(statement, "ROLLBACK TO"))
 		c->failed_tx = false;
 	else if (begins_with(statement, "ROLLBACK") || begins_with(statement, "COMMIT"))

@@ -164,8 +164,16 @@ bool wi_fault_ends_session(const char *severity, const char *sqlstate)
 {
 	if (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
 		return true;
+	/* One that a function passes on from somewhere else (dblink). */
+	if (severity && strcmp(severity, "ERROR") == 0)
+		return false;
 	/* A crash of another session is told as a warning, and ends all. */
 	return sqlstate && strncmp(sqlstate, "57P0", 4) == 0;
+}
+
+bool wi_fault_is_unresolved(const char *sqlstate)
+{
+	return strcmp(sqlstate, "08007") == 0 || strcmp(sqlstate, "40003") == 0;
 }
 
 const char *wi_fault_name(enum wi_fault fault)

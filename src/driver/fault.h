@@ -40,6 +40,12 @@ void wi_failure_set(struct wi_failure *failure, enum wi_fault fault, const char 
 bool wi_fault_ends_session(const char *severity, const char *sqlstate);
 
 /*
+ * Whether an error says that the server itself does not know whether it was done: 08007 and 40003,
+ * which others than PostgreSQL answer a COMMIT with.
+ */
+bool wi_fault_is_unresolved(const char *sqlstate);
+
+/*
  * A kind's short name for people and tests, "auth" for WI_FAULT_AUTH. Never NULL; static storage.
  */
 const char *wi_fault_name(enum wi_fault fault);

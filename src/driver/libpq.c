@@ -33,6 +33,7 @@ static void pq_facts(void *conn, struct wi_facts *facts)
 		.in_failed_tx = PQtransactionStatus(pg) == PQTRANS_INERROR,
 		.succeeded = c->succeeded,
 		.commits = c->commits,
+		.turns = c->turns,
 		.tls = "off",
 	};
 	if (facts->in_failed_tx)

@@ -39,6 +39,7 @@ struct pq_conn {
 	int syncs;                   /* ends of a pipeline's statements that are still to come */
 	int succeeded;               /* statements of the last exchange, until one did not */
 	uint64_t commits;            /* COMMIT and PREPARE TRANSACTION, as heard */
+	uint64_t turns;              /* SET, RESET, BEGIN, as heard */
 	bool failed;                 /* only close is left to do, whatever libpq thinks */
 	char heard[6];               /* SQLSTATE of the first error of note; "" for none */
 	char failed_by[6]; /* of the last error, but those that only say that one was before */
@@ -51,7 +52,7 @@ PGconn *wi_pq_start(const struct wi_target *target, const struct wi_endpoint *en
 
 /* libpq_hear.c */
 int wi_pq_hear_event(PGEventId what, void *info, void *unused);
-void wi_pq_keep_last_words(struct pq_conn *c, const PGresult *notice);
+void wi_pq_hear_end(struct pq_conn *c, const PGresult *said);
 void wi_pq_hear_notice(void *arg, const PGresult *notice);
 bool wi_pq_heard(void *conn, char sqlstate[6]);
 enum wi_refusal wi_pq_refused(void *conn);

@@ -173,6 +173,7 @@ static void take_result(struct pq_conn *c, PGresult *result, struct wi_answer *a
 		break;
 	case PGRES_BAD_RESPONSE:
 	case PGRES_FATAL_ERROR:
+		wi_pq_hear_end(c, result);
 		if (c->error)
 			break;
 		c->error = result; /* the first is the cause; later ones may have no SQLSTATE */

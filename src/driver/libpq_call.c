@@ -146,9 +146,7 @@ static void take_error(const struct hearer *h, const PGresult *result)
 	wi_pq_failure_of_result(h->failure,
 	                        wi_pq_is_own_error(c, result) ? WI_FAULT_MEMORY : WI_FAULT_SQL,
 	                        result, wi_pq_secret_of(c));
-	if (wi_fault_ends_session(PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED),
-	                          h->failure->sqlstate))
-		wi_pq_keep_last_words(c, result);
+	wi_pq_hear_end(c, result);
 }
 
 /*

@@ -40,7 +40,7 @@ const char *wi_pq_secret_of(const struct pq_conn *c)
 }
 
 /* Keeps the first message that ends the session. Without memory only the fact is kept. */
-void wi_pq_keep_last_words(struct pq_conn *c, const PGresult *notice)
+static void keep_last_words(struct pq_conn *c, const PGresult *notice)
 {
 	c->failed = true;
 	if (c->last_words)
@@ -52,13 +52,19 @@ void wi_pq_keep_last_words(struct pq_conn *c, const PGresult *notice)
 			PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY), wi_pq_secret_of(c));
 }
 
+/* A notice or an error: whether it is the end, whatever follows. */
+void wi_pq_hear_end(struct pq_conn *c, const PGresult *said)
+{
+	if (wi_fault_ends_session(PQresultErrorField(said, PG_DIAG_SEVERITY_NONLOCALIZED),
+	                          PQresultErrorField(said, PG_DIAG_SQLSTATE)))
+		keep_last_words(c, said);
+}
+
 void wi_pq_hear_notice(void *arg, const PGresult *notice)
 {
 	struct pq_conn *c = arg;
 
-	if (wi_fault_ends_session(PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED),
-	                          PQresultErrorField(notice, PG_DIAG_SQLSTATE)))
-		wi_pq_keep_last_words(c, notice);
+	wi_pq_hear_end(c, notice);
 	c->to_processor(NULL, notice);
 }
 
@@ -94,6 +100,7 @@ static void hear_command(struct pq_conn *c, PGresult *result)
 	if (!c->hush && wi_tag_may_leave(tag))
 		c->changed = true;
 	c->commits += wi_tag_commits(tag);
+	c->turns += wi_tag_may_turn(tag);
 	if (wi_tag_drops_plans(tag))
 		wi_plans_dropped(c->plans);
 }

@@ -70,6 +70,12 @@ bool wi_tag_commits(const char *tag)
 	return strcmp(tag, "COMMIT") == 0 || strcmp(tag, "PREPARE TRANSACTION") == 0;
 }
 
+bool wi_tag_may_turn(const char *tag)
+{
+	return strcmp(tag, "SET") == 0 || strcmp(tag, "RESET") == 0 || strcmp(tag, "BEGIN") == 0 ||
+	       strcmp(tag, "START TRANSACTION") == 0;
+}
+
 bool wi_tag_drops_plans(const char *tag)
 {
 	return strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0;

@@ -17,6 +17,12 @@ bool wi_tag_may_leave(const char *tag);
 /* Whether it has committed a transaction, or prepared that. */
 bool wi_tag_commits(const char *tag);
 
+/*
+ * Whether a transaction that was begun read-only may write behind it: SET TRANSACTION, SET LOCAL and
+ * RESET, or another BEGIN, whose tags do not tell what they are for.
+ */
+bool wi_tag_may_turn(const char *tag);
+
 /* Whether it has dropped every prepared statement of the session. */
 bool wi_tag_drops_plans(const char *tag);
 

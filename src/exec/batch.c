@@ -168,7 +168,9 @@ static weir_status refused(struct batch *b, bool *again, struct pg_result **resu
 	weir_status st;
 
 	*again = (b->results.stale || b->results.doubtful) && b->look != WI_LOOK_IN_TX;
-	st = wi_outcome(b->c, WI_SAID_ERROR, b->unknown, NULL, &b->failure, error);
+	/* What has failed before a COMMIT keeps that from being done. */
+	st = wi_outcome(b->c, WI_SAID_ERROR, b->unknown && (!is_theirs || b->look == WI_LOOK_IN_TX),
+	                NULL, &b->failure, error);
 	if (b->results.stale)
 		st = wi_was_stale(error);
 	else if (wi_limit_struck(&b->limit, b->c, &b->failure))

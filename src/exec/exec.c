@@ -16,8 +16,11 @@ static weir_status run(struct weir_conn *c, const char *sql, int64_t timeout_ms,
 {
 	int64_t deadline_ns = wi_deadline_after(c->pool->core.world->now(), timeout_ms);
 	struct wi_failure f;
-	enum wi_said said = wi_say(c, sql, deadline_ns, &f);
+	enum wi_said said;
 
+	if (timeout_ms == 0)
+		return wi_out_of_time(c, error);
+	said = wi_say(c, sql, deadline_ns, &f);
 	return wi_outcome(c, said, may_commit, NULL, &f, error);
 }
 

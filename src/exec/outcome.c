@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "driver/fault.h"
 #include "pool/busy.h"
 #include "pool/pool.h"
 
@@ -73,6 +74,8 @@ weir_status wi_status_of(const struct weir_conn *c, enum wi_said said, bool may_
 	case WI_SAID_DONE:
 		break;
 	case WI_SAID_ERROR:
+		if (may_commit && wi_fault_is_unresolved(f->sqlstate))
+			return WEIR_OUTCOME_UNKNOWN;
 		return wi_asks_for_retry(c, f->sqlstate) ? WEIR_RETRY : WEIR_QUERY;
 	case WI_SAID_UNSENT:
 		return status_of_loss(f);

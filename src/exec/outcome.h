@@ -44,7 +44,8 @@ bool wi_asks_for_retry(const struct weir_conn *c, const char *sqlstate);
 
 /*
  * The status for it: OK; QUERY, RETRY; CONNECT, NO_MEMORY, TIMEOUT, or for these three
- * OUTCOME_UNKNOWN where something may have been committed if it was done.
+ * OUTCOME_UNKNOWN where something may have been committed if it was done; also for an error that
+ * says just that.
  */
 weir_status wi_status_of(const struct weir_conn *c, enum wi_said said, bool may_commit,
                          const struct wi_failure *failure);

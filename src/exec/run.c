@@ -252,7 +252,9 @@ static weir_status attempt(struct run *r, weir_conn *conn, weir_again *why, weir
 		st = call(r, &tx, conn, error);
 		st = end_of(r, &tx, st, error);
 	}
-	if (st != WEIR_OK && wi_conn_of(conn) == c) {
+	if (st != WEIR_OK && wi_pool_is_parents(c->pool)) {
+		st = wi_fail(error, WEIR_FORKED, "the run is that of the parent of this process");
+	} else if (st != WEIR_OK && wi_conn_of(conn) == c) {
 		*why = wi_retry_why(c, st, error->sqlstate, writes(r));
 		remember(r, c, *why);
 		if (*why && was_ended(&tx, c)) {

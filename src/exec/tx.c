@@ -270,23 +270,37 @@ static weir_status failed(struct wi_tx_at *e, const char *failed_by, weir_error 
 	return wi_tx_failed_before(e->c, failed_by, error);
 }
 
-/* What is told of a COMMIT that came to this. */
-static const char *words_for(const struct wi_tx_at *e, enum wi_said said)
+/*
+ * A read-only one has no outcome that could be unknown: nothing was to be committed. That it is so
+ * still is only certain where nothing was heard that could have made it write, or nothing can.
+ */
+static bool may_write(const struct wi_tx_at *e)
 {
-	if (said == WI_SAID_ERROR)
-		return "rolled back by COMMIT";
-	if (said == WI_SAID_UNSENT)
-		return "lost before COMMIT was sent";
-	return e->root.read_only ? "the end of a read-only transaction" : "lost in COMMIT";
+	struct wi_facts facts;
+
+	e->c->pool->driver->facts(e->c->link, &facts);
+	return !e->root.read_only || (facts.turns != e->root.turns && !facts.in_hot_standby);
 }
 
-/* A read-only one has no outcome that could be unknown: nothing was to be committed. */
+/* What is told of a COMMIT that came to this. */
+static const char *words_for(enum wi_said said, weir_status st)
+{
+	if (st == WEIR_OUTCOME_UNKNOWN)
+		return "lost in COMMIT";
+	if (said == WI_SAID_ERROR)
+		return "rolled back by COMMIT";
+	return said == WI_SAID_UNSENT ? "lost before COMMIT was sent"
+	                              : "the end of a read-only transaction";
+}
+
 static weir_status say_commit(struct wi_tx_at *e, weir_error *error)
 {
+	bool writes = may_write(e);
 	struct wi_failure f;
 	enum wi_said said = wi_say(e->c, "COMMIT", wi_tx_until(e->c, e->root.deadline_ns), &f);
+	weir_status st = wi_status_of(e->c, said, writes, &f);
 
-	return wi_outcome(e->c, said, !e->root.read_only, words_for(e, said), &f, error);
+	return st == WEIR_OK ? WEIR_OK : wi_tell(e->c, st, words_for(said, st), &f, error);
 }
 
 /* As a timeout of the public calls; a deadline that is over has been looked for. */

@@ -27,8 +27,8 @@ struct wi_tx {
 	uint64_t innermost; /* the serial of the innermost one that is open */
 	uint64_t last;      /* the last serial given out */
 	int64_t deadline_ns;
-	uint64_t commits; /* of its session, when it was begun */
-	uint64_t token;   /* where the position goes; 0: nobody wants it */
+	uint64_t commits, turns; /* of its session, when it was begun */
+	uint64_t token;          /* where the position goes; 0: nobody wants it */
 	bool read_only;
 	bool of_run;      /* weir_run commits it */
 	bool rolled_back; /* by its holder's wish */

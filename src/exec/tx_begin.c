@@ -136,6 +136,8 @@ weir_status wi_tx_open(weir_conn *conn, const weir_tx_settings *s, int64_t deadl
 	c = wi_tx_conn_of((uint64_t)(uintptr_t)conn, &st, error);
 	if (!c || (st = may_begin(c, error)) != WEIR_OK)
 		return st;
+	if (wi_tx_now(c) >= deadline_ns)
+		return wi_out_of_time(c, error);
 	clean = c->pool->driver->look(c->link) == WI_LOOK_CLEAN;
 	write_begin(s, sql);
 	said = wi_say(c, sql, wi_tx_until(c, deadline_ns), &f);
@@ -153,6 +155,7 @@ weir_status wi_tx_open(weir_conn *conn, const weir_tx_settings *s, int64_t deadl
 		.last = m.last + 1,
 		.deadline_ns = deadline_ns,
 		.commits = facts.commits,
+		.turns = facts.turns,
 		.token = (uint64_t)(uintptr_t)s->token,
 		.read_only = s->read_only,
 		.of_run = of_run,

@@ -29,6 +29,8 @@ weir_status weir_tx_nest(weir_tx *outer, weir_tx *tx, weir_error *error)
 	st = wi_tx_check(&e, error);
 	if (st != WEIR_OK)
 		return st;
+	if (wi_tx_now(e.c) >= e.root.deadline_ns)
+		return wi_out_of_time(e.c, error);
 	snprintf(sql, sizeof(sql), "SAVEPOINT " SAVEPOINT, (unsigned long long)e.m.depth + 1);
 	said = wi_say(e.c, sql, wi_tx_until(e.c, e.root.deadline_ns), &f);
 	if (said != WI_SAID_DONE)
@@ -78,6 +80,10 @@ weir_status wi_tx_release(struct wi_tx_at *e, weir_error *error)
 	if (facts.in_failed_tx) {
 		st = wi_tx_undo_nested(e, error);
 		return st == WEIR_OK ? wi_tx_failed_before(e->c, facts.failed_by, error) : st;
+	}
+	if (wi_tx_now(e->c) >= e->root.deadline_ns) {
+		st = wi_tx_undo_nested(e, error);
+		return st == WEIR_OK ? wi_out_of_time(e->c, error) : st;
 	}
 	snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT " SAVEPOINT, (unsigned long long)e->m.depth);
 	said = wi_say(e->c, sql, wi_tx_until(e->c, e->root.deadline_ns), &f);

@@ -17,6 +17,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "driver/fault.h"
 #include "pool/busy.h"
 #include "pool/pool.h"
 #include "route/lsn.h"
@@ -281,7 +282,7 @@ static weir_status commit_failed(struct weir_conn *c, const struct wi_failure *f
 {
 	bool again = wi_pool_classify(c->pool, f->sqlstate, false) == WEIR_CLASS_RETRY;
 
-	if (f->fault != WI_FAULT_SQL) {
+	if (f->fault != WI_FAULT_SQL || wi_fault_is_unresolved(f->sqlstate)) {
 		/* Whoever looks whether it was is to look where that can be seen. */
 		note_token(c, &behind_all);
 		return told(c, f, WEIR_OUTCOME_UNKNOWN, "lost in COMMIT", error);

@@ -75,13 +75,14 @@ static void hear_stranger(const char *bytes, size_t n, const char *secret,
 }
 
 /* An ErrorResponse with these fields, each a letter and a text; NULL for absent. */
-static size_t error_response(char *to, const char *sqlstate, const char *message)
+static size_t error_response(char *to, const char *severity, const char *sqlstate,
+                             const char *message)
 {
 	uint32_t length;
 	size_t n = 5;
 
-	n += (size_t)sprintf(to + n, "SFATAL") + 1; /* and its end */
-	n += (size_t)sprintf(to + n, "VFATAL") + 1;
+	n += (size_t)sprintf(to + n, "S%s", severity) + 1; /* and its end */
+	n += (size_t)sprintf(to + n, "V%s", severity) + 1;
 	if (sqlstate)
 		n += (size_t)sprintf(to + n, "C%s", sqlstate) + 1;
 	n += (size_t)sprintf(to + n, "M%s", message) + 1;
@@ -96,7 +97,8 @@ static void hear_error(const char *sqlstate, const char *message, struct wi_fail
 {
 	char bytes[2048];
 
-	hear_stranger(bytes, error_response(bytes, sqlstate, message), SUITE_SECRET, failure);
+	hear_stranger(bytes, error_response(bytes, "FATAL", sqlstate, message), SUITE_SECRET,
+	              failure);
 }
 
 static void a_server_that_starts_is_told_as_such(void **state)
@@ -168,10 +170,19 @@ static void an_exchange_can_be_given_up_after_its_error(void **state)
 
 	(void)state;
 	ask_stranger(&s);
-	say(&s, bytes, error_response(bytes, "22012", "division by zero"));
+	say(&s, bytes, error_response(bytes, "ERROR", "22012", "division by zero"));
 	libpq_await_readable(driver->fd(s.conn));
 	assert_int_equal(driver->answer_step(s.conn, NULL, &failure), WI_STEP_READ);
 	assert_int_equal(driver->look(s.conn), WI_LOOK_BUSY);
+	part(&s);
+	/* One that is the end of the session needs no other. */
+	ask_stranger(&s);
+	say(&s, bytes, error_response(bytes, "FATAL", "58000", "the server behind is gone"));
+	libpq_await_readable(driver->fd(s.conn));
+	assert_int_equal(driver->answer_step(s.conn, NULL, &failure), WI_STEP_FAILED);
+	assert_int_equal(failure.fault, WI_FAULT_LOST);
+	assert_string_equal(failure.sqlstate, "58000");
+	assert_int_equal(driver->look(s.conn), WI_LOOK_DEAD);
 	part(&s);
 }
 
@@ -230,7 +241,7 @@ static void last_words_right_behind_an_answer_end_the_connection(void **state)
 	(void)state;
 	ask_stranger(&s);
 	memcpy(bytes, answer, n);
-	n += error_response(bytes + n, "57P01", "the end");
+	n += error_response(bytes + n, "FATAL", "57P01", "the end");
 	say(&s, bytes, n);
 	assert_int_equal(suite_answer_to_end(&libpq_env, s.conn, NULL, &failure), WI_STEP_FAILED);
 	assert_int_equal(failure.fault, WI_FAULT_LOST);
@@ -251,7 +262,7 @@ static void last_words_that_a_holder_read_and_libpq_did_not_parse_are_seen_by_lo
 	ask_stranger(&s);
 	say(&s, answer, sizeof(answer) - 1);
 	assert_int_equal(suite_answer_to_end(&libpq_env, s.conn, NULL, &failure), WI_STEP_DONE);
-	say(&s, bytes, error_response(bytes, "57P01", "the end"));
+	say(&s, bytes, error_response(bytes, "FATAL", "57P01", "the end"));
 	libpq_await_readable(driver->fd(s.conn));
 	assert_int_equal(PQconsumeInput(driver->pg(s.conn)), 1);
 	assert_int_equal(driver->look(s.conn), WI_LOOK_DEAD);

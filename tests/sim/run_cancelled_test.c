@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A thread that is cancelled in weir_pool_run, in weir's part of it or in the callback. */
+/*
+ * What happens to the program in the middle of weir_pool_run: its thread is cancelled, in weir's part
+ * of it or in the callback, or it forks there.
+ */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -30,6 +35,7 @@ static int set_up(void **state)
 	weir_options_init(&o);
 	o.pool_min = 0;
 	o.pool_max = 1;
+	o.fork = WEIR_FORK_REOPEN;
 	calls = 0;
 	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
 	                                   "postgresql://u@127.0.0.1/d", &o, &pool, NULL),
@@ -93,11 +99,45 @@ static void cancelled_before_the_callback(void **state)
 	ends_without_its_connection(NULL);
 }
 
+/* The child has nothing to try again: the work is its parent's. */
+static weir_status fork_body(weir_tx *tx, void *arg, weir_error *e)
+{
+	pid_t *child = arg;
+
+	(void)tx;
+	(void)e;
+	calls++;
+	*child = wi_fake_fork(&server);
+	assert_true(*child >= 0);
+	return *child ? WEIR_OK : WEIR_RETRY;
+}
+
+static void forked_in_the_callback(void **state)
+{
+	weir_run_result result = {0};
+	const weir_run_settings s =
+		WEIR_RUN_SETTINGS(.timeout_ms = 30000, .max_attempts = 2, .result = &result);
+	weir_status st;
+	pid_t child;
+	int status;
+
+	(void)state;
+	st = weir_pool_run(pool, &s, fork_body, &child, &error);
+	if (child == 0)
+		_exit(st == WEIR_FORKED && calls == 1 && result.attempts == 1 ? 0 : 1);
+	assert_int_equal(st, WEIR_OK);
+	assert_true(result.committed);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(cancelled_in_the_callback, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cancelled_before_the_callback, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(forked_in_the_callback, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("run_cancelled", tests, NULL, NULL);

@@ -258,6 +258,14 @@ static void read_only_one_has_no_unknown_outcome(void **state)
 	                 WEIR_OK);
 	assert_int_equal(result.attempts, 2);
 	assert_int_equal(result.why, WEIR_AGAIN_LOST);
+	/* Unless it was read-only no more. */
+	assert_int_equal(run_with((struct script){.times = 1,
+	                                          .reads = true,
+	                                          .sql = "SET TRANSACTION READ WRITE",
+	                                          .commit = ""},
+	                          WEIR_RUN_SETTINGS(.tx = &reads)),
+	                 WEIR_OUTCOME_UNKNOWN);
+	assert_int_equal(script.commits_asked, 1);
 }
 
 /* A pool has one host, and who asked to be read-only is told so. */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -31,8 +32,8 @@ static bool answer(struct wi_fake_server *s, const char *sql, struct wi_answer *
 	(void)s;
 	(void)row;
 	(void)failure;
-	strncat(asked, sql, sizeof(asked) - strlen(asked) - 2);
-	strcat(asked, "|");
+	if (strlen(asked) + strlen(sql) + 2 < sizeof(asked))
+		strcat(strcat(asked, sql), "|");
 	return true;
 }
 
@@ -233,11 +234,39 @@ static void a_commit_whose_end_nobody_sees_costs_the_connection(void **state)
 	assert_int_equal(s.opened, 2);
 }
 
+/* Its time is over before a step was sent: nothing is, and what is open can be rolled back. */
+static void nothing_is_sent_when_the_time_is_over(void **state)
+{
+	const weir_tx_settings s = WEIR_TX_SETTINGS(.timeout_ms = 200);
+	weir_tx tx = WEIR_TX(), inner = WEIR_TX(), other = WEIR_TX();
+
+	(void)state;
+	do { /* a slow machine may use it up before */
+		weir_tx_end(&tx);
+		assert_int_equal(weir_tx_begin(conn, &s, &tx, &e), WEIR_OK);
+	} while (weir_tx_nest(&tx, &inner, &e) != WEIR_OK);
+	while (weir_tx_left_ms(&tx))
+		usleep(1000);
+	asked[0] = '\0';
+	assert_int_equal(weir_exec(conn, "INSERT", weir_tx_left_ms(&tx), &e), WEIR_TIMEOUT);
+	assert_int_equal(weir_tx_nest(&inner, &other, &e), WEIR_TIMEOUT);
+	assert_string_equal(asked, "");
+	assert_int_equal(weir_tx_commit(&inner, &e), WEIR_TIMEOUT);
+	assert_string_equal(asked, "ROLLBACK TO SAVEPOINT weir_savepoint_1; "
+	                           "RELEASE SAVEPOINT weir_savepoint_1|");
+	assert_int_equal(weir_tx_commit(&inner, &e), WEIR_INVALID);
+	assert_int_equal(weir_tx_commit(&tx, &e), WEIR_TIMEOUT);
+	assert_int_equal(wi_load_rlx(&server.cancels), 0);
+	assert_int_equal(wi_driver_fake.look(wi_conn_of(conn)->link), WI_LOOK_CLEAN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(whichever_step_is_late_the_connection_is_kept,
 	                                        set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nothing_is_sent_when_the_time_is_over, set_up,
+	                                        tear_down),
 		cmocka_unit_test_setup_teardown(a_late_cancel_of_a_commit_hits_nobody, set_up,
 	                                        tear_down),
 		cmocka_unit_test_setup_teardown(a_commit_whose_end_nobody_sees_costs_the_connection,

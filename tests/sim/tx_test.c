@@ -40,8 +40,8 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 	const char *fail = strstr(sql, "FAIL "), *state = NULL;
 
 	(void)row;
-	strncat(f->asked, sql, sizeof(f->asked) - strlen(f->asked) - 2);
-	strcat(f->asked, "|");
+	if (strlen(f->asked) + strlen(sql) + 2 < sizeof(f->asked))
+		strcat(strcat(f->asked, sql), "|");
 	*failure = (struct wi_failure){.fault = WI_FAULT_SQL, .text = "as scripted"};
 	if (fail)
 		state = fail + strlen("FAIL ");
@@ -287,6 +287,31 @@ static void loss_in_commit_of_a_read_only_one_is_a_loss(void **state)
 
 	assert_int_equal(weir_tx_begin(f->conn, &s, &tx, NULL), WEIR_OK);
 	f->commit_fails = "";
+	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_CONNECT);
+}
+
+/* But not where it may have been made one that writes. */
+static void loss_in_commit_of_what_was_read_only_is_an_unknown_outcome(void **state)
+{
+	static const char *const turns[] = {"SET TRANSACTION READ WRITE", "BEGIN READ WRITE"};
+	const weir_tx_settings s = WEIR_TX_SETTINGS(.read_only = true, .lock_timeout_ms = 5);
+	struct fixture *f = *state;
+	weir_tx tx = WEIR_TX();
+
+	for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+		f->commit_fails = NULL;
+		assert_int_equal(weir_tx_begin(f->conn, &s, &tx, NULL), WEIR_OK);
+		say(f, turns[i], WEIR_OK);
+		say(f, "INSERT", WEIR_OK);
+		f->commit_fails = "";
+		assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_OUTCOME_UNKNOWN);
+		weir_checkin(&f->conn);
+		assert_int_equal(weir_pool_checkout(f->pool, 10000, &f->conn, NULL), WEIR_OK);
+	}
+	/* Which a standby does not allow. */
+	assert_int_equal(weir_tx_begin(f->conn, &s, &tx, NULL), WEIR_OK);
+	wi_store_rlx(&f->server.in_recovery, true);
+	say(f, "SET work_mem = 1", WEIR_OK);
 	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_CONNECT);
 }
 
@@ -538,6 +563,7 @@ int main(void)
 		A_TEST(loss_before_commit_is_no_unknown_outcome),
 		A_TEST(loss_in_commit_is_one),
 		A_TEST(loss_in_commit_of_a_read_only_one_is_a_loss),
+		A_TEST(loss_in_commit_of_what_was_read_only_is_an_unknown_outcome),
 		A_TEST(silence_in_commit_is_an_unknown_outcome),
 		A_TEST(silent_server_holds_nobody_for_ever),
 		A_TEST(nothing_is_sent_when_its_time_is_over),

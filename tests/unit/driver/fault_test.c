@@ -197,6 +197,7 @@ static void fatal_words_and_a_crash_elsewhere_end_a_session(void **state)
 	assert_false(wi_fault_ends_session("WARNING", "01000"));
 	assert_false(wi_fault_ends_session("NOTICE", NULL));
 	assert_false(wi_fault_ends_session("ERROR", "57014"));
+	assert_false(wi_fault_ends_session("ERROR", "57P01"));
 	assert_false(wi_fault_ends_session(NULL, NULL));
 }
 

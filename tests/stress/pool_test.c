@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -23,36 +22,24 @@
 #include "base/clock.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
+#include "support/process.h"
 #include "support/shapes.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
 #define THREADS 64
 #define MAX 8
-#define SLACK_MS 50
 #define SERIALS 65536
 
 static struct wi_fake_server server;
 static weir_pool *pool;
-static _Atomic int holder[SERIALS];    /* by the serial number of the session */
-static _Atomic int64_t machine_lag_ns; /* the most by which a hold was longer than asked for */
+static _Atomic int holder[SERIALS]; /* by the serial number of the session */
 
 enum { GOT, WAITED_OUT, EXHAUSTED, LATEST_NS, DISCARDED };
 
 static void pause_ns(int64_t ns)
 {
 	nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
-}
-
-/* A hold; what a busy machine adds to it, it adds to other sleeps of the same threads as well. */
-static void hold(int64_t ns)
-{
-	int64_t begun = wi_now_ns(), late;
-
-	pause_ns(ns);
-	late = wi_now_ns() - begun - ns;
-	if (late > wi_load_rlx(&machine_lag_ns))
-		wi_store_rlx(&machine_lag_ns, late);
 }
 
 /* Ends sessions, in use or idle. Not all of them all the time: the pool has to get somewhere. */
@@ -90,7 +77,7 @@ static void hold_and_give_back(struct test_thread *self, weir_conn *conn)
 	if (wi_swap_acq_rel(mine, self->number + 1) != 0)
 		test_wrong(self, "a connection is in two hands");
 	if (wi_rng_below(&self->rng, 4) == 0)
-		hold(wi_rng_below(&self->rng, 200000));
+		test_nap(wi_rng_below(&self->rng, 200000));
 	switch (wi_rng_below(&self->rng, 32)) {
 	case 0:
 		wi_fake_leave(c->link, WI_LOOK_IN_TX);
@@ -112,16 +99,24 @@ static void hold_and_give_back(struct test_thread *self, weir_conn *conn)
 	}
 }
 
+/* Who may not wait does not sleep: late, if at all, for want of a processor. */
+static void note_lateness(struct test_thread *self, int64_t timeout_ms, int64_t late_ns)
+{
+	if (timeout_ms && late_ns > (int64_t)self->count[LATEST_NS])
+		self->count[LATEST_NS] = (uint64_t)late_ns;
+}
+
 static void check_out_once(struct test_thread *self)
 {
-	int64_t timeout_ms = some_timeout_ms(self), begun = wi_now_ns(), late;
+	int64_t timeout_ms = some_timeout_ms(self), ready_ns = timeout_ms ? test_ready_ns() : 0,
+		begun = wi_now_ns(), late;
 	weir_conn *conn = NULL;
 	weir_error error;
 	weir_status st = weir_pool_checkout(pool, timeout_ms, &conn, &error);
 
 	late = wi_now_ns() - begun - timeout_ms * WI_MS;
-	if (late > (int64_t)self->count[LATEST_NS])
-		self->count[LATEST_NS] = (uint64_t)late;
+	note_lateness(self, timeout_ms,
+	              late > 10 * WI_MS ? late - (test_ready_ns() - ready_ns) : late);
 	switch (st) {
 	case WEIR_OK:
 		self->count[GOT]++;
@@ -209,6 +204,7 @@ static void run_generations(int generations, double seconds)
 	int64_t slack_ns;
 
 	open_pool();
+	test_measure_lag(true);
 	test_yields(64);
 	for (int i = 0; i < generations; i++) {
 		test_threads_run(THREADS + 1, user, NULL, seconds / generations, reports);
@@ -220,13 +216,13 @@ static void run_generations(int generations, double seconds)
 		assert_conserved(reports, got);
 	}
 	test_yields(0);
-	slack_ns = SLACK_MS * WI_MS * test_slowness() + 2 * wi_load_rlx(&machine_lag_ns);
+	test_measure_lag(false);
+	slack_ns = test_slack_ns();
 	printf("%llu checkouts, %llu discarded, %llu connects, at most %d sessions; latest %.1f ms after its deadline, "
-	       "holders %.1f ms\n",
+	       "%.1f ms are allowed here\n",
 	       (unsigned long long)got, (unsigned long long)discarded,
 	       (unsigned long long)wi_load_rlx(&server.connects),
-	       wi_load_rlx(&server.sessions_peak), (double)latest / 1e6,
-	       (double)wi_load_rlx(&machine_lag_ns) / 1e6);
+	       wi_load_rlx(&server.sessions_peak), (double)latest / 1e6, (double)slack_ns / 1e6);
 	assert_true((int64_t)latest <= slack_ns);
 	assert_true(got > 0 && discarded > 0);
 	assert_int_equal(weir_pool_close(&pool, 60000), WEIR_OK);
@@ -302,15 +298,6 @@ static void wait_one_second(struct test_thread *self)
 		test_wrong(self, "a connection that is not there");
 }
 
-static double cpu_seconds(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
 static void sleep_one_second(struct test_thread *self)
 {
 	(void)self;
@@ -320,10 +307,10 @@ static void sleep_one_second(struct test_thread *self)
 static double cpu_of(void (*body)(struct test_thread *))
 {
 	static struct test_thread reports[THREADS];
-	double begun = cpu_seconds();
+	double begun = test_cpu_seconds();
 
 	test_threads_run(THREADS, body, NULL, -1, reports);
-	begun = cpu_seconds() - begun;
+	begun = test_cpu_seconds() - begun;
 	assert_null(test_first_wrong(reports, THREADS));
 	return begun;
 }
@@ -332,17 +319,21 @@ static double cpu_of(void (*body)(struct test_thread *))
 static void waiting_costs_no_cpu(void **state)
 {
 	weir_conn *conn[MAX];
-	double waiting, sleeping;
+	bool is_cheap = test_is_emulated();
 
 	(void)state;
 	open_pool();
 	for (int i = 0; i < MAX; i++)
 		assert_int_equal(weir_pool_checkout(pool, 60000, &conn[i], NULL), WEIR_OK);
-	sleeping = cpu_of(sleep_one_second);
-	waiting = cpu_of(wait_one_second);
-	printf("64 waiters used %.1f ms of CPU in a second, 64 sleepers %.1f\n", waiting * 1000,
-	       sleeping * 1000);
-	assert_true(test_is_emulated() || waiting - sleeping < 0.05 * test_slowness());
+	/* Time that a machine takes away may count as used by whoever had it: then once more. */
+	for (int i = 0; i == 0 || (i < 5 && !is_cheap); i++) {
+		double sleeping = cpu_of(sleep_one_second), waiting = cpu_of(wait_one_second);
+
+		printf("64 waiters used %.1f ms of CPU in a second, 64 sleepers %.1f\n",
+		       waiting * 1000, sleeping * 1000);
+		is_cheap = is_cheap || waiting - sleeping < 0.05 * test_slowness();
+	}
+	assert_true(is_cheap);
 	for (int i = 0; i < MAX; i++)
 		weir_checkin(&conn[i]);
 	assert_int_equal(weir_pool_close(&pool, 60000), WEIR_OK);

@@ -449,6 +449,24 @@ static int64_t lateness(const struct test_op *op)
 	return op->returned_ns - (op->deadline_ns ? op->deadline_ns : op->invoked_ns);
 }
 
+/*
+ * By how much a wait outlasted its deadline because it slept: one that came to sleep after it, as
+ * its thread got no processor, began to be late then.
+ */
+static int64_t lateness_asleep(const struct test_op *op)
+{
+	int64_t late = lateness(op), asleep = op->returned_ns - op->parked_ns;
+
+	return late < asleep ? late : asleep;
+}
+
+static bool is_too_late(const struct test_op *op, int64_t slack_ns)
+{
+	if (op->parked_ns && lateness_asleep(op) > slack_ns + op->ready_ns)
+		return true;
+	return lateness(op) > slack_ns + op->ready_ns + WI_SEC;
+}
+
 bool test_deadlines_are_kept(struct test_history *h, int64_t slack_ns)
 {
 	for (uint32_t i = 0; i < h->n_lanes; i++) {
@@ -461,7 +479,7 @@ bool test_deadlines_are_kept(struct test_history *h, int64_t slack_ns)
 			if (!op->value && op->deadline_ns && late < 0)
 				return wrong(h, "a wait gave up %lld ns before its deadline",
 				             (long long)-late);
-			if (late > slack_ns + (op->parked_ns ? op->ready_ns : WI_SEC))
+			if (is_too_late(op, slack_ns))
 				return wrong(
 					h,
 					"%s ended %lld ns too late, %s; %lld ns without a processor",

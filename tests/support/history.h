@@ -115,8 +115,8 @@ bool test_nobody_sleeps_beside_a_free_one(struct test_history *h, int64_t bound_
 bool test_sleepers_are_served_in_order(struct test_history *h, int64_t patience_ns);
 
 /*
- * No wait ends without a value before its deadline, none lasts beyond it by more than the slack;
- * and who does not sleep at all takes no second.
+ * No wait ends without a value before its deadline, none sleeps beyond it by more than the slack;
+ * and what is not sleep takes no second.
  */
 bool test_deadlines_are_kept(struct test_history *h, int64_t slack_ns);
 

@@ -82,19 +82,64 @@ static _Atomic int64_t worst_lag_ns;
 
 void test_nap(int64_t ns)
 {
-	int64_t end = wi_now_ns() + ns, late;
+	int64_t end = wi_now_ns() + ns, late, worst = wi_load_rlx(&worst_lag_ns);
 	struct timespec at = {.tv_sec = (time_t)(end / WI_SEC), .tv_nsec = (long)(end % WI_SEC)};
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
 		;
 	late = wi_now_ns() - end;
-	if (late > wi_load_rlx(&worst_lag_ns))
-		wi_store_rlx(&worst_lag_ns, late);
+	while (late > worst && !wi_cas_rlx(&worst_lag_ns, &worst, late))
+		;
 }
 
 int64_t test_slack_ns(void)
 {
 	return 50 * WI_MS * test_slowness() + 2 * wi_load_rlx(&worst_lag_ns);
+}
+
+#define METERS_MAX 16
+
+static pthread_t meter[METERS_MAX];
+static int n_meters;
+static _Atomic bool is_measured;
+
+static void *measure_lag(void *unused)
+{
+	(void)unused;
+	while (wi_load_rlx(&is_measured))
+		test_nap(WI_MS);
+	return NULL;
+}
+
+/* Where threads have no affinity, they sleep anywhere. */
+static void start_meter(int cpu)
+{
+	pthread_attr_t attr;
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	pthread_attr_init(&attr);
+	(void)pthread_attr_setaffinity_np(&attr, sizeof(one), &one);
+	if (pthread_create(&meter[n_meters], &attr, measure_lag, NULL) == 0)
+		n_meters++;
+	pthread_attr_destroy(&attr);
+}
+
+void test_measure_lag(bool on)
+{
+	cpu_set_t all;
+
+	if (on && sched_getaffinity(0, sizeof(all), &all) == 0) {
+		wi_store_rlx(&is_measured, true);
+		for (int cpu = 0; cpu < CPU_SETSIZE && n_meters < METERS_MAX; cpu++)
+			if (CPU_ISSET(cpu, &all))
+				start_meter(cpu);
+	} else {
+		wi_store_rlx(&is_measured, false);
+		while (n_meters > 0)
+			pthread_join(meter[--n_meters], NULL);
+	}
 }
 
 void test_pin(bool one_cpu)
@@ -126,6 +171,7 @@ struct run {
 	const struct test_shape *shape;
 	const struct test_store *store;
 	struct test_history *h;
+	pthread_barrier_t done;                 /* of all lanes */
 	_Atomic(struct test_op *) board[BOARD]; /* takes whose values wait for another hand */
 };
 
@@ -282,35 +328,31 @@ static void sweep(struct hand *hand)
 	}
 }
 
-/* Knows by how much the machine is late, also where nobody else sleeps. */
-static void measure_lag(const struct test_thread *self)
+static void use(struct hand *hand)
 {
-	while (!wi_load_rlx(self->stop))
-		test_nap(WI_MS);
+	while (!wi_load_rlx(hand->self->stop) && has_room(hand)) {
+		if (!hand->run->shape->churn)
+			step(hand);
+		else if (!one_generation(hand))
+			break;
+	}
+	put_all(hand);
 }
 
 static void lane_main(struct test_thread *self)
 {
 	struct run *run = self->arg;
-	struct hand hand = {run, self, NULL, {NULL}, 0};
+	struct hand hand = {run, self, &run->h->lanes[self->number], {NULL}, 0};
 
-	if (self->number == run->shape->threads + 1) {
-		measure_lag(self);
-		return;
-	}
-	hand.lane = &run->h->lanes[self->number];
-	if (self->number == run->shape->threads) {
-		if (run->shape->sweep)
-			sweep(&hand);
-		return;
-	}
-	while (!wi_load_rlx(self->stop) && has_room(&hand)) {
-		if (!run->shape->churn)
-			step(&hand);
-		else if (!one_generation(&hand))
-			break;
-	}
-	put_all(&hand);
+	if (self->number < run->shape->threads)
+		use(&hand);
+	else if (run->shape->sweep)
+		sweep(&hand);
+	/*
+	 * A thread that ends moves what it kept from its cache to the list, which nobody has
+	 * written down here: so none ends while another may be looking.
+	 */
+	pthread_barrier_wait(&run->done);
 }
 
 #define THREADS_MAX 128
@@ -318,7 +360,7 @@ static void lane_main(struct test_thread *self)
 const char *test_shape_run(const struct test_shape *shape, const struct test_store *store,
                            struct test_history *h, double seconds)
 {
-	static struct test_thread reports[THREADS_MAX + 2];
+	static struct test_thread reports[THREADS_MAX + 1];
 	struct run run = {.shape = shape, .store = store, .h = h};
 	struct hand mine = {.run = &run, .self = &reports[0]};
 	const char *wrong;
@@ -328,12 +370,16 @@ const char *test_shape_run(const struct test_shape *shape, const struct test_sto
 	test_history_begin(h, (uint32_t)shape->threads + 2,
 	                   shape->numbers ? shape->numbers : shape->values);
 	mine.lane = &h->lanes[shape->threads + 1];
+	pthread_barrier_init(&run.done, NULL, (unsigned)shape->threads + 1);
+	test_measure_lag(true);
 	test_pin(shape->one_cpu);
 	test_yields(shape->pause_one_in);
-	test_threads_run(shape->threads + 2, lane_main, &run, seconds, reports);
+	test_threads_run(shape->threads + 1, lane_main, &run, seconds, reports);
 	test_yields(0);
+	test_measure_lag(false);
+	pthread_barrier_destroy(&run.done);
 	test_pin(false);
-	wrong = test_first_wrong(reports, shape->threads + 2);
+	wrong = test_first_wrong(reports, shape->threads + 1);
 	for (int i = 0; i < BOARD; i++)
 		if (wi_load_rlx(&run.board[i]))
 			put(&mine, wi_load_rlx(&run.board[i]));

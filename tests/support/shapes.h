@@ -80,6 +80,12 @@ int64_t test_slack_ns(void);
 /* Sleeps for so long, and notes by how much it was longer. */
 void test_nap(int64_t ns);
 
+/*
+ * From now on a thread on each processor notes by how much its sleeps are longer, so that no pause
+ * of a processor stays unseen; or no more. One caller at a time.
+ */
+void test_measure_lag(bool on);
+
 /* Puts the calling thread, and those it starts from now on, on one CPU; or back where it was. */
 void test_pin(bool one_cpu);
 

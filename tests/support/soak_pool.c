@@ -383,8 +383,10 @@ void soak_pool_round(struct soak_round *r)
 		return;
 	}
 	in_use = pool;
+	test_measure_lag(true);
 	test_yields(plan.pause_one_in);
 	test_threads_run(plan.threads + 1, user_or_trouble, NULL, r->seconds, reports);
+	test_measure_lag(false);
 	(void)soak_clear_board(&reports[0]);
 	if (test_first_wrong(reports, plan.threads + 1))
 		soak_wrong(r, "%s", test_first_wrong(reports, plan.threads + 1));

@@ -215,7 +215,9 @@ static void use_and_count(struct soak_round *r)
 	static weir_host_stats hosts[HOSTS];
 
 	test_yields(plan.pause_one_in);
+	test_measure_lag(true);
 	test_threads_run(plan.threads + 1, user_or_trouble, NULL, r->seconds, reports);
+	test_measure_lag(false);
 	test_yields(0);
 	(void)soak_clear_board(&reports[0]);
 	if (test_first_wrong(reports, plan.threads + 1))

@@ -173,7 +173,7 @@ static void *work(void *arg)
 	pthread_cleanup_push(give_back, &conn);
 	for (;;) {
 		if (weir_pool_checkout(pool, 50, &conn, NULL) == WEIR_OK) {
-			if (weir_exec(conn, "SET x = 1", 1000, NULL) != WEIR_OK)
+			if (weir_exec(conn, "SET x = 1", 20000, NULL) != WEIR_OK)
 				wi_add_rlx(&reached, 1000000);
 			pthread_testcancel();
 			if (wi_now_ns() & 4)

@@ -72,12 +72,12 @@ static void write_or_read(struct test_thread *self)
 {
 	static weir_event_record got[READERS][WEIR_EVENTS_KEPT];
 
-	while (!wi_load_rlx(self->stop)) {
+	do { /* once at least, however late the thread begins */
 		if (self->number < WRITERS)
 			tell(self);
 		else
 			follow(self, got[self->number - WRITERS]);
-	}
+	} while (!wi_load_rlx(self->stop) || (self->number >= WRITERS && !self->count[1]));
 	if (self->number >= WRITERS && self->count[1] + self->count[2] != self->count[0])
 		test_wrong(self, "%llu read and %llu missed of %llu",
 		           (unsigned long long)self->count[1], (unsigned long long)self->count[2],

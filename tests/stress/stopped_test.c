@@ -207,7 +207,7 @@ static void sweep(struct test_thread *self)
  */
 static void sweeper(struct test_thread *self)
 {
-	int64_t late_ns = wi_now_ns() + 10 * WI_SEC * test_slowness();
+	int64_t late_ns = wi_now_ns() + 20 * WI_SEC * test_slowness();
 
 	while (!stands() && wi_now_ns() < late_ns)
 		sweep(self);
@@ -235,7 +235,9 @@ static void stop_at(const char *point, int visit)
 	begin();
 	stop = (struct test_stop){.point = point, .visit = visit};
 	wi_store_rlx(&still_hungry, THREADS - 2);
+	test_measure_lag(true);
 	test_threads_run(THREADS, body, NULL, -1, reports);
+	test_measure_lag(false);
 	for (int i = 1; i < THREADS - 1; i++)
 		if ((int64_t)reports[i].count[LONGEST_NS] > longest_ns)
 			longest_ns = (int64_t)reports[i].count[LONGEST_NS];

@@ -24,9 +24,12 @@
 #define WAITERS 64
 #define MAX 8
 #define HOLD_MS 20
+/* Time that a machine takes away may count as used by whoever had it: then once more. */
+#define TRIES 5
 
 static struct wi_fake_server server;
 static weir_pool *pool;
+static struct test_thread reports[WAITERS + MAX];
 
 static void open_pool(void)
 {
@@ -54,23 +57,34 @@ static void wait_in_vain(struct test_thread *self)
 		test_wrong(self, "a connection that is not there");
 }
 
+/* The CPU that all threads used meanwhile. */
+static double cpu_of(int n, void (*body)(struct test_thread *), void *arg, double seconds)
+{
+	double begun = test_cpu_seconds();
+
+	test_threads_run(n, body, arg, seconds, reports);
+	assert_null(test_first_wrong(reports, n));
+	return test_cpu_seconds() - begun;
+}
+
 static void waiting_for_good_costs_nothing(void **state)
 {
-	static struct test_thread reports[WAITERS];
 	weir_conn *conn[MAX];
 	int64_t ms = (int64_t)(test_seconds(3) * 1000);
-	double used;
+	bool is_cheap = test_is_emulated();
 
 	(void)state;
 	open_pool();
 	for (int i = 0; i < MAX; i++)
 		assert_int_equal(weir_pool_checkout(pool, 60000, &conn[i], NULL), WEIR_OK);
-	used = test_cpu_seconds();
-	test_threads_run(WAITERS, wait_in_vain, &ms, -1, reports);
-	used = test_cpu_seconds() - used;
-	printf("%d waiters used %.1f ms of CPU in %lld ms\n", WAITERS, used * 1000, (long long)ms);
-	assert_null(test_first_wrong(reports, WAITERS));
-	assert_true(test_is_emulated() || used * 1000 < 0.05 * (double)ms * test_slowness());
+	for (int i = 0; i == 0 || (i < TRIES && !is_cheap); i++) {
+		double used = cpu_of(WAITERS, wait_in_vain, &ms, -1);
+
+		printf("%d waiters used %.1f ms of CPU in %lld ms\n", WAITERS, used * 1000,
+		       (long long)ms);
+		is_cheap = is_cheap || used * 1000 < 0.05 * (double)ms * test_slowness();
+	}
+	assert_true(is_cheap);
 	for (int i = 0; i < MAX; i++)
 		weir_checkin(&conn[i]);
 	close_pool();
@@ -94,21 +108,21 @@ static void hold_in_turn(struct test_thread *self)
 /* Four hundred hand-overs a second, to the one who has waited longest each. */
 static void waiting_for_ones_turn_costs_little(void **state)
 {
-	static struct test_thread reports[WAITERS + MAX];
-	double seconds = test_seconds(3), used, each_us;
-	uint64_t turns;
+	double seconds = test_seconds(3);
+	bool is_cheap = test_is_emulated();
 
 	(void)state;
 	open_pool();
-	used = test_cpu_seconds();
-	test_threads_run(WAITERS + MAX, hold_in_turn, NULL, seconds, reports);
-	used = test_cpu_seconds() - used;
-	turns = test_sum(reports, WAITERS + MAX, 0);
-	each_us = used * 1e6 / (double)turns;
-	printf("%llu turns with %d waiting used %.1f ms of CPU in %.0f ms: %.0f us a turn\n",
-	       (unsigned long long)turns, WAITERS, used * 1000, seconds * 1000, each_us);
-	assert_null(test_first_wrong(reports, WAITERS + MAX));
-	assert_true(test_is_emulated() || used < (0.05 * seconds + 0.05) * test_slowness());
+	for (int i = 0; i == 0 || (i < TRIES && !is_cheap); i++) {
+		double used = cpu_of(WAITERS + MAX, hold_in_turn, NULL, seconds);
+		uint64_t turns = test_sum(reports, WAITERS + MAX, 0);
+
+		printf("%llu turns with %d waiting used %.1f ms of CPU in %.0f ms: %.0f us a turn\n",
+		       (unsigned long long)turns, WAITERS, used * 1000, seconds * 1000,
+		       used * 1e6 / (double)turns);
+		is_cheap = is_cheap || used < (0.05 * seconds + 0.05) * test_slowness();
+	}
+	assert_true(is_cheap);
 	close_pool();
 }
 

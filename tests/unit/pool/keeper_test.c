@@ -357,12 +357,14 @@ static void quiet_is_quiet(void **state)
 	assert_true(wi_keeper_stop(keeper, WI_FOREVER, NULL, NULL, NULL));
 }
 
-static _Atomic bool held = true;
+static _Atomic bool is_deadline_over;
 
+/* Asked when the deadline is over. */
 static bool is_held(void *arg)
 {
 	(void)arg;
-	return wi_load_rlx(&held);
+	wi_store_rel(&is_deadline_over, true);
+	return false;
 }
 
 static void abandon(void *arg)
@@ -399,13 +401,12 @@ static void a_busy_keeper_is_abandoned_and_frees_itself(void **state)
 
 static void finish_after_the_deadline(struct test_thread *self)
 {
-	int64_t deadline = wi_now_ns() + 5 * WI_MS;
-
 	if (self->number == 0) {
-		self->count[0] = wi_keeper_stop(self->arg, deadline, is_held, abandon, self->arg);
+		self->count[0] = wi_keeper_stop(self->arg, wi_now_ns() + 5 * WI_MS, is_held,
+		                                abandon, self->arg);
 		return;
 	}
-	while (wi_now_ns() < deadline + 20 * WI_MS)
+	while (!wi_load_acq(&is_deadline_over))
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	finish_and_ring(self->arg);
 }
@@ -416,10 +417,9 @@ static void what_nobody_holds_is_waited_for_a_little_longer(void **state)
 
 	(void)state;
 	wi_store_rlx(&t.finished, false);
-	wi_store_rlx(&held, false);
+	wi_store_rlx(&is_deadline_over, false);
 	start();
 	test_threads_run(2, finish_after_the_deadline, keeper, -1, reports);
-	wi_store_rlx(&held, true);
 	assert_int_equal(reports[0].count[0], true);
 	assert_int_equal(wi_load_rlx(&abandoned), 0);
 }

@@ -92,6 +92,7 @@ static void forget_counts(struct weir_pool *pool)
 
 void wi_pool_forget(struct weir_pool *pool)
 {
+	wi_pool_reload_finish(pool);
 	wi_ring_mend(&pool->own_ring);
 	wi_alarm_forget(pool);
 	wi_core_sweep(&pool->core, any, abandon_idle, pool);

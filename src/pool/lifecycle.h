@@ -94,6 +94,14 @@ void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, uint
                         int64_t now_ns);
 void wi_pool_reload_step(struct weir_pool *pool, int64_t now_ns);
 
+/*
+ * In a child: what the parent's keeper was in the middle of, all of it once more; and what a pool's
+ * own users had asked for, if that was so.
+ */
+void wi_pool_reload_again(struct weir_pool *pool, const weir_options *merged, bool sizes_differ,
+                          uint32_t resizes);
+void wi_pool_reload_finish(struct weir_pool *pool);
+
 /* turn.c: the pool as a keeper's job. */
 void wi_pool_job_init(struct weir_pool *pool);
 /* The slots from `from` to `to` as they are before their first use. */

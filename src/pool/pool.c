@@ -172,7 +172,8 @@ void wi_pool_free(struct weir_pool *pool)
 	wi_sketch_end(&pool->sketch);
 	wi_logins_fini(&pool->logins);
 	wi_target_fini(&pool->target);
-	wi_free(wi_load_rlx(&pool->reload), sizeof(struct wi_wanted)); /* nobody took it */
+	wi_free(wi_load_rlx(&pool->reload), sizeof(struct wi_wanted));    /* nobody took it */
+	wi_free(wi_load_rlx(&pool->reloading), sizeof(struct wi_wanted)); /* a parent's keeper */
 	wi_held_fini(pool);
 	wi_room_close(&pool->room);
 	wi_ring_close(&pool->own_ring);

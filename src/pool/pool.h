@@ -67,6 +67,7 @@ struct wi_adapt {
 struct wi_wanted {
 	weir_options options;
 	uint32_t resizes;
+	bool sizes_differ; /* the keeper's */
 };
 
 /*
@@ -203,8 +204,10 @@ struct weir_pool {
 	struct wi_ring *ring;               /* (c) where its events are remembered */
 	struct wi_fixed fixed;              /* (c) what the connection string has said */
 	_Atomic(struct wi_wanted *) reload; /* (a) asked for, for the keeper to take; or NULL */
-	struct wi_vigilance vigilance;      /* see alarm.h */
-	struct wi_sketch sketch;            /* (k) of a pool without a router: its picture */
+	/* (k) it writes these just now: a child that is forked meanwhile goes on with it */
+	_Atomic(struct wi_wanted *) reloading;
+	struct wi_vigilance vigilance; /* see alarm.h */
+	struct wi_sketch sketch;       /* (k) of a pool without a router: its picture */
 };
 
 /* Whether the pool was opened by a parent of this process. */

@@ -9,6 +9,9 @@
  * Who asks twice before the keeper's turn is answered twice, and the later one is what is left: it
  * was judged by itself, against what may not change, which is the same for both.
  *
+ * A fork in the middle of it would leave a child that reopens with some of the new words for good,
+ * and with the old sizes: it finishes what the parent's keeper had begun.
+ *
  * Orderings. [reload:R1] leaves the options, [reload:A1] takes them.
  */
 #include "base/alloc.h"
@@ -80,32 +83,48 @@ static void draw_lifetimes(struct weir_pool *pool)
 	pool->next_retire_ns = 0;
 }
 
-/* The turn does the rest. */
+/*
+ * The turn does the rest. A resize may say meanwhile what had been there already, which the exchange
+ * cannot tell from nothing: it is said later, so it comes back.
+ */
 static void resize(struct weir_pool *pool, const weir_options *merged, uint32_t resizes)
 {
 	/* [resize:A2] sees whether it was a resize that said them; pairs with R1. */
-	uint64_t before = wi_load_acq(&pool->sizes), sizes;
+	uint64_t before = wi_load_acq(&pool->sizes), said, sizes;
 
 	if (wi_load_rlx(&pool->resizes) != resizes)
 		return; /* it was said later */
 	if (wi_resize_prepare_for(pool, merged, &sizes, NULL) != WEIR_OK)
 		return; /* it was prepared when it was asked for, so only a lost race ends here */
-	(void)wi_cas_rel(&pool->sizes, &before, sizes); /* else somebody resizes just now */
+	WI_YIELD("reload.sizes.looked");
+	said = before;
+	/* [resize:A2] sees whose sizes it takes away. */
+	if (!wi_cas_acq_rel(&pool->sizes, &said, sizes))
+		return; /* somebody resizes just now */
+	if (wi_load_rlx(&pool->resizes) != resizes)
+		(void)wi_cas_rel(&pool->sizes, &sizes, before);
+}
+
+static bool are_sizes_other(const struct weir_pool *pool, const weir_options *merged)
+{
+	static const char *const sizes[] = {"pool_min", "pool_max", "pod_count", "server_budget",
+	                                    NULL};
+
+	return wi_reload_differs(&pool->options, merged, sizes);
 }
 
 void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, uint32_t resizes,
                         int64_t now_ns)
 {
-	static const char *const sizes[] = {"pool_min", "pool_max", "pod_count", "server_budget",
-	                                    NULL};
 	static const char *const slots[] = {"pool_overflow", "leak_action", NULL};
 	static const char *const lives[] = {"max_lifetime_ms", "lifetime_jitter_pct", NULL};
-	bool sizes_differ = wi_reload_differs(&pool->options, merged, sizes);
+	bool sizes_differ = are_sizes_other(pool, merged);
 	bool slots_differ = wi_reload_differs(&pool->options, merged, slots);
 	bool lives_differ = wi_reload_differs(&pool->options, merged, lives);
 	bool sessions_differ = wi_reload_differs_for_new(&pool->options, merged);
 
 	wi_reload_write(&pool->options, merged);
+	WI_YIELD("reload.written");
 	wi_breaker_tune(&pool->breaker, merged->breaker_failures, merged->breaker_open_ms,
 	                merged->breaker_open_max_ms);
 	if (sizes_differ)
@@ -132,6 +151,30 @@ void wi_pool_reload_step(struct weir_pool *pool, int64_t now_ns)
 	wanted = wi_swap_acq(&pool->reload, NULL);
 	if (!wanted)
 		return;
+	wanted->sizes_differ = are_sizes_other(pool, &wanted->options);
+	wi_store_seq(&pool->reloading, wanted);
 	wi_pool_reload_now(pool, &wanted->options, wanted->resizes, now_ns);
+	wi_store_seq(&pool->reloading, NULL);
+	wi_free(wanted, sizeof(*wanted));
+}
+
+/* ---- a child ---- */
+
+void wi_pool_reload_again(struct weir_pool *pool, const weir_options *merged, bool sizes_differ,
+                          uint32_t resizes)
+{
+	wi_reload_write(&pool->options, merged);
+	if (sizes_differ)
+		resize(pool, merged, resizes);
+	wi_settings_retime(&pool->settings, &pool->options);
+}
+
+void wi_pool_reload_finish(struct weir_pool *pool)
+{
+	struct wi_wanted *wanted = wi_swap_seq(&pool->reloading, NULL);
+
+	if (!wanted)
+		return;
+	wi_pool_reload_again(pool, &wanted->options, wanted->sizes_differ, wanted->resizes);
 	wi_free(wanted, sizeof(*wanted));
 }

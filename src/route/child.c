@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "route/names.h"
+#include "route/orders.h"
 #include "route/router.h"
 
 static weir_status forked(weir_error *error)
@@ -112,6 +113,7 @@ static weir_status reopen(weir_router *r, weir_error *error)
 	wi_orders_forget(r);
 	wi_names_forget(r);
 	leave_alone(r);
+	wi_reload_finish(r);
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
 		if (!renew_host(h, keeper))
 			return wi_fail(error, WEIR_SYSTEM, "too many pools in this process");

@@ -40,6 +40,9 @@ weir_status wi_order_give(weir_router *router, const struct wi_order *wanted, we
 /* reload.c: all hosts or none. The keeper's thread. */
 weir_status wi_reload_do(weir_router *router, struct wi_order *order);
 
+/* What a parent's keeper was in the middle of. In a child, where no keeper runs yet. */
+void wi_reload_finish(weir_router *router);
+
 /*
  * orders.c: does what was ordered, and answers; a closed router refuses. Whether the set or what is
  * said of a host has changed. The keeper's thread.

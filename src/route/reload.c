@@ -65,29 +65,57 @@ static void follow(weir_router *r, int64_t now_ns)
 	}
 }
 
+/* sizes: what they come to; 0: they are not others, or there is no host. */
+static void write_all(weir_router *r, const weir_options *merged, uint64_t sizes, int64_t now_ns)
+{
+	struct wi_host *h;
+
+	if (sizes)
+		wi_store_seq(&r->sizes, sizes);
+	wi_reload_write(&r->options, merged);
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		wi_pool_reload_now(h->pool, merged, wi_load_rlx(&h->pool->resizes), now_ns);
+	/* Somebody's resize has come between: it was said last. */
+	for (uint32_t i = 0;
+	     sizes && wi_load_seq(&r->sizes) != sizes && (h = wi_hosts_next(r, &i));)
+		wi_host_resize(h, wi_load_seq(&r->sizes));
+	follow(r, now_ns);
+}
+
 weir_status wi_reload_do(weir_router *r, struct wi_order *o)
 {
 	static const char *const bounds[] = {"pool_min", "pool_max", "pod_count", "server_budget",
 	                                     NULL};
-	bool resized = wi_reload_differs(&r->options, o->options, bounds);
-	int64_t now_ns = r->world->now();
 	uint64_t sizes;
-	struct wi_host *h;
 	weir_status st = prepare(r, o->options, &sizes, &o->error);
 
 	if (st != WEIR_OK)
 		return st;
-	resized = resized && sizes;
-	if (resized)
-		wi_store_seq(&r->sizes, sizes);
-	wi_reload_write(&r->options, o->options);
-	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
-		wi_pool_reload_now(h->pool, o->options, wi_load_rlx(&h->pool->resizes), now_ns);
-	/* Somebody's resize has come between: it was said last. */
-	for (uint32_t i = 0;
-	     resized && wi_load_seq(&r->sizes) != sizes && (h = wi_hosts_next(r, &i));)
-		wi_host_resize(h, wi_load_seq(&r->sizes));
-	follow(r, now_ns);
+	r->reloading_sizes = wi_reload_differs(&r->options, o->options, bounds);
+	wi_store_seq(&r->reloading, o->options);
+	write_all(r, o->options, r->reloading_sizes ? sizes : 0, r->world->now());
+	wi_store_seq(&r->reloading, NULL);
 	wi_keeper_ring(r->keeper); /* the pools' turns may be over */
 	return WEIR_OK;
+}
+
+/* ---- a child ---- */
+
+/* Whom it had come to by then is not known: everything is written once more, to all. */
+void wi_reload_finish(weir_router *r)
+{
+	weir_options *merged = wi_swap_seq(&r->reloading, NULL);
+	uint64_t sizes = 0;
+	struct wi_host *h;
+
+	if (!merged)
+		return;
+	if (r->reloading_sizes && prepare(r, merged, &sizes, NULL) == WEIR_OK && sizes)
+		wi_store_seq(&r->sizes, sizes);
+	wi_reload_write(&r->options, merged);
+	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));)
+		wi_pool_reload_again(h->pool, merged, r->reloading_sizes,
+		                     wi_load_rlx(&h->pool->resizes));
+	wi_store_rlx(&r->tightest_ms, r->options.max_lag_ms);
+	wi_free(merged, sizeof(*merged));
 }

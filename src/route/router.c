@@ -156,6 +156,7 @@ static void destroy(weir_router *r, bool in_child)
 	if (r->desk.world)
 		wi_core_fini(&r->desk);
 	wi_advice_drop(r);
+	wi_free(wi_load_rlx(&r->reloading), sizeof(weir_options)); /* a parent's keeper's */
 	wi_orders_forget(r); /* a parent's, or of another keeper that nobody waited for */
 	wi_rcu_wait(); /* read sections that began before may still look, or ring the keeper */
 	for (uint32_t i = 0; i < WI_HOSTS_MAX; i++)

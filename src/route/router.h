@@ -90,6 +90,9 @@ struct weir_router {
 	_Atomic int64_t tightest_ns; /* (a) when it was last asked for */
 	_Atomic int64_t end_ns;      /* (a) once it is closed: how long who closes it will wait */
 	_Atomic(struct wi_order *) orders; /* (a) for the keeper, the last one first: orders.h */
+	/* (k) it writes these just now: a child that is forked meanwhile goes on with it */
+	_Atomic(weir_options *) reloading;
+	bool reloading_sizes; /* (k) other sizes, too */
 	/* read_your_writes (own_writes.c): (a) the latest of all tokens, packed; 0: none */
 	_Atomic uint64_t floor;
 	_Atomic int64_t doubt_ns;  /* (a) a commit whose position nobody said; 0: none */

@@ -330,6 +330,52 @@ static void a_resize_that_was_under_way_is_finished(void **state)
 	assert_parent_unharmed();
 }
 
+/* ---- a fork in the middle of a reload ---- */
+
+static _Atomic uint32_t at_point; /* 1: the keeper has come there; 2: it goes on */
+
+static void stop_there(const char *point)
+{
+	if (strcmp(point, "reload.written") != 0 || wi_load_seq(&at_point) == 2)
+		return;
+	wi_store_seq(&at_point, 1);
+	while (wi_load_seq(&at_point) == 1)
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+}
+
+static void use_as_many_as_are_reloaded(void)
+{
+	weir_conn *conn[8] = {NULL};
+
+	wi_store_seq(&wi_yield_hook, NULL);
+	for (int i = 0; i < 8; i++)
+		MUST(weir_pool_checkout(pool, 5000, &conn[i], NULL) == WEIR_OK);
+	MUST(!wi_load_seq(&pool->reloading));
+	MUST(strstr(pool->settings.startup, "statement_timeout=7777"));
+	for (int i = 0; i < 8; i++)
+		weir_checkin(&conn[i]);
+	MUST(weir_pool_close(&pool, PATIENCE_MS) == WEIR_OK);
+}
+
+static void a_reload_that_was_under_way_is_finished(void **state)
+{
+	(void)state;
+	open_pool(WEIR_FORK_REOPEN);
+	wi_store_seq(&at_point, 0);
+	wi_store_seq(&wi_yield_hook, stop_there);
+	o.pool_max = 8;
+	o.statement_timeout_ms = 7777;
+	assert_int_equal(weir_pool_reload(pool, &o, NULL), WEIR_OK);
+	while (!wi_load_seq(&at_point))
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	in_child(use_as_many_as_are_reloaded);
+	wi_store_seq(&at_point, 2);
+	wi_store_seq(&wi_yield_hook, NULL);
+	weir_checkin(&held);
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+	wi_fake_server_fini(&server);
+}
+
 static void use_in_a_grandchild(void)
 {
 	pid_t child;
@@ -409,6 +455,7 @@ int main(void)
 		TEST(many_threads_of_a_child_reopen_once),
 		TEST(nobody_sits_down_while_it_is_made_anew),
 		TEST(a_resize_that_was_under_way_is_finished),
+		TEST(a_reload_that_was_under_way_is_finished),
 		TEST(so_has_a_grandchild),
 #endif
 	};

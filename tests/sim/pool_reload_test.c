@@ -416,6 +416,35 @@ static void misuse_is_told(void **state)
 
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
+/* ---- a resize in the middle of it ---- */
+
+static int resized;
+
+static void resize_once(const char *point)
+{
+	if (strcmp(point, "reload.sizes.looked") != 0 || resized++)
+		return;
+	assert_int_equal(weir_pool_resize(sim_pool(), 1, 5, &error), WEIR_OK);
+}
+
+/* To what it was before: an exchange of the sizes alone would not see it. */
+static void a_resize_that_is_said_later_outlasts_it(void **state)
+{
+	(void)state;
+	o.pool_min = 1;
+	o.pool_max = 5;
+	open_pool();
+	sim_settle();
+	resized = 0;
+	o.pool_max = 9;
+	wi_store_seq(&wi_yield_hook, resize_once);
+	reload();
+	wi_store_seq(&wi_yield_hook, NULL);
+	assert_true(resized > 0);
+	assert_int_equal(sim_stats()->max, 5);
+	close_pool();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +466,7 @@ int main(void)
 		TEST(each_option_that_may_not_change_is_refused),
 		TEST(the_connection_string_has_the_last_word),
 		TEST(misuse_is_told),
+		TEST(a_resize_that_is_said_later_outlasts_it),
 	};
 
 	test_watchdog(60, "sim.pool_reload");

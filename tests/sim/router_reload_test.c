@@ -3,12 +3,16 @@
  * Other options for a router that runs: the next read goes by the new policy, limit and fallback,
  * every host's pool has the new sizes, and so has one that is added later.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -237,6 +241,75 @@ static void an_event_callback_may_ask_for_it(void **state)
 		fake_cluster_calm(router, 2);
 }
 
+/* The thread sanitizer ends a forked child that starts a thread. */
+#ifndef WI_TSAN
+
+static _Atomic uint32_t at_point; /* 1: the keeper has come there; 2: it goes on */
+
+static void stop_there(const char *point)
+{
+	if (strcmp(point, "reload.written") != 0 || wi_load_seq(&at_point) == 2)
+		return;
+	wi_store_seq(&at_point, 1);
+	while (wi_load_seq(&at_point) == 1)
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+}
+
+static void *reload_beside(void *arg)
+{
+	(void)arg;
+	reload();
+	return NULL;
+}
+
+static int in_the_child(void)
+{
+	wi_store_seq(&wi_yield_hook, NULL);
+	if (weir_router_probe(router, 20000) != WEIR_OK)
+		return 1;
+	for (int i = 0; i < 3; i++)
+		if (max_of(fake_host_name(i)) != 13)
+			return 2;
+	if (router->options.pool_max != 13 || wi_load_seq(&router->reloading))
+		return 3;
+	return weir_router_close(&router, 5000) == WEIR_OK ? 0 : 4;
+}
+
+/* The keeper had written the router's options and the first host's, and no other's. */
+static void a_child_finishes_what_was_under_way(void **state)
+{
+	pthread_t asker;
+	pid_t child;
+	int status;
+
+	(void)state;
+	o.fork = WEIR_FORK_REOPEN;
+	open_router(3);
+	o.pool_max = 13;
+	wi_store_seq(&at_point, 0);
+	wi_store_seq(&wi_yield_hook, stop_there);
+	assert_int_equal(pthread_create(&asker, NULL, reload_beside, NULL), 0);
+	while (!wi_load_seq(&at_point))
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	fflush(NULL);
+	child = fork(); /* the keeper is stopped, so nobody is in the middle of a fake server */
+	assert_true(child >= 0);
+	if (child == 0) {
+		alarm(60);
+		_exit(in_the_child());
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	wi_store_seq(&at_point, 2);
+	assert_int_equal(pthread_join(asker, NULL), 0);
+	wi_store_seq(&wi_yield_hook, NULL);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(max_of(fake_host_name(i)), 13);
+}
+
+#endif
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, clean_up)
 
 int main(void)
@@ -248,6 +321,9 @@ int main(void)
 		TEST(every_host_has_the_new_size_also_one_that_comes_later),
 		TEST(what_may_not_change_is_named_and_nothing_changes),
 		TEST(an_event_callback_may_ask_for_it),
+#ifndef WI_TSAN
+		TEST(a_child_finishes_what_was_under_way),
+#endif
 	};
 
 	test_watchdog(60, "sim.router_reload");

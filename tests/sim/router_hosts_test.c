@@ -3,89 +3,37 @@
  * Hosts that are added to a router, removed, drained and changed while it runs: who is chosen, what
  * becomes of connections that are out and of callers that wait, what the operator is told.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/atomic.h"
-#include "base/clock.h"
-#include "base/rcu.h"
-#include "base/rng.h"
 #include "route/router.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
-
-#define PATIENCE_MS 20000
-
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
-static weir_error error;
-static _Atomic int told[WEIR_EVENT_KINDS];
-static void (*_Atomic on_told)(const weir_event *event);
-
-static void hear(void *arg, const weir_event *event)
-{
-	void (*then)(const weir_event *) = wi_load_acq(&on_told);
-
-	(void)arg;
-	wi_add_seq(&told[event->kind], 1);
-	if (then)
-		then(event);
-}
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 4);
-	weir_options_init(&options);
+	fake_router_begin(4);
 	options.probe_interval_ms = 50;
-	options.connect_timeout_ms = 2000;
-	options.checkout_timeout_ms = PATIENCE_MS;
 	options.pool_min = 1;
 	options.pool_max = 2;
 	options.slow_start_ms = 0; /* who comes serves at once */
-	options.on_event = hear;
-	wi_store_rel(&on_told, NULL);
-	for (int i = 0; i < WEIR_EVENT_KINDS; i++)
-		wi_store_seq(&told[i], 0);
-	memset(&error, 0, sizeof(error));
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static void a_moment(void)
-{
-	const struct timespec some = {.tv_nsec = 1000000};
-
-	nanosleep(&some, NULL);
-}
-
-static void probe(void)
-{
-	assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
 }
 
 /* With the first n servers as its hosts. */
 static void open_first(int n)
 {
-	assert_int_equal(fake_cluster_open_first(&cluster, n, &options, &router, &error), WEIR_OK);
+	assert_int_equal(fake_cluster_open_first(&cluster, n, &options, &router, &said), WEIR_OK);
 	probe();
 	fake_cluster_calm(router, (uint32_t)options.pool_min);
 }
@@ -93,47 +41,18 @@ static void open_first(int n)
 static void must(weir_status st)
 {
 	if (st != WEIR_OK)
-		fail_msg("%s", error.text);
+		fail_msg("%s", said.text);
 }
 
 static void add(int i)
 {
-	must(weir_router_host_add(router, fake_host_name(i), NULL, &error));
+	must(weir_router_host_add(router, fake_host_name(i), NULL, &said));
 	probe();
 }
 
 static void remove_host(int i)
 {
-	must(weir_router_host_remove(router, fake_host_name(i), &error));
-}
-
-/* A host that is in the set, by its name; false: none is. */
-static bool find(int i, weir_host_stats *found, bool leaving)
-{
-	weir_host_stats stats[WI_HOSTS_MAX];
-	size_t n = weir_router_stats_get(router, stats, WI_HOSTS_MAX);
-
-	for (size_t k = 0; k < n; k++) {
-		if (strcmp(stats[k].host, fake_host_name(i)) != 0 || stats[k].leaving != leaving)
-			continue;
-		*found = stats[k];
-		return true;
-	}
-	return false;
-}
-
-static weir_host_stats stats_of(int i)
-{
-	weir_host_stats s;
-
-	assert_true(find(i, &s, false));
-	return s;
-}
-
-static void await_told(weir_event_kind kind, int n)
-{
-	while (wi_load_seq(&told[kind]) < n)
-		a_moment();
+	must(weir_router_host_remove(router, fake_host_name(i), &said));
 }
 
 /* It has one that is ready, and all that was to be asked of those that are open is answered. */
@@ -146,20 +65,12 @@ static void await_idle(int i)
 	}
 }
 
-static weir_conn *checkout(weir_intent intent)
-{
-	weir_conn *c = NULL;
-
-	must(weir_checkout(router, intent, &c, &error));
-	return c;
-}
-
 /* How many of so many reads at once each host got. */
 static void count_reads(int n, int of[FAKE_HOSTS])
 {
 	memset(of, 0, FAKE_HOSTS * sizeof(*of));
 	for (int i = 0; i < n; i++) {
-		weir_conn *c = checkout(WEIR_READ);
+		weir_conn *c = take(WEIR_READ);
 
 		of[fake_host_of(c)]++;
 		weir_checkin(&c);
@@ -174,15 +85,6 @@ static void await_reads(int i)
 	do
 		count_reads(50, of);
 	while (!of[i]);
-}
-
-static int writes_go_to(void)
-{
-	weir_conn *c = checkout(WEIR_WRITE);
-	int host = fake_host_of(c);
-
-	weir_checkin(&c);
-	return host;
 }
 
 /* ---- adding ---- */
@@ -210,10 +112,10 @@ static void an_added_primary_takes_the_writes(void **state)
 {
 	(void)state;
 	open_first(2);
-	assert_int_equal(writes_go_to(), 0);
+	assert_int_equal(visit(WEIR_WRITE), 0);
 	fake_cluster_promote(&cluster, 3);
 	add(3);
-	assert_int_equal(writes_go_to(), 3);
+	assert_int_equal(visit(WEIR_WRITE), 3);
 }
 
 /* The first look is over: who comes later does not take away what is known. */
@@ -227,13 +129,13 @@ static void an_added_host_that_says_nothing_unsettles_nobody(void **state)
 	options.connect_timeout_ms = 20000;
 	open_first(2);
 	wi_store_rlx(&cluster.host[2].server.silent, true);
-	must(weir_router_host_add(router, fake_host_name(2), NULL, &error));
+	must(weir_router_host_add(router, fake_host_name(2), NULL, &said));
 	for (int i = 0; i < 50; i++) {
-		must(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = 5000), &c, &error));
+		must(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = 5000), &c, &said));
 		weir_checkin(&c);
 		a_moment();
 	}
-	assert_true(find(2, &s, false));
+	assert_true(find_host(2, &s, false));
 	assert_int_equal(s.role, WEIR_ROLE_UNKNOWN);
 	assert_int_equal(stats_of(0).role, WEIR_ROLE_PRIMARY);
 	remove_host(2);
@@ -247,13 +149,13 @@ static void an_added_host_follows_suit(void **state)
 
 	(void)state;
 	open_first(2);
-	must(weir_router_resize(router, 0, 1, &error));
+	must(weir_router_resize(router, 0, 1, &said));
 	must(weir_router_suspend(router, WEIR_SUSPEND_WAIT));
 	add(2);
 	assert_true(stats_of(2).pool.suspended);
 	assert_int_equal(weir_checkout_with(router,
 	                                    &WEIR_REQUEST(.intent = WEIR_READ, .timeout_ms = 30),
-	                                    &c, &error),
+	                                    &c, &said),
 	                 WEIR_TIMEOUT);
 	must(weir_router_resume(router));
 	assert_false(stats_of(2).pool.suspended);
@@ -272,23 +174,23 @@ static void a_removed_host_gets_nobody_and_its_connections_stay_good(void **stat
 
 	(void)state;
 	open_first(2);
-	c = checkout(WEIR_READ);
+	c = take(WEIR_READ);
 	assert_int_equal(fake_host_of(c), 1);
 	add(2);
 	remove_host(1);
 	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_REMOVED]), 1);
 	count_reads(200, of);
 	assert_int_equal(of[2], 200);
-	assert_true(find(1, &s, true));
+	assert_true(find_host(1, &s, true));
 	assert_int_equal(s.pool.busy, 1);
 	assert_int_equal(s.role, WEIR_ROLE_UNKNOWN);
-	assert_false(find(1, &s, false));
+	assert_false(find_host(1, &s, false));
 	assert_int_equal(weir_conn_info_get(c, &info), WEIR_OK);
 	assert_string_equal(info.host, fake_host_name(1));
 	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_LEFT]), 0);
 	weir_checkin(&c);
 	await_told(WEIR_EVENT_HOST_LEFT, 1);
-	while (find(1, &s, true))
+	while (find_host(1, &s, true))
 		a_moment();
 	assert_int_equal(weir_router_stats_get(router, NULL, 0), 2);
 	while (wi_load_rlx(&cluster.host[1].server.sessions))
@@ -324,12 +226,12 @@ static void the_same_name_may_come_again_at_once(void **state)
 	(void)state;
 	open_first(2);
 	for (int i = 0; i < 3; i++) {
-		c = checkout(WEIR_READ);
+		c = take(WEIR_READ);
 		assert_int_equal(fake_host_of(c), 1);
 		old[i] = c;
 		remove_host(1);
 		add(1);
-		assert_true(find(1, &s, true));
+		assert_true(find_host(1, &s, true));
 		assert_int_equal(stats_of(1).role, WEIR_ROLE_REPLICA);
 	}
 	assert_int_equal(weir_router_stats_get(router, NULL, 0), 5);
@@ -356,7 +258,7 @@ static void *remove_soon(void *arg)
 	(void)arg;
 	while (stats_of(1).pool.waiting < 1)
 		a_moment();
-	must(weir_router_host_add(router, fake_host_name(2), NULL, &error));
+	must(weir_router_host_add(router, fake_host_name(2), NULL, &said));
 	remove_host(1);
 	return NULL;
 }
@@ -371,7 +273,7 @@ static void who_waits_at_a_removed_host_chooses_another(void **state)
 	(void)state;
 	open_first(2);
 	for (int i = 0; i < 2; i++)
-		c[i] = checkout(WEIR_READ);
+		c[i] = take(WEIR_READ);
 	assert_int_equal(pthread_create(&thread, NULL, remove_soon, NULL), 0);
 	test_threads_run(1, read_once, NULL, -1, reports);
 	pthread_join(thread, NULL);
@@ -387,13 +289,13 @@ static void a_removed_primary_takes_no_writes(void **state)
 	(void)state;
 	options.read_fallback = WEIR_READ_FALLBACK_FAIL;
 	open_first(3);
-	assert_int_equal(writes_go_to(), 0);
+	assert_int_equal(visit(WEIR_WRITE), 0);
 	remove_host(0);
-	assert_int_equal(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = 50), &c, &error),
+	assert_int_equal(weir_checkout_with(router, &WEIR_REQUEST(.timeout_ms = 50), &c, &said),
 	                 WEIR_UNAVAILABLE);
-	assert_null(strstr(error.text, fake_host_name(0)));
+	assert_null(strstr(said.text, fake_host_name(0)));
 	fake_cluster_promote(&cluster, 2);
-	assert_int_equal(writes_go_to(), 2);
+	assert_int_equal(visit(WEIR_WRITE), 2);
 }
 
 /* ---- draining ---- */
@@ -407,9 +309,9 @@ static void a_drained_host_rests_and_comes_back(void **state)
 	open_first(3);
 	while (!c || fake_host_of(c) != 1) {
 		weir_checkin(&c);
-		c = checkout(WEIR_READ);
+		c = take(WEIR_READ);
 	}
-	must(weir_router_host_drain(router, fake_host_name(1), true, &error));
+	must(weir_router_host_drain(router, fake_host_name(1), true, &said));
 	assert_true(stats_of(1).drained);
 	assert_int_equal(stats_of(1).role, WEIR_ROLE_REPLICA);
 	count_reads(200, of);
@@ -421,7 +323,7 @@ static void a_drained_host_rests_and_comes_back(void **state)
 	while (stats_of(1).pool.total > 0)
 		a_moment();
 	assert_true(stats_of(1).pool.closed[WEIR_CLOSE_DRAINED] > 0);
-	must(weir_router_host_drain(router, fake_host_name(1), false, &error));
+	must(weir_router_host_drain(router, fake_host_name(1), false, &said));
 	await_reads(1);
 	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_CHANGED]), 2);
 }
@@ -433,12 +335,12 @@ static void a_drained_primary_drains_when_it_is_none(void **state)
 
 	(void)state;
 	open_first(3);
-	must(weir_router_host_drain(router, fake_host_name(0), true, &error));
+	must(weir_router_host_drain(router, fake_host_name(0), true, &said));
 	for (int i = 0; i < 20; i++)
-		assert_int_equal(writes_go_to(), 0);
+		assert_int_equal(visit(WEIR_WRITE), 0);
 	wi_store_rlx(&cluster.host[0].server.in_recovery, true);
 	fake_cluster_promote(&cluster, 1);
-	while (writes_go_to() != 1)
+	while (visit(WEIR_WRITE) != 1)
 		a_moment();
 	while (stats_of(0).role != WEIR_ROLE_REPLICA || stats_of(0).pool.total > 0)
 		a_moment();
@@ -497,10 +399,10 @@ static void zone_and_weight_change_while_it_runs(void **state)
 	count_reads(100, of);
 	assert_int_equal(of[1], 100);
 	weir_host_settings_init(&s);
-	must(weir_router_host_set(router, fake_host_name(1), &s, &error));
+	must(weir_router_host_set(router, fake_host_name(1), &s, &said));
 	snprintf(s.zone, sizeof(s.zone), "here");
 	s.weight = 70;
-	must(weir_router_host_set(router, fake_host_name(2), &s, &error));
+	must(weir_router_host_set(router, fake_host_name(2), &s, &said));
 	assert_string_equal(stats_of(1).zone, "");
 	assert_string_equal(stats_of(2).zone, "here");
 	assert_int_equal(stats_of(2).weight, 70);
@@ -513,8 +415,8 @@ static void zone_and_weight_change_while_it_runs(void **state)
 static void refuses(weir_status st, const char *words)
 {
 	assert_int_equal(st, WEIR_INVALID);
-	if (!strstr(error.text, words))
-		fail_msg("\"%s\" does not say \"%s\"", error.text, words);
+	if (!strstr(said.text, words))
+		fail_msg("\"%s\" does not say \"%s\"", said.text, words);
 }
 
 static void what_cannot_be_done_is_said_clearly(void **state)
@@ -523,19 +425,19 @@ static void what_cannot_be_done_is_said_clearly(void **state)
 
 	(void)state;
 	open_first(2);
-	refuses(weir_router_host_remove(router, "nobody", &error),
+	refuses(weir_router_host_remove(router, "nobody", &said),
 	        "\"nobody\" is no host of the router, which has: 127.0.0.1:6000, 127.0.0.1:6001");
-	refuses(weir_router_host_drain(router, "127.0.0.1", true, &error), "more than one host");
-	refuses(weir_router_host_add(router, fake_host_name(1), NULL, &error), "already");
-	refuses(weir_router_host_add(router, "a,b", NULL, &error), "one host");
-	refuses(weir_router_host_add(router, "a:b:c", NULL, &error), "host:port");
-	refuses(weir_router_host_add(router, NULL, NULL, &error), "host is NULL");
+	refuses(weir_router_host_drain(router, "127.0.0.1", true, &said), "more than one host");
+	refuses(weir_router_host_add(router, fake_host_name(1), NULL, &said), "already");
+	refuses(weir_router_host_add(router, "a,b", NULL, &said), "one host");
+	refuses(weir_router_host_add(router, "a:b:c", NULL, &said), "host:port");
+	refuses(weir_router_host_add(router, NULL, NULL, &said), "host is NULL");
 	weir_host_settings_init(&s);
 	s.weight = 1001;
-	refuses(weir_router_host_set(router, fake_host_name(1), &s, &error), "1000");
-	refuses(weir_router_host_set(router, fake_host_name(1), NULL, &error), "settings is NULL");
+	refuses(weir_router_host_set(router, fake_host_name(1), &s, &said), "1000");
+	refuses(weir_router_host_set(router, fake_host_name(1), NULL, &said), "settings is NULL");
 	remove_host(0);
-	refuses(weir_router_host_remove(router, fake_host_name(1), &error), "last host");
+	refuses(weir_router_host_remove(router, fake_host_name(1), &said), "last host");
 }
 
 static void there_is_room_for_so_many(void **state)
@@ -548,14 +450,14 @@ static void there_is_room_for_so_many(void **state)
 	open_first(1);
 	for (;; added++) {
 		snprintf(name, sizeof(name), "10.0.0.%d:6003", added);
-		if (weir_router_host_add(router, name, NULL, &error) != WEIR_OK)
+		if (weir_router_host_add(router, name, NULL, &said) != WEIR_OK)
 			break;
 	}
 	assert_int_equal(added, WI_HOSTS_MAX);
-	assert_non_null(strstr(error.text, "at most 64 hosts"));
-	must(weir_router_host_remove(router, "10.0.0.7", &error));
+	assert_non_null(strstr(said.text, "at most 64 hosts"));
+	must(weir_router_host_remove(router, "10.0.0.7", &said));
 	await_told(WEIR_EVENT_HOST_LEFT, 1);
-	must(weir_router_host_add(router, name, NULL, &error));
+	must(weir_router_host_add(router, name, NULL, &said));
 }
 
 /* ---- from an event ---- */
@@ -583,177 +485,9 @@ static void an_event_may_change_the_hosts(void **state)
 	assert_true(stats_of(2).drained);
 }
 
-/* ---- the end ---- */
-
-static void a_close_waits_for_what_is_out_of_a_removed_host(void **state)
-{
-	weir_conn *c;
-
-	(void)state;
-	open_first(2);
-	c = checkout(WEIR_READ);
-	add(2);
-	remove_host(1);
-	assert_int_equal(weir_router_close(&router, 20), WEIR_TIMEOUT);
-	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_STILL_OUT]), 1);
-	weir_checkin(&c); /* the keeper frees everything now */
-	while (wi_load_rlx(&cluster.host[1].server.sessions))
-		a_moment();
-}
-
-static weir_router *theirs; /* close clears the one that it is given */
-
-/* Each change orders the next one, on the keeper's thread. */
-static void go_on_changing(const weir_event *event)
-{
-	weir_error e;
-
-	if (event->kind == WEIR_EVENT_HOST_ADDED)
-		(void)!weir_router_host_remove(theirs, "127.0.0.1:6002", &e);
-	if (event->kind == WEIR_EVENT_HOST_LEFT)
-		(void)!weir_router_host_add(theirs, "127.0.0.1:6002", NULL, &e);
-}
-
-static void a_close_comes_in_the_middle_of_changes(void **state)
-{
-	struct wi_rng rng;
-
-	(void)state;
-	wi_rng_seed(&rng, test_seed());
-	for (int i = 0; i < 20; i++) {
-		weir_conn *c;
-
-		wi_store_rel(&on_told, NULL);
-		open_first(2);
-		theirs = router;
-		wi_store_rel(&on_told, go_on_changing);
-		must(weir_router_host_add(router, fake_host_name(2), NULL, &error));
-		c = checkout(WEIR_READ);
-		for (uint32_t us = wi_rng_below(&rng, 3); us; us--)
-			a_moment();
-		weir_checkin(&c);
-		assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-		for (int k = 0; k < 3; k++)
-			assert_int_equal(wi_load_rlx(&cluster.host[k].server.sessions), 0);
-	}
-}
-
-/* The thread sanitizer ends a forked child that starts a thread. */
-#ifndef WI_TSAN
-
-/* With nobody in the middle of a fake server: its lock would stay taken in the child. */
-static pid_t fork_whole(void)
-{
-	pid_t child;
-
-	for (int i = 0; i < cluster.n; i++)
-		pthread_mutex_lock(&cluster.host[i].server.lock);
-	child = fork();
-	for (int i = 0; i < cluster.n; i++)
-		pthread_mutex_unlock(&cluster.host[i].server.lock);
-	return child;
-}
-
-/* In a child that opens connections of its own, who was leaving is not there. */
-static int in_the_child(weir_conn **held)
-{
-	weir_conn *c = NULL;
-	int host;
-
-	if (weir_checkout(router, WEIR_READ, &c, &error) != WEIR_OK)
-		return 1;
-	host = fake_host_of(c);
-	weir_checkin(&c);
-	weir_checkin(held); /* the parent's: left alone */
-	if (host != 2)
-		return 2;
-	if (weir_router_stats_get(router, NULL, 0) != 2)
-		return 3;
-	if (weir_router_host_add(router, fake_host_name(1), NULL, &error) != WEIR_OK)
-		return 4;
-	if (weir_router_probe(router, PATIENCE_MS) != WEIR_OK)
-		return 5;
-	if (weir_router_host_remove(router, fake_host_name(2), &error) != WEIR_OK)
-		return 6;
-	return weir_router_close(&router, 5000) == WEIR_OK ? 0 : 7;
-}
-
-static void a_child_is_without_those_that_were_leaving(void **state)
-{
-	weir_conn *held;
-	int status;
-	pid_t child;
-
-	(void)state;
-	options.fork = WEIR_FORK_REOPEN;
-	open_first(2);
-	held = checkout(WEIR_READ);
-	add(2);
-	remove_host(1);
-	child = fork_whole();
-	assert_true(child >= 0);
-	if (child == 0) {
-		alarm(60);
-		_exit(in_the_child(&held));
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-	weir_checkin(&held);
-	await_told(WEIR_EVENT_HOST_LEFT, 1);
-}
-
-/* The address sanitizer's allocator may be in the middle of something, and stays so in a child. */
-#ifndef __SANITIZE_ADDRESS__
-
-static int live_on(void)
-{
-	weir_conn *c = NULL;
-
-	wi_store_rel(&on_told, NULL);
-	if (weir_checkout(router, WEIR_WRITE, &c, &error) != WEIR_OK) {
-		fprintf(stderr, "child: %s\n", error.text);
-		return 1;
-	}
-	weir_checkin(&c);
-	if (weir_router_host_add(router, fake_host_name(3), NULL, &error) != WEIR_OK)
-		return 2;
-	if (weir_router_host_remove(router, fake_host_name(3), &error) != WEIR_OK)
-		return 3;
-	return weir_router_close(&router, 5000) == WEIR_OK ? 0 : 4;
-}
-
-/* Wherever the keeper was in the middle of a change, a child makes the router anew. */
-static void a_fork_comes_in_the_middle_of_changes(void **state)
-{
-	(void)state;
-	options.fork = WEIR_FORK_REOPEN;
-	open_first(2);
-	theirs = router;
-	wi_store_rel(&on_told, go_on_changing);
-	must(weir_router_host_add(router, fake_host_name(2), NULL, &error));
-	for (int i = 0; i < 10; i++) {
-		pid_t child = fork_whole();
-		int status;
-
-		assert_true(child >= 0);
-		if (child == 0) {
-			alarm(60);
-			_exit(live_on());
-		}
-		assert_int_equal(waitpid(child, &status, 0), child);
-		assert_true(WIFEXITED(status));
-		assert_int_equal(WEXITSTATUS(status), 0);
-	}
-	wi_store_rel(&on_told, NULL);
-}
-
-#endif
-#endif
-
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
 	const struct CMUnitTest tests[] = {
 		TEST(an_added_host_serves_reads),
 		TEST(an_added_primary_takes_the_writes),
@@ -771,14 +505,6 @@ int main(void)
 		TEST(what_cannot_be_done_is_said_clearly),
 		TEST(there_is_room_for_so_many),
 		TEST(an_event_may_change_the_hosts),
-		TEST(a_close_waits_for_what_is_out_of_a_removed_host),
-		TEST(a_close_comes_in_the_middle_of_changes),
-#ifndef WI_TSAN
-		TEST(a_child_is_without_those_that_were_leaving),
-#ifndef __SANITIZE_ADDRESS__
-		TEST(a_fork_comes_in_the_middle_of_changes),
-#endif
-#endif
 	};
 
 	test_watchdog(120, "the simulation of hosts that come and go");

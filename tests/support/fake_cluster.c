@@ -208,10 +208,11 @@ static bool answer(struct wi_fake_server *server, const char *sql, struct wi_ans
 
 const char *fake_host_name(int i)
 {
-	static char name[WEIR_ERROR_HOST];
+#define NAME(i) "127.0.0.1:600" #i
+	static const char *const name[FAKE_HOSTS] = {NAME(0), NAME(1), NAME(2), NAME(3),
+	                                             NAME(4), NAME(5), NAME(6), NAME(7)};
 
-	snprintf(name, sizeof(name), "127.0.0.1:%d", FIRST_PORT + i);
-	return name;
+	return name[i];
 }
 
 void fake_cluster_init(struct fake_cluster *c, int n)

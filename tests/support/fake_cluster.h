@@ -83,7 +83,7 @@ void fake_cluster_write(struct fake_cluster *cluster, int primary, uint64_t byte
 /* Standby i has replayed all that the primary has. */
 void fake_cluster_catch_up(struct fake_cluster *cluster, int primary, int i);
 
-/* "127.0.0.1:6001", as weir_conn_info says it; static storage, one thread. */
+/* "127.0.0.1:6001", as weir_conn_info says it. */
 const char *fake_host_name(int i);
 
 /* Which host a checked-out connection leads to, or -1. */

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Servers that are slow, full, or refuse: what keeps its role, for how long that is believed, and how
+ * often such a host is asked.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "driver/fault.h"
+#include "route/router.h"
+#include "support/fake_router.h"
+#include "support/watchdog.h"
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake_router_begin(3);
+	options.probe_interval_ms = 20;
+	return 0;
+}
+
+/* More than a question may take, but less than a connect may. */
+static void a_slow_connect_is_waited_for(void **state)
+{
+	weir_conn *c = NULL;
+	weir_request q = WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = WEIR_NO_WAIT);
+
+	(void)state;
+	options.connect_timeout_ms = 60000;
+	options.probe_interval_ms = 1000;
+	for (int i = 0; i < 3; i++)
+		wi_store_rlx(&cluster.host[i].server.connect_ns, 2500 * WI_MS);
+	open_router();
+	/* Told as failed meanwhile, so that who waits for others is not kept. */
+	assert_int_equal(role_of(0), WEIR_ROLE_UNKNOWN);
+	assert_non_null(
+		strstr(stats_of(0).last_error, "no answer within 1000 ms while connecting"));
+	assert_int_equal(weir_checkout_with(router, &q, &c, &said), WEIR_UNAVAILABLE);
+	q.timeout_ms = 20000;
+	assert_int_equal(weir_checkout_with(router, &q, &c, &said), WEIR_OK);
+	assert_int_equal(fake_host_of(c), 0);
+	weir_checkin(&c);
+}
+
+static void lose_the_probe(int i)
+{
+	struct wi_fake_server *s = &cluster.host[i].server;
+
+	wi_store_rlx(&s->max_sessions, wi_load_rlx(&s->sessions) - 1);
+	for (uint64_t serial = 1; serial <= 3; serial++)
+		if (wi_fake_serial(wi_host_at(router, i)->probe.link) == serial)
+			assert_true(wi_fake_kill_one(s, serial));
+}
+
+static void wait_for_idle(int i, uint32_t n)
+{
+	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
+
+	while (stats_of(i).pool.idle != n && wi_now_ns() < until_ns)
+		probe();
+	assert_int_equal(stats_of(i).pool.idle, n);
+}
+
+/* There is no room for the probe any more, but its pool works. */
+static void a_full_primary_keeps_its_role(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	options.pool_min = options.pool_max = 2;
+	open_router();
+	wait_for_idle(0, 2);
+	before = wi_load_rlx(&cluster.host[0].server.connects);
+	lose_the_probe(0);
+	while (wi_load_rlx(&cluster.host[0].server.connects) < before + 3)
+		probe();
+	assert_int_equal(role_of(0), WEIR_ROLE_PRIMARY);
+	assert_int_equal(visit(WEIR_WRITE), 0);
+	/* Once connections are lost, the server may be another one. */
+	wi_store_rlx(&cluster.host[0].server.max_sessions, 1);
+	wi_fake_kill(&cluster.host[0].server);
+	wi_store_rlx(&cluster.host[0].server.connect_fault, WI_FAULT_CAPACITY);
+	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	wi_store_rlx(&cluster.host[0].server.connect_fault, WI_FAULT_NONE);
+	wi_store_rlx(&cluster.host[0].server.max_sessions, 0);
+	wait_for_role(0, WEIR_ROLE_PRIMARY);
+}
+
+/* Three things that hold for ten seconds, and then no longer. */
+static void what_is_believed_for_a_while_ends(void **state)
+{
+	weir_request q = WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = 3);
+	int64_t until_ns = wi_now_ns() + 60 * WI_SEC;
+	weir_conn *c = NULL;
+
+	(void)state;
+	options.pool_min = options.pool_max = 2;
+	open_router();
+	wait_for_idle(0, 2);
+	wi_store_rlx(&cluster.host[1].basic_only, true);
+	probe();
+	assert_int_equal(stats_of(1).timeline, 0);
+	assert_int_equal(weir_checkout_with(router, &q, &c, &said), WEIR_OK);
+	weir_checkin(&c);
+	assert_int_equal(wi_load_rlx(&router->tightest_ms), 3);
+	wi_store_rlx(&cluster.host[1].basic_only, false);
+	lose_the_probe(0);
+	probe();
+	assert_int_equal(role_of(0), WEIR_ROLE_PRIMARY);
+	while ((role_of(0) != WEIR_ROLE_UNKNOWN || !stats_of(1).timeline ||
+	        wi_load_rlx(&router->tightest_ms)) &&
+	       wi_now_ns() < until_ns)
+		probe();
+	assert_int_equal(role_of(0), WEIR_ROLE_UNKNOWN);
+	assert_int_equal(stats_of(1).timeline, 1);
+	assert_int_equal(wi_load_rlx(&router->tightest_ms), 0);
+}
+
+/* The pool's own pause would be half a minute at least. */
+static void a_server_that_is_back_is_connected_to_at_once(void **state)
+{
+	(void)state;
+	options.pool_min = 0;
+	options.breaker_failures = 1;
+	options.breaker_open_ms = 60000;
+	open_router();
+	wi_store_rlx(&cluster.host[0].server.connect_fault, WI_FAULT_REFUSED);
+	do
+		assert_int_not_equal(try_for(100, WEIR_WRITE), WEIR_OK);
+	while (!stats_of(0).pool.breaker_open); /* the watchdog bounds it */
+	wi_fake_kill(&cluster.host[0].server);
+	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	fake_host_down(&cluster, 0, false);
+	wait_for_role(0, WEIR_ROLE_PRIMARY);
+	assert_int_equal(try_for(20000, WEIR_WRITE), WEIR_OK);
+}
+
+static void pass(int64_t ns)
+{
+	int64_t until_ns = wi_now_ns() + ns;
+	struct timespec some = {.tv_nsec = 1000000};
+
+	while (wi_now_ns() < until_ns)
+		nanosleep(&some, NULL);
+}
+
+/*
+ * In two seconds: at once, and after 0.1, 0.3, 0.7 and 1.5 s; credentials, however short the pace.
+ */
+static void a_failing_host_is_asked_less_and_less(void **state)
+{
+	uint64_t before[2];
+
+	(void)state;
+	options.pool_min = 0;
+	options.probe_interval_ms = 1000;
+	fake_host_down(&cluster, 0, true);
+	wi_store_rlx(&cluster.host[1].server.connect_fault, WI_FAULT_AUTH);
+	open_router();
+	for (int i = 0; i < 2; i++)
+		before[i] = wi_load_rlx(&cluster.host[i].server.connects);
+	pass(2 * WI_SEC);
+	for (int i = 0; i < 2; i++)
+		assert_in_range(wi_load_rlx(&cluster.host[i].server.connects) - before[i], 1, 8);
+}
+
+static void a_failing_host_is_not_asked_at_every_call(void **state)
+{
+	int64_t before_ns;
+	uint64_t before;
+
+	(void)state;
+	options.pool_min = 0;
+	options.probe_interval_ms = 1000;
+	for (int i = 0; i < 3; i++)
+		fake_host_down(&cluster, i, true);
+	open_router();
+	before = wi_load_rlx(&cluster.host[0].server.connects);
+	before_ns = wi_now_ns();
+	for (int i = 0; i < 5; i++)
+		probe();
+	assert_true(wi_now_ns() - before_ns >= 300 * WI_MS);
+	assert_true(wi_load_rlx(&cluster.host[0].server.connects) >= before + 4);
+}
+
+/* ---- saturation is not sickness ---- */
+
+static void a_host_that_has_no_room_keeps_its_role(void **state)
+{
+	weir_conn *c = NULL;
+	weir_request q = WEIR_REQUEST(.intent = WEIR_READ, .timeout_ms = 5000);
+
+	(void)state;
+	options.pool_min = 0;
+	wi_store_rlx(&cluster.host[1].server.max_sessions, 1); /* the probe's */
+	open_router();
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(weir_checkout_with(router, &q, &c, &said), WEIR_OK);
+		weir_checkin(&c);
+	}
+	assert_int_equal(role_of(1), WEIR_ROLE_REPLICA);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
+	const struct CMUnitTest tests[] = {
+		TEST(a_slow_connect_is_waited_for),
+		TEST(a_full_primary_keeps_its_role),
+		TEST(what_is_believed_for_a_while_ends),
+		TEST(a_server_that_is_back_is_connected_to_at_once),
+		TEST(a_failing_host_is_asked_less_and_less),
+		TEST(a_failing_host_is_not_asked_at_every_call),
+		TEST(a_host_that_has_no_room_keeps_its_role),
+	};
+
+	test_watchdog(110, "the simulation of hosts in trouble");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

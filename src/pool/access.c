@@ -109,6 +109,8 @@ bool wi_access_get(struct weir_conn *c, enum wi_access access, int64_t deadline_
 	if (access == WI_ACCESS_WRITE)
 		sql = c->born_read_only ? "SET default_transaction_read_only = off"
 		                        : "RESET default_transaction_read_only";
+	if (c->pool->core.world->now() >= deadline_ns)
+		return false; /* nothing is said, so it is what it was */
 	/* If the answer stays away, nobody writes on it before the keeper has seen to it. */
 	c->read_only = true;
 	wi_or_acq_rel(&c->notes, WI_NOTE_READS);

@@ -36,6 +36,9 @@ static bool is_unusable(uint32_t notes, enum wi_access access)
 /* Notes that say what is to be known of a lending, and nothing of the connection. */
 #define ASIDE ((uint32_t)(WI_NOTE_STACK | WI_NOTE_READS | WI_NOTE_TIMED))
 
+/* So long has one that may not wait to make connections read-only, however many it tries. */
+#define TELL_AT_ONCE_NS (100 * WI_MS)
+
 /* Lends a slot whose stack may be wanted, or how long it is out. */
 static struct weir_conn *lend(struct weir_conn *c, struct wi_seat *seat)
 {
@@ -160,7 +163,7 @@ static void take_back(struct weir_conn *c)
  * Takes hold of a taken slot and sees whether it may be handed out; if not, it goes to the keeper.
  */
 static bool is_fit(struct weir_conn *c, struct wi_seat *seat, enum wi_access access,
-                   int64_t check_ns, struct weir_conn **handle)
+                   int64_t check_ns, int64_t tell_ns, struct weir_conn **handle)
 {
 	uint32_t notes = wi_load_acq(&c->notes) & ~ASIDE;
 	bool suits = wi_access_suits(c, access);
@@ -171,7 +174,7 @@ static bool is_fit(struct weir_conn *c, struct wi_seat *seat, enum wi_access acc
 	if (!is_unusable(notes, access)) {
 		wi_health_check(c, notes, check_ns);
 		if (!is_unusable(wi_load_rlx(&c->notes), access) &&
-		    (suits || wi_access_get(c, access, check_ns)))
+		    (suits || wi_access_get(c, access, tell_ns)))
 			return true;
 	}
 	take_back(c);
@@ -256,12 +259,15 @@ weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, const st
                          weir_error *error)
 {
 	struct wi_seat *seat = wi_desk_seat(&pool->core);
+	int64_t began_ns, tell_ns;
 	WI_NO_CANCEL;
 
 	if (!seat)
 		return wi_fail(error, WEIR_NO_MEMORY, "no memory for a seat of this thread");
+	began_ns = plea ? plea->since_ns : pool->core.world->now();
+	tell_ns = check_ns ? check_ns : began_ns + TELL_AT_ONCE_NS;
 	wi_store_rlx(&seat->wish, plea ? plea->tag : NULL);
-	wi_store_rlx(&seat->wish_ns, plea ? plea->since_ns : pool->core.world->now());
+	wi_store_rlx(&seat->wish_ns, began_ns);
 	for (;;) {
 		uint32_t slot;
 		weir_status st;
@@ -287,8 +293,11 @@ weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, const st
 		}
 		/* Nothing counts as a checkout before it is sure to be one: see read.c. */
 		wi_add_rlx(&pool->unsure, 1);
-		if (!is_fit(&pool->conns[slot], seat, access, check_ns, conn))
+		if (!is_fit(&pool->conns[slot], seat, access, check_ns, tell_ns, conn)) {
+			if (!check_ns && pool->core.world->now() >= tell_ns)
+				return wi_pool_refused(pool, wi_say_exhausted(pool, error));
 			continue;
+		}
 		/* The other half of this light fence is the heavy one of who suspends. */
 		wi_fence_light();
 		if (wi_likely(!wi_pool_is_suspended(pool))) {

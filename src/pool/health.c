@@ -22,8 +22,6 @@
 
 /* A caller with less time than this is content with a look, unless it asked for pre_ping=ping. */
 #define ASK_LEAST_NS (100 * WI_MS)
-/* Of one that may not wait: what it takes to make its connection read-only. */
-#define TELL_AT_ONCE_NS (100 * WI_MS)
 /* A reset and a refused connect within this are one event. */
 #define TOGETHER_NS (1000 * WI_MS)
 
@@ -135,7 +133,7 @@ bool wi_health_tell(struct weir_conn *c, const char *sql, int64_t deadline_ns)
 	const struct weir_pool *pool = c->pool;
 	int64_t now_ns = pool->core.world->now(),
 		most_ns = wi_word_load(&pool->options.check_timeout_ms) * WI_MS;
-	int64_t time_ns = deadline_ns ? deadline_ns - now_ns : TELL_AT_ONCE_NS;
+	int64_t time_ns = deadline_ns - now_ns;
 	WI_NO_CANCEL;
 
 	if (time_ns <= 0)

@@ -17,16 +17,12 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "route/router.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
 #define LONG_MS 60000 /* nothing is asked so long by itself, and nothing here takes so long */
 
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
-static weir_error error;
 static _Atomic int doubts;
 static char doubt[WEIR_ERROR_TEXT], first[WEIR_ERROR_HOST];
 
@@ -42,45 +38,15 @@ static void note_event(void *arg, const weir_event *event)
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 3);
-	weir_options_init(&options);
+	fake_router_begin(3);
 	options.probe_interval_ms = 20;
-	options.connect_timeout_ms = 2000;
-	options.checkout_timeout_ms = 20000;
 	options.on_event = note_event;
 	wi_store_rlx(&doubts, 0);
 	return 0;
 }
 
-static int tear_down(void **state)
-{
-	(void)state;
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static void probe(void)
-{
-	assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
-}
-
-static void open_router(void)
-{
-	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
-	probe();
-}
-
-static weir_role role_of(int i)
-{
-	weir_host_stats stats[FAKE_HOSTS];
-
-	assert_true(weir_router_stats_get(router, stats, FAKE_HOSTS) > (size_t)i);
-	return stats[i].role;
-}
-
 /* Sleeps until the router says that something has changed. */
-static void wait_for_role(int i, weir_role role)
+static void sleep_until_role(int i, weir_role role)
 {
 	int64_t until_ns = wi_now_ns() + 30 * WI_SEC;
 	uint32_t seen = 0;
@@ -98,8 +64,8 @@ static void advise(int host, uint32_t timeline, int64_t good_for_ms)
 	                      .timeline = timeline,
 	                      .good_for_ms = good_for_ms};
 
-	if (weir_router_advise(router, &advice, &error) != WEIR_OK)
-		fail_msg("%s", error.text);
+	if (weir_router_advise(router, &advice, &said) != WEIR_OK)
+		fail_msg("%s", said.text);
 }
 
 static int write_to(int64_t timeout_ms)
@@ -108,10 +74,10 @@ static int write_to(int64_t timeout_ms)
 	weir_conn *c = NULL;
 	int host = -1;
 
-	if (weir_checkout_with(router, &q, &c, &error) == WEIR_OK)
+	if (weir_checkout_with(router, &q, &c, &said) == WEIR_OK)
 		host = fake_host_of(c);
 	else
-		assert_true(error.status == WEIR_UNAVAILABLE || error.status == WEIR_TIMEOUT);
+		assert_true(said.status == WEIR_UNAVAILABLE || said.status == WEIR_TIMEOUT);
 	weir_checkin(&c);
 	return host;
 }
@@ -133,10 +99,10 @@ static void the_advice_decides_a_tie(void **state)
 	assert_int_equal(write_to(20000), 1);
 	assert_int_equal(role_of(0), WEIR_ROLE_UNKNOWN);
 	advise(0, 0, LONG_MS);
-	wait_for_role(1, WEIR_ROLE_UNKNOWN);
+	sleep_until_role(1, WEIR_ROLE_UNKNOWN);
 	assert_int_equal(write_to(20000), 0);
-	assert_int_equal(weir_router_advise(router, NULL, &error), WEIR_OK);
-	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	assert_int_equal(weir_router_advise(router, NULL, &said), WEIR_OK);
+	sleep_until_role(0, WEIR_ROLE_UNKNOWN);
 	assert_int_equal(write_to(WEIR_NO_WAIT), -1);
 }
 
@@ -147,14 +113,14 @@ static void a_self_appointed_primary_gets_no_write(void **state)
 	advise(0, 1, LONG_MS);
 	assert_int_equal(write_to(20000), 0);
 	appoint(2, wi_load_rlx(&cluster.host[0].server.timeline) + 1);
-	wait_for_role(2, WEIR_ROLE_UNKNOWN);
+	sleep_until_role(2, WEIR_ROLE_UNKNOWN);
 	for (int i = 0; i < 20; i++) {
 		probe();
 		assert_int_not_equal(write_to(WEIR_NO_WAIT), 2);
 	}
 	assert_int_not_equal(role_of(2), WEIR_ROLE_PRIMARY);
 	/* By the hosts' own words it is the one: without advice it would be followed. */
-	assert_int_equal(weir_router_advise(router, NULL, &error), WEIR_OK);
+	assert_int_equal(weir_router_advise(router, NULL, &said), WEIR_OK);
 	assert_int_equal(write_to(20000), 2);
 }
 
@@ -167,7 +133,7 @@ static void who_appointed_itself_keeps_the_primary_from_no_writes(void **state)
 	open_router();
 	advise(0, timeline, LONG_MS);
 	appoint(2, timeline + 1);
-	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	sleep_until_role(0, WEIR_ROLE_UNKNOWN);
 	assert_int_equal(write_to(WEIR_NO_WAIT), -1);
 	wi_store_rlx(&cluster.host[2].server.in_recovery, true);
 	probe();
@@ -182,7 +148,7 @@ static void a_standby_gets_no_write_whatever_the_advice(void **state)
 	(void)state;
 	open_router();
 	advise(1, 0, LONG_MS);
-	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	sleep_until_role(0, WEIR_ROLE_UNKNOWN);
 	for (int i = 0; i < 20; i++) {
 		probe();
 		assert_int_equal(write_to(WEIR_NO_WAIT), -1);
@@ -202,7 +168,7 @@ static void an_older_timeline_than_advised_gets_no_write(void **state)
 	(void)state;
 	open_router();
 	advise(0, wi_load_rlx(&cluster.host[0].server.timeline) + 1, LONG_MS);
-	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	sleep_until_role(0, WEIR_ROLE_UNKNOWN);
 	assert_int_equal(write_to(WEIR_NO_WAIT), -1);
 	advise(0, wi_load_rlx(&cluster.host[0].server.timeline), LONG_MS);
 	assert_int_equal(write_to(20000), 0);
@@ -213,7 +179,7 @@ static void nobody_is_fenced_longer_than_the_advice_is_good(void **state)
 	(void)state;
 	open_router();
 	advise(-1, 0, LONG_MS);
-	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	sleep_until_role(0, WEIR_ROLE_UNKNOWN);
 	assert_int_equal(write_to(WEIR_NO_WAIT), -1);
 	/* Nobody says anything afterwards, and nothing moves at the hosts. */
 	advise(-1, 0, 300);
@@ -230,7 +196,7 @@ static void the_advised_host_is_asked_until_it_is_the_primary(void **state)
 	options.probe_interval_ms = LONG_MS;
 	open_router();
 	advise(1, 0, LONG_MS);
-	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	sleep_until_role(0, WEIR_ROLE_UNKNOWN);
 	assert_int_equal(write_to(WEIR_NO_WAIT), -1);
 	/* As fast as a host may be: several times as often as one that nobody waits for. */
 	before[0] = wi_load_rlx(&cluster.host[1].probes);
@@ -249,13 +215,13 @@ static void what_is_no_host_takes_the_old_advice_away(void **state)
 	(void)state;
 	open_router();
 	advise(-1, 0, LONG_MS);
-	wait_for_role(0, WEIR_ROLE_UNKNOWN);
-	assert_int_equal(weir_router_advise(router, &advice, &error), WEIR_INVALID);
-	assert_non_null(strstr(error.text, "127.0.0.1:1"));
+	sleep_until_role(0, WEIR_ROLE_UNKNOWN);
+	assert_int_equal(weir_router_advise(router, &advice, &said), WEIR_INVALID);
+	assert_non_null(strstr(said.text, "127.0.0.1:1"));
 	assert_int_equal(write_to(20000), 0);
 	advice = (weir_advice){.primary = fake_host_name(0), .good_for_ms = -1};
-	assert_int_equal(weir_router_advise(router, &advice, &error), WEIR_INVALID);
-	assert_int_equal(weir_router_advise(NULL, &advice, &error), WEIR_INVALID);
+	assert_int_equal(weir_router_advise(router, &advice, &said), WEIR_INVALID);
+	assert_int_equal(weir_router_advise(NULL, &advice, &said), WEIR_INVALID);
 }
 
 static void a_wait_for_a_change_has_an_end(void **state)
@@ -341,24 +307,26 @@ static void many_may_advise_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(the_advice_decides_a_tie, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_advice_decides_a_tie, set_up, fake_router_end),
 		cmocka_unit_test_setup_teardown(a_self_appointed_primary_gets_no_write, set_up,
-	                                        tear_down),
+	                                        fake_router_end),
 		cmocka_unit_test_setup_teardown(
-			who_appointed_itself_keeps_the_primary_from_no_writes, set_up, tear_down),
+			who_appointed_itself_keeps_the_primary_from_no_writes, set_up,
+			fake_router_end),
 		cmocka_unit_test_setup_teardown(a_standby_gets_no_write_whatever_the_advice, set_up,
-	                                        tear_down),
+	                                        fake_router_end),
 		cmocka_unit_test_setup_teardown(an_older_timeline_than_advised_gets_no_write,
-	                                        set_up, tear_down),
+	                                        set_up, fake_router_end),
 		cmocka_unit_test_setup_teardown(nobody_is_fenced_longer_than_the_advice_is_good,
-	                                        set_up, tear_down),
+	                                        set_up, fake_router_end),
 		cmocka_unit_test_setup_teardown(the_advised_host_is_asked_until_it_is_the_primary,
-	                                        set_up, tear_down),
+	                                        set_up, fake_router_end),
 		cmocka_unit_test_setup_teardown(what_is_no_host_takes_the_old_advice_away, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(a_wait_for_a_change_has_an_end, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_close_ends_a_wait, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(many_may_advise_at_once, set_up, tear_down),
+	                                        fake_router_end),
+		cmocka_unit_test_setup_teardown(a_wait_for_a_change_has_an_end, set_up,
+	                                        fake_router_end),
+		cmocka_unit_test_setup_teardown(a_close_ends_a_wait, set_up, fake_router_end),
+		cmocka_unit_test_setup_teardown(many_may_advise_at_once, set_up, fake_router_end),
 	};
 
 	test_watchdog(110, "the hosts to be what they were made");

@@ -16,21 +16,16 @@
 #include "base/clock.h"
 #include "driver/fault.h"
 #include "route/router.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/watchdog.h"
 
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
-static weir_error error;
 static weir_alert alert[64];
 static weir_event_record record[WEIR_EVENTS_KEPT];
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 3);
-	weir_options_init(&options);
+	fake_router_begin(3);
 	options.probe_interval_ms = 20;
 	options.hold_down_ms = 0;
 	options.breaker_failures = 0;
@@ -39,21 +34,6 @@ static int set_up(void **state)
 	options.metrics_interval_ms = 20;
 	options.alert_window_ms = 1000;
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static void open_router(void)
-{
-	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
-	assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
-	fake_cluster_calm(router, 1);
 }
 
 /* The alert of this rule and host, or NULL. */
@@ -65,11 +45,6 @@ static const weir_alert *raised(weir_alert_rule rule, const char *host)
 		if (alert[i].rule == rule && strcmp(alert[i].host, host) == 0)
 			return &alert[i];
 	return NULL;
-}
-
-static void a_moment(void)
-{
-	nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
 }
 
 /* The watchdog bounds these. */
@@ -113,7 +88,7 @@ static void nobody_to_write_to_is_an_alert(void **state)
 	const char *text = "";
 
 	(void)state;
-	open_router();
+	open_warm();
 	fail_host(0, WI_FAULT_REFUSED);
 	await_raised(WEIR_ALERT_UNHEALTHY, "");
 	assert_int_equal(raised(WEIR_ALERT_UNHEALTHY, "")->severity, WEIR_SEVERITY_CRITICAL);
@@ -132,7 +107,7 @@ static void nobody_at_all_is_one_too(void **state)
 
 	(void)state;
 	options.alert_cooldown_ms = 50;
-	open_router();
+	open_warm();
 	for (int i = 0; i < 3; i++)
 		fail_host(i, WI_FAULT_REFUSED);
 	while (!remembered(WEIR_EVENT_ALERT_RAISED, "no host is reachable", &text))
@@ -149,7 +124,7 @@ static void what_is_one_hosts_says_so(void **state)
 	(void)state;
 	options.breaker_failures = 2;
 	options.breaker_open_ms = 60000;
-	open_router();
+	open_warm();
 	fail_host(2, WI_FAULT_REFUSED);
 	await_raised(WEIR_ALERT_BREAKER_OPEN, "127.0.0.1:6002");
 	assert_null(raised(WEIR_ALERT_BREAKER_OPEN, "127.0.0.1:6001"));
@@ -165,7 +140,7 @@ static weir_status checkout(int64_t timeout_ms, weir_conn **conn)
 	                  .timeout_ms = timeout_ms,
 	                  .tag = "an order"};
 
-	return weir_checkout_with(router, &q, conn, &error);
+	return weir_checkout_with(router, &q, conn, &said);
 }
 
 static void slow_and_failed_checkouts_are_the_routers(void **state)
@@ -180,7 +155,7 @@ static void slow_and_failed_checkouts_are_the_routers(void **state)
 	options.alert_slow_checkouts = 3;
 	options.alert_failure_pct = 50;
 	options.alert_window_ms = 60000;
-	open_router();
+	open_warm();
 	assert_int_equal(checkout(20000, &held), WEIR_OK);
 	for (int i = 0; i < 20; i++)
 		assert_int_not_equal(checkout(10, &conn), WEIR_OK);
@@ -202,13 +177,13 @@ static void check_out(weir_intent intent, int n, int of_them_in_vain)
 	weir_conn *c = NULL;
 
 	for (int i = 0; i < n; i++) {
-		assert_int_equal(weir_checkout_with(router, &q, &c, &error), WEIR_OK);
+		assert_int_equal(weir_checkout_with(router, &q, &c, &said), WEIR_OK);
 		weir_checkin(&c);
 	}
 	q.at_least = (weir_token){.system = 1, .lsn = 1, .timeline = 1}; /* nobody's */
 	q.timeout_ms = WEIR_NO_WAIT;
 	for (int i = 0; i < of_them_in_vain; i++)
-		assert_int_not_equal(weir_checkout_with(router, &q, &c, &error), WEIR_OK);
+		assert_int_not_equal(weir_checkout_with(router, &q, &c, &said), WEIR_OK);
 }
 
 /* The share of what failed is of all that was tried, at a host that has left as well. */
@@ -221,16 +196,16 @@ static void who_leaves_takes_no_tries_away(void **state)
 	options.alert_window_ms = 60000;
 	options.metrics_interval_ms = 0;
 	options.read_fallback = WEIR_READ_FALLBACK_FAIL;
-	open_router();
-	assert_int_equal(weir_router_host_drain(router, "127.0.0.1:6001", true, &error), WEIR_OK);
+	open_warm();
+	assert_int_equal(weir_router_host_drain(router, "127.0.0.1:6001", true, &said), WEIR_OK);
 	check_out(WEIR_READ, 100, 0);
 	options.metrics_interval_ms = 20; /* the window begins here */
-	assert_int_equal(weir_router_reload(router, &options, &error), WEIR_OK);
+	assert_int_equal(weir_router_reload(router, &options, &said), WEIR_OK);
 	fail_host(0, WI_FAULT_REFUSED);
 	await_raised(WEIR_ALERT_UNHEALTHY, "");
 	fail_host(0, WI_FAULT_NONE);
 	await_over(WEIR_ALERT_UNHEALTHY, "");
-	assert_int_equal(weir_router_host_remove(router, "127.0.0.1:6002", &error), WEIR_OK);
+	assert_int_equal(weir_router_host_remove(router, "127.0.0.1:6002", &said), WEIR_OK);
 	check_out(WEIR_WRITE, 105, 0);
 	check_out(WEIR_READ, 0, 20);
 	do {
@@ -247,7 +222,7 @@ static void all_is_remembered_in_one_place(void **state)
 	size_t n;
 
 	(void)state;
-	open_router();
+	open_warm();
 	n = weir_router_events_get(router, 0, record, WEIR_EVENTS_KEPT, &lost);
 	assert_int_equal(lost, 0);
 	assert_true(remembered(WEIR_EVENT_CONNECTED, "", NULL) >= 3);
@@ -263,7 +238,7 @@ static void all_is_remembered_in_one_place(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, fake_router_end)
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_to_write_to_is_an_alert),
 		TEST(nobody_at_all_is_one_too),

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/atomic.h"
+#include "base/rcu.h" /* WI_TSAN */
 #include "base/rng.h"
 #include "route/router.h"
 #include "support/fake_router.h"

@@ -12,40 +12,16 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/watchdog.h"
-
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
-static weir_error error;
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 2);
-	weir_options_init(&options);
+	fake_router_begin(2);
 	options.probe_interval_ms = 50;
-	options.checkout_timeout_ms = 20000;
-	memset(&error, 0, sizeof(error));
-	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
+	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &said), WEIR_OK);
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static weir_conn *take(weir_intent intent)
-{
-	weir_conn *c = NULL;
-
-	assert_int_equal(weir_checkout(router, intent, &c, &error), WEIR_OK);
-	return c;
 }
 
 /* A connection for writing, inside a transaction that has written something. */
@@ -53,10 +29,10 @@ static weir_conn *begun(void)
 {
 	weir_conn *c = take(WEIR_WRITE);
 
-	assert_int_equal(weir_exec(c, "BEGIN", 5000, &error), WEIR_OK);
-	assert_int_equal(weir_exec(c, "INSERT", 5000, &error), WEIR_OK);
+	assert_int_equal(weir_exec(c, "BEGIN", 5000, &said), WEIR_OK);
+	assert_int_equal(weir_exec(c, "INSERT", 5000, &said), WEIR_OK);
 	fake_cluster_write(&cluster, 0, 100);
-	memset(&error, 0, sizeof(error));
+	memset(&said, 0, sizeof(said));
 	return c;
 }
 
@@ -73,7 +49,7 @@ static void a_commit_brings_its_position(void **state)
 	weir_token token = {0};
 
 	(void)state;
-	assert_int_equal(weir_token_commit(c, 5000, &token, &error), WEIR_OK);
+	assert_int_equal(weir_token_commit(c, 5000, &token, &said), WEIR_OK);
 	assert_int_equal(token.lsn, FAKE_LSN + 100);
 	assert_int_equal(token.timeline, 1);
 	assert_true(is_open(c));
@@ -93,9 +69,9 @@ static void what_commit_refuses_is_rolled_back(void **state)
 		weir_conn *c = begun();
 
 		wi_store_rlx(&cluster.host[0].commit_fails, rows[i].sqlstate);
-		assert_int_equal(weir_token_commit(c, 5000, &token, &error), rows[i].status);
-		assert_string_equal(error.sqlstate, rows[i].sqlstate);
-		assert_non_null(strstr(error.text, "rolled back"));
+		assert_int_equal(weir_token_commit(c, 5000, &token, &said), rows[i].status);
+		assert_string_equal(said.sqlstate, rows[i].sqlstate);
+		assert_non_null(strstr(said.text, "rolled back"));
 		assert_int_equal(token.lsn, 7);
 		wi_store_rlx(&cluster.host[0].commit_fails, NULL);
 		assert_true(is_open(c));
@@ -111,10 +87,10 @@ static void a_failed_transaction_is_not_committed(void **state)
 
 	(void)state;
 	wi_store_rlx(&cluster.host[0].basic_only, true); /* whatever asks for this is refused */
-	assert_int_equal(weir_exec(c, "SELECT pg_control_system()", 5000, &error), WEIR_QUERY);
+	assert_int_equal(weir_exec(c, "SELECT pg_control_system()", 5000, &said), WEIR_QUERY);
 	wi_store_rlx(&cluster.host[0].basic_only, false);
-	assert_int_equal(weir_token_commit(c, 5000, &token, &error), WEIR_QUERY);
-	assert_string_equal(error.sqlstate, "25P02");
+	assert_int_equal(weir_token_commit(c, 5000, &token, &said), WEIR_QUERY);
+	assert_string_equal(said.sqlstate, "25P02");
 	assert_int_equal(token.lsn, 7);
 	assert_true(is_open(c));
 	weir_checkin(&c);
@@ -127,7 +103,7 @@ static void a_connection_lost_in_commit_leaves_it_unknown(void **state)
 
 	(void)state;
 	wi_store_rlx(&cluster.host[0].commit_fails, "");
-	assert_int_equal(weir_token_commit(c, 5000, &token, &error), WEIR_OUTCOME_UNKNOWN);
+	assert_int_equal(weir_token_commit(c, 5000, &token, &said), WEIR_OUTCOME_UNKNOWN);
 	assert_int_equal(token.lsn, 7);
 	wi_store_rlx(&cluster.host[0].commit_fails, NULL);
 	assert_false(is_open(c));
@@ -141,7 +117,7 @@ static void no_answer_in_time_leaves_it_unknown(void **state)
 
 	(void)state;
 	wi_store_rlx(&cluster.host[0].server.silent, true);
-	assert_int_equal(weir_token_commit(c, 20, &token, &error), WEIR_OUTCOME_UNKNOWN);
+	assert_int_equal(weir_token_commit(c, 20, &token, &said), WEIR_OUTCOME_UNKNOWN);
 	assert_int_equal(token.lsn, 7);
 	wi_store_rlx(&cluster.host[0].server.silent, false);
 	weir_checkin(&c);
@@ -155,7 +131,7 @@ static void a_connection_lost_before_commit_has_not_committed(void **state)
 
 	(void)state;
 	wi_fake_kill(&cluster.host[0].server);
-	assert_int_equal(weir_token_commit(c, 5000, &token, &error), WEIR_CONNECT);
+	assert_int_equal(weir_token_commit(c, 5000, &token, &said), WEIR_CONNECT);
 	assert_int_equal(token.lsn, 7);
 	weir_checkin(&c);
 }
@@ -173,8 +149,8 @@ static void committed_is_told_even_where_the_position_is_not(void **state)
 		char text[WEIR_TOKEN_TEXT];
 
 		wi_store_rlx(reasons[i], true);
-		assert_int_equal(weir_token_commit(c, 5000, &mine.at_least, &error), WEIR_OK);
-		assert_non_null(strstr(error.text, "committed"));
+		assert_int_equal(weir_token_commit(c, 5000, &mine.at_least, &said), WEIR_OK);
+		assert_non_null(strstr(said.text, "committed"));
 		wi_store_rlx(reasons[i], false);
 		assert_memory_equal(&mine.at_least, &behind_all, sizeof(behind_all));
 		weir_checkin(&c);
@@ -185,7 +161,7 @@ static void committed_is_told_even_where_the_position_is_not(void **state)
 		while (weir_router_probe(router, 20000) != WEIR_OK)
 			continue;
 		for (int k = 0; k < 10; k++) {
-			assert_int_equal(weir_checkout_with(router, &mine, &c, &error), WEIR_OK);
+			assert_int_equal(weir_checkout_with(router, &mine, &c, &said), WEIR_OK);
 			assert_int_equal(fake_host_of(c), 0);
 			weir_checkin(&c);
 		}
@@ -198,12 +174,12 @@ static void only_an_open_transaction_is_committed(void **state)
 	weir_conn *c = take(WEIR_WRITE), *stale = c;
 
 	(void)state;
-	assert_int_equal(weir_token_commit(c, 5000, &token, &error), WEIR_INVALID);
-	assert_non_null(strstr(error.text, "no transaction is open"));
-	assert_int_equal(weir_token_commit(c, 5000, NULL, &error), WEIR_INVALID);
-	assert_int_equal(weir_token_commit(NULL, 5000, &token, &error), WEIR_INVALID);
+	assert_int_equal(weir_token_commit(c, 5000, &token, &said), WEIR_INVALID);
+	assert_non_null(strstr(said.text, "no transaction is open"));
+	assert_int_equal(weir_token_commit(c, 5000, NULL, &said), WEIR_INVALID);
+	assert_int_equal(weir_token_commit(NULL, 5000, &token, &said), WEIR_INVALID);
 	weir_checkin(&c);
-	assert_int_equal(weir_token_commit(stale, 5000, &token, &error), WEIR_STALE);
+	assert_int_equal(weir_token_commit(stale, 5000, &token, &said), WEIR_STALE);
 }
 
 /* Nor has a cluster whose leader is a standby of another one any token to give. */
@@ -214,16 +190,16 @@ static void a_standby_has_no_token(void **state)
 
 	(void)state;
 	assert_int_equal(fake_host_of(c), 1);
-	assert_int_equal(weir_exec(c, "BEGIN", 5000, &error), WEIR_OK);
-	assert_int_equal(weir_token_commit(c, 5000, &token, &error), WEIR_INVALID);
-	assert_non_null(strstr(error.text, "standby"));
-	assert_int_equal(weir_exec(c, "COMMIT", 5000, &error), WEIR_OK); /* nothing was sent */
-	assert_int_equal(weir_token_take(c, 5000, &token, &error), WEIR_INVALID);
-	assert_non_null(strstr(error.text, "standby"));
+	assert_int_equal(weir_exec(c, "BEGIN", 5000, &said), WEIR_OK);
+	assert_int_equal(weir_token_commit(c, 5000, &token, &said), WEIR_INVALID);
+	assert_non_null(strstr(said.text, "standby"));
+	assert_int_equal(weir_exec(c, "COMMIT", 5000, &said), WEIR_OK); /* nothing was sent */
+	assert_int_equal(weir_token_take(c, 5000, &token, &said), WEIR_INVALID);
+	assert_non_null(strstr(said.text, "standby"));
 	weir_checkin(&c);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
 
 int main(void)
 {

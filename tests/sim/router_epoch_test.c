@@ -16,48 +16,19 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "route/router.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
 #define SIZE 6
-#define PATIENCE_MS 20000
-
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
-static weir_error error;
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 3);
-	weir_options_init(&options);
+	fake_router_begin(3);
 	options.probe_interval_ms = 3600000;
-	options.checkout_timeout_ms = PATIENCE_MS;
 	options.pool_min = options.pool_max = SIZE;
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	assert_int_equal(weir_router_close(&router, PATIENCE_MS), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static void probe(void)
-{
-	assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
-}
-
-static weir_host_stats stats_of(int i)
-{
-	weir_host_stats stats[FAKE_HOSTS];
-
-	assert_true(weir_router_stats_get(router, stats, FAKE_HOSTS) > (size_t)i);
-	return stats[i];
 }
 
 /* All connections of host i are idle, and were asked who answers there. */
@@ -77,33 +48,24 @@ static void await_calm(int i)
 	assert_true(is_calm(i));
 }
 
-static void open_router(void)
+static void open_calm(void)
 {
-	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
+	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &said), WEIR_OK);
 	probe();
 	for (int i = 0; i < 3; i++)
 		await_calm(i);
 }
 
-static weir_conn *checkout(weir_intent intent)
-{
-	weir_conn *c = NULL;
-
-	if (weir_checkout(router, intent, &c, &error) != WEIR_OK)
-		fail_msg("%s: %s", weir_status_name(error.status), error.text);
-	return c;
-}
-
 static weir_status run(weir_conn *c, const char *sql)
 {
-	return weir_exec(c, sql, PATIENCE_MS, &error);
+	return weir_exec(c, sql, PATIENCE_MS, &said);
 }
 
 /* A write, given back: whether the server refused it for being one. */
-static bool is_refused(weir_conn **c)
+static bool was_refused(weir_conn **c)
 {
 	weir_status st = run(*c, "INSERT");
-	bool refused = st == WEIR_QUERY && strcmp(error.sqlstate, "25006") == 0;
+	bool refused = st == WEIR_QUERY && strcmp(said.sqlstate, "25006") == 0;
 
 	assert_true(st == WEIR_OK || refused);
 	weir_checkin(c);
@@ -124,18 +86,18 @@ static void each_that_was_out_is_refused_once(void **state)
 	weir_conn *out[SIZE / 2];
 
 	(void)state;
-	open_router();
+	open_calm();
 	for (int i = 0; i < SIZE / 2; i++)
-		out[i] = checkout(WEIR_WRITE);
+		out[i] = take(WEIR_WRITE);
 	demote();
 	for (int i = 0; i < SIZE / 2; i++)
-		assert_true(is_refused(&out[i]));
+		assert_true(was_refused(&out[i]));
 	/* From the first one's return on nobody else is: idle ones are asked first, and go. */
 	for (int i = 0; i < 50; i++) {
-		weir_conn *c = checkout(WEIR_WRITE);
+		weir_conn *c = take(WEIR_WRITE);
 
 		assert_int_equal(fake_host_of(c), 1);
-		assert_false(is_refused(&c));
+		assert_false(was_refused(&c));
 	}
 	assert_int_equal(stats_of(0).role, WEIR_ROLE_REPLICA);
 	while (stats_of(0).pool.closed[WEIR_CLOSE_WRONG_ROLE] < SIZE)
@@ -150,13 +112,13 @@ static void a_discard_says_as_much(void **state)
 	weir_conn *c;
 
 	(void)state;
-	open_router();
-	c = checkout(WEIR_WRITE);
+	open_calm();
+	c = take(WEIR_WRITE);
 	demote();
 	assert_int_equal(run(c, "INSERT"), WEIR_QUERY);
 	weir_discard(&c);
-	c = checkout(WEIR_WRITE);
-	assert_false(is_refused(&c));
+	c = take(WEIR_WRITE);
+	assert_false(was_refused(&c));
 }
 
 static void while_the_epoch_stands_nobody_is_asked(void **state)
@@ -164,10 +126,10 @@ static void while_the_epoch_stands_nobody_is_asked(void **state)
 	uint64_t before;
 
 	(void)state;
-	open_router();
+	open_calm();
 	before = wi_load_rlx(&cluster.host[0].server.queries);
 	for (int i = 0; i < 1000; i++) {
-		weir_conn *c = checkout(WEIR_WRITE);
+		weir_conn *c = take(WEIR_WRITE);
 
 		weir_checkin(&c);
 	}
@@ -181,13 +143,13 @@ static void a_refusal_that_was_asked_for_says_nothing(void **state)
 	weir_conn *c;
 
 	(void)state;
-	open_router();
+	open_calm();
 	probes = wi_load_rlx(&cluster.host[0].probes);
 	verified = stats_of(0).pool.verified;
 	for (int i = 0; i < 20; i++) {
-		c = checkout(WEIR_WRITE);
+		c = take(WEIR_WRITE);
 		assert_int_equal(run(c, "BEGIN READ ONLY"), WEIR_OK);
-		assert_true(is_refused(&c));
+		assert_true(was_refused(&c));
 	}
 	assert_int_equal(wi_load_rlx(&cluster.host[0].probes), probes);
 	await_calm(0);
@@ -203,23 +165,23 @@ static void a_false_alarm_of_an_old_server_costs_a_question(void **state)
 
 	(void)state;
 	wi_store_rlx(&cluster.host[0].server.reports_nothing, true);
-	open_router();
+	open_calm();
 	epoch = stats_of(0).pool.epoch;
 	for (int i = 0; i < 20; i++) {
-		c = checkout(WEIR_WRITE);
+		c = take(WEIR_WRITE);
 		assert_int_equal(run(c, "BEGIN READ ONLY"), WEIR_OK);
-		assert_true(is_refused(&c));
+		assert_true(was_refused(&c));
 		await_calm(0);
 	}
 	assert_in_range(stats_of(0).pool.epoch, epoch + 1, epoch + 10);
 	assert_int_equal(stats_of(0).pool.closed[WEIR_CLOSE_WRONG_ROLE], 0);
 	/* And a true one is heard. */
-	c = checkout(WEIR_WRITE);
+	c = take(WEIR_WRITE);
 	demote();
-	assert_true(is_refused(&c));
+	assert_true(was_refused(&c));
 	await_calm(1);
-	c = checkout(WEIR_WRITE);
-	assert_false(is_refused(&c));
+	c = take(WEIR_WRITE);
+	assert_false(was_refused(&c));
 }
 
 /* ---- other events ---- */
@@ -229,7 +191,7 @@ static void a_lost_connection_has_the_others_asked(void **state)
 	uint64_t verified;
 
 	(void)state;
-	open_router();
+	open_calm();
 	verified = stats_of(0).pool.verified;
 	assert_int_equal(wi_fake_kill_one(&cluster.host[0].server, 2) ||
 	                         wi_fake_kill_one(&cluster.host[0].server, 3),
@@ -244,8 +206,8 @@ static void a_primary_that_was_replaced_keeps_no_writer(void **state)
 	weir_conn *c;
 
 	(void)state;
-	open_router();
-	c = checkout(WEIR_WRITE);
+	open_calm();
+	c = take(WEIR_WRITE);
 	/* The probe finds a server that was started later; the sessions go on at the old one. */
 	wi_store_rlx(&cluster.host[0].started_by_probe, UINT64_C(1800000000000000));
 	probe();
@@ -262,7 +224,7 @@ static void where_connections_lead_the_probe_goes(void **state)
 	weir_conn *c;
 
 	(void)state;
-	open_router();
+	open_calm();
 	assert_int_equal(wi_load_rlx(&wi_host_at(router, 0)->renewed_ns), 0);
 	wi_store_rlx(&cluster.host[0].started_by_probe, UINT64_C(1800000000000000));
 	probe();
@@ -270,7 +232,7 @@ static void where_connections_lead_the_probe_goes(void **state)
 		sched_yield();
 	assert_int_not_equal(wi_load_rlx(&wi_host_at(router, 0)->renewed_ns), 0);
 	wi_store_rlx(&cluster.host[0].started_by_probe, 0);
-	c = checkout(WEIR_WRITE);
+	c = take(WEIR_WRITE);
 	assert_int_equal(fake_host_of(c), 0);
 	weir_checkin(&c);
 }
@@ -287,17 +249,17 @@ static void what_was_opened_before_anything_was_known_is_asked(void **state)
 	(void)state;
 	wi_store_rlx(&cluster.host[0].leads_elsewhere, true);
 	wi_store_rlx(&cluster.host[0].probe_fails, true);
-	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
+	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &said), WEIR_OK);
 	while (stats_of(0).pool.idle < SIZE)
 		sched_yield();
 	wi_store_rlx(&cluster.host[0].probe_fails, false);
 	probe();
 	assert_int_equal(stats_of(0).role, WEIR_ROLE_PRIMARY);
-	assert_int_not_equal(weir_checkout_with(router, &q, &c, &error), WEIR_OK);
+	assert_int_not_equal(weir_checkout_with(router, &q, &c, &said), WEIR_OK);
 	wi_store_rlx(&cluster.host[0].leads_elsewhere, false);
 	q.timeout_ms = PATIENCE_MS;
-	if (weir_checkout_with(router, &q, &c, &error) != WEIR_OK)
-		fail_msg("%s", error.text);
+	if (weir_checkout_with(router, &q, &c, &said) != WEIR_OK)
+		fail_msg("%s", said.text);
 	weir_checkin(&c);
 }
 
@@ -308,16 +270,16 @@ static void a_promoted_hosts_connections_stay(void **state)
 	uint64_t opened;
 
 	(void)state;
-	open_router();
+	open_calm();
 	opened = stats_of(1).pool.opened;
 	fake_host_down(&cluster, 0, true);
 	fake_cluster_promote(&cluster, 1);
 	probe();
 	for (int i = 0; i < 50; i++) {
-		weir_conn *c = checkout(WEIR_WRITE);
+		weir_conn *c = take(WEIR_WRITE);
 
 		assert_int_equal(fake_host_of(c), 1);
-		assert_false(is_refused(&c));
+		assert_false(was_refused(&c));
 	}
 	await_calm(1);
 	assert_int_equal(stats_of(1).pool.opened, opened);
@@ -327,17 +289,17 @@ static void a_promoted_hosts_connections_stay(void **state)
 static void promoted_and_demoted_again(void **state)
 {
 	(void)state;
-	open_router();
+	open_calm();
 	for (int round = 0; round < 10; round++) {
 		int to = 1 - round % 2;
-		weir_conn *held = checkout(WEIR_WRITE), *c;
+		weir_conn *held = take(WEIR_WRITE), *c;
 
 		wi_store_rlx(&cluster.host[1 - to].server.in_recovery, true);
 		fake_cluster_promote(&cluster, to);
-		assert_true(is_refused(&held));
-		c = checkout(WEIR_WRITE);
+		assert_true(was_refused(&held));
+		c = take(WEIR_WRITE);
 		assert_int_equal(fake_host_of(c), to);
-		assert_false(is_refused(&c));
+		assert_false(was_refused(&c));
 	}
 }
 
@@ -355,28 +317,28 @@ static void reads_are_read_only_at_the_primary_too(void **state)
 	weir_conn *c;
 
 	(void)state;
-	open_router();
+	open_calm();
 	for (int i = 1; i < 3; i++)
 		fake_host_down(&cluster, i, true);
 	while (stats_of(1).role != WEIR_ROLE_UNKNOWN || stats_of(2).role != WEIR_ROLE_UNKNOWN)
 		probe();
-	c = checkout(WEIR_READ);
+	c = take(WEIR_READ);
 	assert_int_equal(fake_host_of(c), 0);
-	assert_true(is_refused(&c));
+	assert_true(was_refused(&c));
 	/* That was the caller's doing, and costs the next one nothing. */
 	await_calm(0);
-	c = checkout(WEIR_READ);
+	c = take(WEIR_READ);
 	weir_checkin(&c);
 	asked = asked_by_the_pool();
 	for (int i = 0; i < 100; i++) {
-		c = checkout(WEIR_READ);
+		c = take(WEIR_READ);
 		weir_checkin(&c);
 	}
 	probe(); /* that one was under way, perhaps */
 	assert_int_equal(asked_by_the_pool(), asked);
 	for (int i = 0; i < 20; i++) {
-		c = checkout(i % 2 ? WEIR_READ : WEIR_WRITE);
-		assert_int_equal(is_refused(&c), i % 2);
+		c = take(i % 2 ? WEIR_READ : WEIR_WRITE);
+		assert_int_equal(was_refused(&c), i % 2);
 	}
 	assert_int_equal(stats_of(0).pool.closed[WEIR_CLOSE_WRONG_ROLE], 0);
 }
@@ -386,19 +348,19 @@ static void who_reads_through_a_promotion_goes_on_reading(void **state)
 	weir_conn *c;
 
 	(void)state;
-	open_router();
+	open_calm();
 	do
-		c = checkout(WEIR_READ);
+		c = take(WEIR_READ);
 	while (fake_host_of(c) != 1 && (weir_checkin(&c), true));
 	fake_host_down(&cluster, 0, true);
 	fake_cluster_promote(&cluster, 1);
 	while (stats_of(1).role != WEIR_ROLE_PRIMARY)
 		probe();
-	assert_true(is_refused(&c));
+	assert_true(was_refused(&c));
 	for (int i = 0; i < 20; i++) {
-		c = checkout(WEIR_WRITE);
+		c = take(WEIR_WRITE);
 		assert_int_equal(fake_host_of(c), 1);
-		assert_false(is_refused(&c));
+		assert_false(was_refused(&c));
 	}
 }
 
@@ -424,7 +386,7 @@ static void a_question_of_an_older_epoch_does_not_count(void **state)
 	uint64_t verified;
 
 	(void)state;
-	open_router();
+	open_calm();
 	wi_store_rlx(&cluster.host[0].server.answer_ns, 20 * WI_MS);
 	while (!move_while_one_is_asked(&verified))
 		await_calm(0); /* this thread stood still: once more */
@@ -455,8 +417,8 @@ static void an_epoch_moves_in_two_steps(void **state)
 
 	(void)state;
 	wi_store_rlx(&cluster.host[0].server.reports_nothing, true);
-	open_router();
-	c = checkout(WEIR_WRITE);
+	open_calm();
+	c = take(WEIR_WRITE);
 	assert_int_equal(run(c, "BEGIN READ ONLY"), WEIR_OK);
 	assert_int_equal(run(c, "INSERT"), WEIR_QUERY);
 	between = (struct test_stop){.point = "epoch.move.moved", .visit = 1};
@@ -522,7 +484,7 @@ static void a_storm_of_switchovers_refuses_few(void **state)
 	uint64_t refused, done;
 
 	(void)state;
-	open_router();
+	open_calm();
 	test_yields(16);
 	assert_int_equal(pthread_create(&mover.thread, NULL, move_primary, &mover), 0);
 	test_threads_run(4, write_on, NULL, test_seconds(1.0), reports);
@@ -542,7 +504,7 @@ static void a_storm_of_switchovers_refuses_few(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
 	const struct CMUnitTest tests[] = {
 		TEST(each_that_was_out_is_refused_once),
 		TEST(a_discard_says_as_much),

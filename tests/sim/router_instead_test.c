@@ -13,47 +13,23 @@
 
 #include "base/atomic.h"
 #include "route/router.h"
-#include "support/fake_cluster.h"
-
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
-static weir_error error;
+#include "support/fake_router.h"
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 2);
-	weir_options_init(&options);
+	fake_router_begin(2);
 	options.probe_interval_ms = 50;
-	options.checkout_timeout_ms = 20000;
 	options.pool_min = options.pool_max = 4;
 	options.read_fallback_max_pct = 50;
-	memset(&error, 0, sizeof(error));
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static weir_host_stats stats_of(int i)
-{
-	weir_host_stats stats[FAKE_HOSTS];
-
-	assert_int_equal(weir_router_stats_get(router, stats, FAKE_HOSTS), cluster.n);
-	return stats[i];
 }
 
 /* Without its replica; all of the primary's connections are there. */
 static void open_bereaved(void)
 {
 	fake_host_down(&cluster, 1, true);
-	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
+	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &said), WEIR_OK);
 	fake_cluster_calm(router, 4);
 }
 
@@ -62,7 +38,7 @@ static weir_status read_now(weir_fallback fallback, weir_conn **c)
 	const weir_request q =
 		WEIR_REQUEST(.intent = WEIR_READ, .fallback = fallback, .timeout_ms = WEIR_NO_WAIT);
 
-	return weir_checkout_with(router, &q, c, &error);
+	return weir_checkout_with(router, &q, c, &said);
 }
 
 /* Two of four: two reads and two writes at once, and no third read. */
@@ -79,9 +55,9 @@ static void writes_keep_their_part(void **state)
 		assert_int_equal(info.reason, WEIR_REASON_NO_REPLICA);
 	}
 	assert_int_equal(read_now(WEIR_FALLBACK_DEFAULT, &more), WEIR_EXHAUSTED);
-	assert_non_null(strstr(error.text, "read_fallback_max_pct"));
+	assert_non_null(strstr(said.text, "read_fallback_max_pct"));
 	for (int i = 2; i < 4; i++)
-		assert_int_equal(weir_checkout(router, WEIR_WRITE, &c[i], &error), WEIR_OK);
+		assert_int_equal(weir_checkout(router, WEIR_WRITE, &c[i], &said), WEIR_OK);
 	assert_int_equal(stats_of(0).fallback_capped, 1);
 	assert_int_equal(stats_of(0).fallback_held, 2);
 	weir_checkin(&c[0]);
@@ -102,7 +78,7 @@ static void who_asks_for_the_primary_is_not_counted(void **state)
 	(void)state;
 	open_bereaved();
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(weir_checkout_with(router, &q, &c[i], &error), WEIR_OK);
+		assert_int_equal(weir_checkout_with(router, &q, &c[i], &said), WEIR_OK);
 	assert_int_equal(stats_of(0).fallback_held, 0);
 	for (int i = 0; i < 4; i++)
 		weir_checkin(&c[i]);
@@ -182,14 +158,14 @@ static void or_its_time_is_over(void **state)
 	(void)state;
 	open_bereaved();
 	hold_two(c);
-	assert_int_equal(weir_checkout_with(router, &q, &more, &error), WEIR_TIMEOUT);
-	assert_non_null(strstr(error.text, "read_fallback_max_pct"));
+	assert_int_equal(weir_checkout_with(router, &q, &more, &said), WEIR_TIMEOUT);
+	assert_non_null(strstr(said.text, "read_fallback_max_pct"));
 	q.timeout_ms = 20000;
 	q.fallback = WEIR_FALLBACK_PRIMARY_OR_FAIL;
-	assert_int_equal(weir_checkout_with(router, &q, &more, &error), WEIR_EXHAUSTED);
+	assert_int_equal(weir_checkout_with(router, &q, &more, &said), WEIR_EXHAUSTED);
 	for (int i = 0; i < 2; i++)
 		weir_checkin(&c[i]);
-	assert_int_equal(weir_checkout_with(router, &q, &more, &error), WEIR_OK);
+	assert_int_equal(weir_checkout_with(router, &q, &more, &said), WEIR_OK);
 	weir_checkin(&more);
 	assert_int_equal(stats_of(0).fallback_held, 0);
 }
@@ -204,13 +180,13 @@ static void who_waits_in_line_counts(void **state)
 	(void)state;
 	open_bereaved();
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(weir_checkout(router, WEIR_WRITE, &c[i], &error), WEIR_OK);
+		assert_int_equal(weir_checkout(router, WEIR_WRITE, &c[i], &said), WEIR_OK);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&reader[i].thread, NULL, read_once, &reader[i]), 0);
 	while (stats_of(0).pool.waiting < 2)
 		continue;
 	assert_int_equal(stats_of(0).fallback_held, 2);
-	assert_int_equal(weir_checkout_with(router, &q, &more, &error), WEIR_TIMEOUT);
+	assert_int_equal(weir_checkout_with(router, &q, &more, &said), WEIR_TIMEOUT);
 	assert_int_equal(stats_of(0).pool.waiting, 2);
 	for (int i = 0; i < 4; i++)
 		weir_checkin(&c[i]);
@@ -224,14 +200,15 @@ static void who_waits_in_line_counts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(writes_keep_their_part, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(writes_keep_their_part, set_up, fake_router_end),
 		cmocka_unit_test_setup_teardown(who_asks_for_the_primary_is_not_counted, set_up,
-	                                        tear_down),
+	                                        fake_router_end),
 		cmocka_unit_test_setup_teardown(one_too_many_waits_for_one_of_them, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(or_for_a_replica_that_is_back, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(or_its_time_is_over, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(who_waits_in_line_counts, set_up, tear_down),
+	                                        fake_router_end),
+		cmocka_unit_test_setup_teardown(or_for_a_replica_that_is_back, set_up,
+	                                        fake_router_end),
+		cmocka_unit_test_setup_teardown(or_its_time_is_over, set_up, fake_router_end),
+		cmocka_unit_test_setup_teardown(who_waits_in_line_counts, set_up, fake_router_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,26 +15,19 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "route/router.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/shapes.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
 #define PATIENCE_NS (60 * WI_SEC)
 
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
-static weir_error error;
-static _Atomic int told[WEIR_EVENT_KINDS];
 static _Atomic int changes_of[FAKE_HOSTS];
 static char words[WEIR_EVENT_KINDS][512];
 
-static void hear(void *arg, const weir_event *event)
+static void note(const weir_event *event)
 {
-	(void)arg;
 	snprintf(words[event->kind], sizeof(words[0]), "%s: %s", event->host, event->text);
-	wi_add_seq(&told[event->kind], 1);
 	for (int i = 0; i < FAKE_HOSTS && event->kind == WEIR_EVENT_ROLE_CHANGED; i++)
 		if (event->host[strlen(event->host) - 1] == '0' + i)
 			wi_add_seq(&changes_of[i], 1);
@@ -43,58 +36,12 @@ static void hear(void *arg, const weir_event *event)
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 4);
-	weir_options_init(&options);
+	fake_router_begin(4);
 	options.probe_interval_ms = 20;
-	options.connect_timeout_ms = 2000;
-	options.checkout_timeout_ms = 20000;
-	options.on_event = hear;
-	for (int i = 0; i < WEIR_EVENT_KINDS; i++)
-		wi_store_seq(&told[i], 0);
+	wi_store_rel(&on_told, note);
 	for (int i = 0; i < FAKE_HOSTS; i++)
 		wi_store_seq(&changes_of[i], 0);
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static void probe(void)
-{
-	assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
-}
-
-static void open_router(void)
-{
-	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
-	probe();
-}
-
-static weir_host_stats stats_of(int i)
-{
-	weir_host_stats stats[FAKE_HOSTS];
-
-	assert_true(weir_router_stats_get(router, stats, FAKE_HOSTS) > (size_t)i);
-	return stats[i];
-}
-
-static weir_role role_of(int i)
-{
-	return stats_of(i).role;
-}
-
-static void wait_for_role(int i, weir_role role)
-{
-	int64_t until_ns = wi_now_ns() + PATIENCE_NS;
-
-	while (role_of(i) != role && wi_now_ns() < until_ns)
-		probe();
-	assert_int_equal(role_of(i), role);
 }
 
 static void wait_until_told(weir_event_kind kind, int times)
@@ -106,30 +53,19 @@ static void wait_until_told(weir_event_kind kind, int times)
 	assert_int_equal(wi_load_seq(&told[kind]), times);
 }
 
-static int visit(weir_intent intent)
-{
-	weir_conn *c = NULL;
-	int host;
-
-	assert_int_equal(weir_checkout(router, intent, &c, &error), WEIR_OK);
-	host = fake_host_of(c);
-	weir_checkin(&c);
-	return host;
-}
-
 static weir_status visit_within(int64_t timeout_ms, weir_intent intent, int64_t max_lag_ms)
 {
 	weir_request q = WEIR_REQUEST(.intent = intent, .timeout_ms = timeout_ms,
 	                              .max_lag_ms = max_lag_ms, .fallback = WEIR_FALLBACK_FAIL);
 	weir_conn *c = NULL;
-	weir_status st = weir_checkout_with(router, &q, &c, &error);
+	weir_status st = weir_checkout_with(router, &q, &c, &said);
 
 	weir_checkin(&c);
 	return st;
 }
 
 /* For what is refused: who is to be served may need longer, where connections are being asked. */
-static weir_status try_visit(weir_intent intent, int64_t max_lag_ms)
+static weir_status try_briefly(weir_intent intent, int64_t max_lag_ms)
 {
 	return visit_within(30, intent, max_lag_ms);
 }
@@ -137,7 +73,7 @@ static weir_status try_visit(weir_intent intent, int64_t max_lag_ms)
 static void read_with_a_limit(void)
 {
 	if (visit_within(20000, WEIR_READ, 60000) != WEIR_OK)
-		fail_msg("%s", error.text);
+		fail_msg("%s", said.text);
 }
 
 static void follow(int standby, int whom)
@@ -191,14 +127,14 @@ static void the_error_lists_every_host(void **state)
 	wi_store_rlx(&cluster.host[3].server.system, 42);
 	wait_for_role(0, WEIR_ROLE_UNKNOWN);
 	wait_for_role(3, WEIR_ROLE_UNKNOWN);
-	assert_int_equal(try_visit(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
-	assert_non_null(strstr(error.text, "no primary is known"));
-	assert_non_null(strstr(error.text, "\n127.0.0.1:6000: unknown: connection refused"));
-	assert_non_null(strstr(error.text, "\n127.0.0.1:6001: replica, lag "));
-	assert_non_null(strstr(error.text, ", follows 127.0.0.1:6000, replay is paused"));
-	assert_non_null(strstr(error.text, "\n127.0.0.1:6002: replica, lag "));
-	assert_non_null(strstr(error.text, ", delayed by 60000 ms on purpose"));
-	assert_non_null(strstr(error.text, "\n127.0.0.1:6003: unknown: belongs to another"));
+	assert_int_equal(try_briefly(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
+	assert_non_null(strstr(said.text, "no primary is known"));
+	assert_non_null(strstr(said.text, "\n127.0.0.1:6000: unknown: connection refused"));
+	assert_non_null(strstr(said.text, "\n127.0.0.1:6001: replica, lag "));
+	assert_non_null(strstr(said.text, ", follows 127.0.0.1:6000, replay is paused"));
+	assert_non_null(strstr(said.text, "\n127.0.0.1:6002: replica, lag "));
+	assert_non_null(strstr(said.text, ", delayed by 60000 ms on purpose"));
+	assert_non_null(strstr(said.text, "\n127.0.0.1:6003: unknown: belongs to another"));
 }
 
 /* ---- servers that say less ---- */
@@ -234,7 +170,7 @@ static void a_reticent_server_serves_what_needs_no_position(void **state)
 	open_router();
 	assert_int_equal(visit(WEIR_WRITE), 0);
 	assert_int_not_equal(visit(WEIR_READ), 0);
-	assert_int_equal(try_visit(WEIR_READ, 60000), WEIR_UNAVAILABLE);
+	assert_int_equal(try_briefly(WEIR_READ, 60000), WEIR_UNAVAILABLE);
 	assert_int_equal(stats_of(0).timeline, 0);
 	assert_int_equal(stats_of(0).system, 0);
 	/* Two of them cannot be told apart: nobody writes, whoever is followed. */
@@ -245,7 +181,7 @@ static void a_reticent_server_serves_what_needs_no_position(void **state)
 	probe();
 	assert_int_equal(role_of(0), WEIR_ROLE_UNKNOWN);
 	assert_int_equal(role_of(1), WEIR_ROLE_UNKNOWN);
-	assert_int_equal(try_visit(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
+	assert_int_equal(try_briefly(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
 }
 
 /* ---- names that lead to several servers ---- */
@@ -283,8 +219,8 @@ static void a_name_of_several_servers_promises_nothing(void **state)
 	wait_for_role(1, WEIR_ROLE_UNKNOWN);
 	wait_for_role(2, WEIR_ROLE_UNKNOWN);
 	assert_int_equal(visit(WEIR_READ), 3);
-	assert_int_equal(try_visit(WEIR_READ, 60000), WEIR_UNAVAILABLE);
-	assert_non_null(strstr(error.text, "its name leads to several servers"));
+	assert_int_equal(try_briefly(WEIR_READ, 60000), WEIR_UNAVAILABLE);
+	assert_non_null(strstr(said.text, "its name leads to several servers"));
 }
 
 /* ---- contradictions ---- */
@@ -305,12 +241,12 @@ static void the_standbys_decide_between_two_primaries(void **state)
 	for (int i = 0; i < 50; i++)
 		assert_int_equal(visit(WEIR_WRITE), 0);
 	/* Which history a standby has is anybody's guess all the same. */
-	assert_int_equal(try_visit(WEIR_READ, 60000), WEIR_UNAVAILABLE);
+	assert_int_equal(try_briefly(WEIR_READ, 60000), WEIR_UNAVAILABLE);
 
 	/* One of them goes over to the other: nobody is. */
 	follow(2, 1);
 	wait_for_role(0, WEIR_ROLE_UNKNOWN);
-	assert_int_equal(try_visit(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
+	assert_int_equal(try_briefly(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
 	wait_until_told(WEIR_EVENT_SPLIT_BRAIN, 2);
 	assert_non_null(strstr(words[WEIR_EVENT_SPLIT_BRAIN], "no primary: "));
 	/* And then the last: it has another primary. */
@@ -388,8 +324,8 @@ static void an_exhausted_pool_hides_nothing(void **state)
 	options.pool_min = options.pool_max = 2;
 	open_router();
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(weir_checkout(router, WEIR_WRITE, &held[i], &error), WEIR_OK);
-	assert_int_not_equal(try_visit(WEIR_WRITE, 0), WEIR_OK);
+		assert_int_equal(weir_checkout(router, WEIR_WRITE, &held[i], &said), WEIR_OK);
+	assert_int_not_equal(try_briefly(WEIR_WRITE, 0), WEIR_OK);
 	wi_store_rlx(&cluster.host[0].server.in_recovery, true);
 	fake_cluster_promote(&cluster, 2);
 	begun_ns = wi_now_ns();
@@ -428,7 +364,7 @@ static void many_waiters_have_one_monitor(void **state)
 	probes = wi_load_rlx(&cluster.host[1].probes);
 	connects = wi_load_rlx(&cluster.host[0].server.connects);
 	for (int i = 0; i < 40; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, wait_for_a_primary, &error), 0);
+		assert_int_equal(pthread_create(&threads[i], NULL, wait_for_a_primary, &said), 0);
 	while (wi_load_rlx(&router->gate.sleepers) < 40)
 		test_nap(WI_MS);
 	while (wi_load_rlx(&cluster.host[1].probes) < probes + 3)
@@ -510,8 +446,8 @@ static void a_held_host_says_so(void **state)
 	fake_cluster_promote(&cluster, 3);
 	wi_store_rlx(&cluster.host[3].server.timeline, 9);
 	wait_for_role(0, WEIR_ROLE_UNKNOWN);
-	assert_int_equal(try_visit(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
-	assert_non_null(strstr(error.text, "held for another 3"));
+	assert_int_equal(try_briefly(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
+	assert_non_null(strstr(said.text, "held for another 3"));
 }
 
 static void a_flapping_primary_is_revoked_at_once(void **state)
@@ -525,7 +461,7 @@ static void a_flapping_primary_is_revoked_at_once(void **state)
 		fake_host_down(&cluster, 0, true);
 		probe(); /* one failed probe */
 		assert_int_equal(role_of(0), WEIR_ROLE_UNKNOWN);
-		assert_int_equal(try_visit(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
+		assert_int_equal(try_briefly(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
 		back_ns = wi_now_ns();
 		fake_host_down(&cluster, 0, false);
 		assert_int_equal(visit(WEIR_WRITE), 0); /* waits for it */
@@ -536,7 +472,7 @@ static void a_flapping_primary_is_revoked_at_once(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
 	const struct CMUnitTest tests[] = {
 		TEST(a_standby_says_whom_it_follows),
 		TEST(the_error_lists_every_host),

@@ -26,17 +26,13 @@
 #include "base/clock.h"
 #include "patroni/patroni.h"
 #include "support/api.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/watchdog.h"
 
 #define LONG_MS 60000
 
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
 static weir_patroni *patroni;
 static weir_patroni_options p;
-static weir_error error;
 static char urls[256], directory[] = "/tmp/weir-patroni-XXXXXX", ca[64];
 
 /* ---- the servers ---- */
@@ -77,11 +73,8 @@ static int set_up(void **state)
 	for (int i = 0, n = 0; i < API_SERVERS; i++)
 		n += snprintf(urls + n, sizeof(urls) - (size_t)n, "%shttp://127.0.0.1:%d",
 		              i ? "," : "", test_api_port(i));
-	fake_cluster_init(&cluster, 4);
-	weir_options_init(&options);
+	fake_router_begin(4);
 	options.probe_interval_ms = 20;
-	options.connect_timeout_ms = 2000;
-	options.checkout_timeout_ms = 20000;
 	p = (weir_patroni_options){.size = sizeof(p),
 	                           .urls = urls,
 	                           .period_ms = 50,
@@ -92,12 +85,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	(void)state;
 	weir_patroni_stop(&patroni);
 	assert_null(patroni);
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
+	return fake_router_end(state);
 }
 
 /* ---- lookups: this program's getaddrinfo stands before the C library's ---- */
@@ -128,12 +118,12 @@ int getaddrinfo(const char *restrict node, const char *restrict service,
 static void start(void)
 {
 	if (!router) {
-		assert_int_equal(fake_cluster_open_first(&cluster, 3, &options, &router, &error),
+		assert_int_equal(fake_cluster_open_first(&cluster, 3, &options, &router, &said),
 		                 WEIR_OK);
 		assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
 	}
-	if (weir_patroni_start(router, &p, &patroni, &error) != WEIR_OK)
-		fail_msg("%s", error.text);
+	if (weir_patroni_start(router, &p, &patroni, &said) != WEIR_OK)
+		fail_msg("%s", said.text);
 }
 
 static weir_patroni_info info(void)
@@ -187,7 +177,7 @@ static int write_to(int64_t timeout_ms)
 	weir_conn *c = NULL;
 	int host = -1;
 
-	if (weir_checkout_with(router, &q, &c, &error) == WEIR_OK)
+	if (weir_checkout_with(router, &q, &c, &said) == WEIR_OK)
 		host = fake_host_of(c);
 	weir_checkin(&c);
 	return host;
@@ -282,8 +272,8 @@ static void the_password_is_sent_and_never_told(void **state)
 	weir_patroni_stop(&patroni);
 	snprintf(url, sizeof(url), "http://weir:s3cret-word@127.0.0.1:%d", test_api_port(0));
 	p.urls = url;
-	assert_int_equal(weir_patroni_start(router, &p, &patroni, &error), WEIR_INVALID);
-	assert_null(strstr(error.text, "s3cret-word"));
+	assert_int_equal(weir_patroni_start(router, &p, &patroni, &said), WEIR_INVALID);
+	assert_null(strstr(said.text, "s3cret-word"));
 }
 
 /* ---- bad ones ---- */
@@ -562,13 +552,13 @@ static void wrong_options_are_told(void **state)
 	weir_patroni_stop(&patroni);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		p.urls = wrong[i];
-		assert_int_equal(weir_patroni_start(router, &p, &patroni, &error), WEIR_INVALID);
+		assert_int_equal(weir_patroni_start(router, &p, &patroni, &said), WEIR_INVALID);
 		assert_null(patroni);
 	}
 	p.urls = urls;
 	p.period_ms = -1;
-	assert_int_equal(weir_patroni_start(router, &p, &patroni, &error), WEIR_INVALID);
-	assert_int_equal(weir_patroni_start(NULL, &p, &patroni, &error), WEIR_INVALID);
+	assert_int_equal(weir_patroni_start(router, &p, &patroni, &said), WEIR_INVALID);
+	assert_int_equal(weir_patroni_start(NULL, &p, &patroni, &said), WEIR_INVALID);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

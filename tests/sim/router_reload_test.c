@@ -20,44 +20,29 @@
 #include "base/clock.h"
 #include "pool/pool.h"
 #include "route/router.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/watchdog.h"
-
-static struct fake_cluster cluster;
-static weir_router *router;
-static weir_options o;
-static weir_error error;
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 3);
-	weir_options_init(&o);
-	o.probe_interval_ms = 10;
-	o.slow_start_ms = 0;
-	memset(&error, 0, sizeof(error));
+	fake_router_begin(3);
+	options.probe_interval_ms = 10;
+	options.slow_start_ms = 0;
 	return 0;
 }
 
-static int clean_up(void **state)
+static void open_first(int n)
 {
-	(void)state;
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static void open_router(int n)
-{
-	if (fake_cluster_open_first(&cluster, n, &o, &router, &error) != WEIR_OK)
-		fail_msg("%s", error.text);
+	if (fake_cluster_open_first(&cluster, n, &options, &router, &said) != WEIR_OK)
+		fail_msg("%s", said.text);
 	fake_cluster_calm(router, 2);
 }
 
 static void reload(void)
 {
-	if (weir_router_reload(router, &o, &error) != WEIR_OK)
-		fail_msg("%s", error.text);
+	if (weir_router_reload(router, &options, &said) != WEIR_OK)
+		fail_msg("%s", said.text);
 }
 
 /* Which host a read goes to; -1: none, at once. */
@@ -67,7 +52,7 @@ static int read_at(void)
 	weir_conn *conn = NULL;
 	int at;
 
-	if (weir_checkout(router, WEIR_READ, &conn, &error) != WEIR_OK)
+	if (weir_checkout(router, WEIR_READ, &conn, &said) != WEIR_OK)
 		return -1;
 	assert_int_equal(weir_conn_info_get(conn, &info), WEIR_OK);
 	at = info.host[strlen(info.host) - 1] - '0';
@@ -98,24 +83,24 @@ static void reads_go_by_the_new_policy(void **state)
 	int at[3];
 
 	(void)state;
-	open_router(3);
+	open_first(3);
 	count_reads(200, at);
 	assert_true(at[1] > 0 && at[2] > 0);
-	o.balance = WEIR_BALANCE_FIRST;
+	options.balance = WEIR_BALANCE_FIRST;
 	reload();
 	count_reads(20, at); /* a thread may stay for a few with the replica that it drew */
 	count_reads(50, at);
 	assert_int_equal(at[1], 50);
-	o.balance = WEIR_BALANCE_LEAST;
+	options.balance = WEIR_BALANCE_LEAST;
 	reload();
 	count_reads(50, at);
-	o.balance = WEIR_BALANCE_ROUND_ROBIN;
+	options.balance = WEIR_BALANCE_ROUND_ROBIN;
 	reload();
 	count_reads(20, at);
 	count_reads(50, at);
 	assert_int_equal(at[1], 25);
 	assert_int_equal(at[2], 25);
-	o.balance = WEIR_BALANCE_P2C;
+	options.balance = WEIR_BALANCE_P2C;
 	reload();
 	count_reads(200, at);
 	assert_true(at[1] > 0 && at[2] > 0);
@@ -124,16 +109,16 @@ static void reads_go_by_the_new_policy(void **state)
 static void reads_fall_back_as_is_said_now(void **state)
 {
 	(void)state;
-	o.checkout_timeout_ms = 20000;
-	open_router(3);
+	options.checkout_timeout_ms = 20000;
+	open_first(3);
 	fake_host_down(&cluster, 1, true);
 	fake_host_down(&cluster, 2, true);
 	await_read_at(0);
-	o.read_fallback = WEIR_READ_FALLBACK_FAIL;
+	options.read_fallback = WEIR_READ_FALLBACK_FAIL;
 	reload();
 	assert_int_equal(read_at(), -1);
-	assert_int_equal(error.status, WEIR_UNAVAILABLE);
-	o.read_fallback = WEIR_READ_FALLBACK_PRIMARY;
+	assert_int_equal(said.status, WEIR_UNAVAILABLE);
+	options.read_fallback = WEIR_READ_FALLBACK_PRIMARY;
 	reload();
 	assert_int_equal(read_at(), 0);
 }
@@ -143,16 +128,16 @@ static void a_limit_of_lag_holds_from_then_on(void **state)
 	int at[3];
 
 	(void)state;
-	open_router(3);
+	open_first(3);
 	count_reads(50, at);
 	assert_int_equal(at[0], 0);
 	fake_cluster_write(&cluster, 0, 1 << 20);
-	o.max_lag_bytes = 1000;
+	options.max_lag_bytes = 1000;
 	reload();
 	await_read_at(0);
 	count_reads(50, at);
 	assert_int_equal(at[0], 50);
-	o.max_lag_bytes = 0;
+	options.max_lag_bytes = 0;
 	reload();
 	count_reads(50, at);
 	assert_int_equal(at[0], 0);
@@ -173,21 +158,21 @@ static uint32_t max_of(const char *host)
 static void every_host_has_the_new_size_also_one_that_comes_later(void **state)
 {
 	(void)state;
-	open_router(2);
-	o.pool_max = 17;
+	open_first(2);
+	options.pool_max = 17;
 	reload();
 	assert_int_equal(max_of("127.0.0.1:6000"), 17);
 	assert_int_equal(max_of("127.0.0.1:6001"), 17);
-	assert_int_equal(weir_router_host_add(router, "127.0.0.1:6002", NULL, &error), WEIR_OK);
+	assert_int_equal(weir_router_host_add(router, "127.0.0.1:6002", NULL, &said), WEIR_OK);
 	assert_int_equal(max_of("127.0.0.1:6002"), 17);
 	/* also after a resize, which is not what the options say */
-	assert_int_equal(weir_router_resize(router, 0, 5, &error), WEIR_OK);
-	o.checkout_timeout_ms = 123;
+	assert_int_equal(weir_router_resize(router, 0, 5, &said), WEIR_OK);
+	options.checkout_timeout_ms = 123;
 	reload();
 	assert_int_equal(max_of("127.0.0.1:6001"), 5);
-	o.server_budget = 30;
-	o.pod_count = 10; /* three each, one of them to probe */
-	o.pool_min = 0;
+	options.server_budget = 30;
+	options.pod_count = 10; /* three each, one of them to probe */
+	options.pool_min = 0;
 	reload();
 	assert_int_equal(max_of("127.0.0.1:6000"), 2);
 	assert_int_equal(max_of("127.0.0.1:6002"), 2);
@@ -198,28 +183,28 @@ static void what_may_not_change_is_named_and_nothing_changes(void **state)
 	weir_options before;
 
 	(void)state;
-	open_router(3);
+	open_first(3);
 	before = router->options;
-	o.checkout_timeout_ms = 1;
-	strcpy(o.zone, "b");
-	assert_int_equal(weir_router_reload(router, &o, &error), WEIR_INVALID);
-	assert_non_null(strstr(error.text, "\"zone\" may not change"));
-	o.zone[0] = '\0';
-	o.server_budget = 9;
-	o.pod_count = 10;
-	assert_int_equal(weir_router_reload(router, &o, &error), WEIR_INVALID);
+	options.checkout_timeout_ms = 1;
+	strcpy(options.zone, "b");
+	assert_int_equal(weir_router_reload(router, &options, &said), WEIR_INVALID);
+	assert_non_null(strstr(said.text, "\"zone\" may not change"));
+	options.zone[0] = '\0';
+	options.server_budget = 9;
+	options.pod_count = 10;
+	assert_int_equal(weir_router_reload(router, &options, &said), WEIR_INVALID);
 	assert_memory_equal(&before, &router->options, sizeof(before));
-	assert_int_equal(weir_router_reload(router, NULL, &error), WEIR_INVALID);
-	assert_int_equal(weir_router_reload(NULL, &o, &error), WEIR_INVALID);
+	assert_int_equal(weir_router_reload(router, NULL, &said), WEIR_INVALID);
+	assert_int_equal(weir_router_reload(NULL, &options, &said), WEIR_INVALID);
 }
 
-static _Atomic int told;
+static _Atomic int heard;
 
 static void reload_there(void *arg, const weir_event *event)
 {
 	weir_options *other = arg;
 
-	if (event->kind == WEIR_EVENT_CONNECTED && !wi_add_rlx(&told, 1) && router)
+	if (event->kind == WEIR_EVENT_CONNECTED && !wi_add_rlx(&heard, 1) && router)
 		assert_int_equal(weir_router_reload(router, other, NULL), WEIR_OK);
 }
 
@@ -229,14 +214,14 @@ static void an_event_callback_may_ask_for_it(void **state)
 	static weir_options other;
 
 	(void)state;
-	other = o;
+	other = options;
 	other.pool_max = 13;
-	o.on_event = reload_there;
-	o.on_event_arg = &other;
-	wi_store_rlx(&told, 1);
-	open_router(3);
-	wi_store_rlx(&told, 0);
-	assert_int_equal(weir_router_resize(router, 4, 10, &error), WEIR_OK);
+	options.on_event = reload_there;
+	options.on_event_arg = &other;
+	wi_store_rlx(&heard, 1);
+	open_first(3);
+	wi_store_rlx(&heard, 0);
+	assert_int_equal(weir_router_resize(router, 4, 10, &said), WEIR_OK);
 	while (max_of("127.0.0.1:6000") != 13)
 		fake_cluster_calm(router, 2);
 }
@@ -283,9 +268,9 @@ static void a_child_finishes_what_was_under_way(void **state)
 	int status;
 
 	(void)state;
-	o.fork = WEIR_FORK_REOPEN;
-	open_router(3);
-	o.pool_max = 13;
+	options.fork = WEIR_FORK_REOPEN;
+	open_first(3);
+	options.pool_max = 13;
 	wi_store_seq(&at_point, 0);
 	wi_store_seq(&wi_yield_hook, stop_there);
 	assert_int_equal(pthread_create(&asker, NULL, reload_beside, NULL), 0);
@@ -310,7 +295,7 @@ static void a_child_finishes_what_was_under_way(void **state)
 
 #endif
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, clean_up)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
 
 int main(void)
 {

@@ -17,38 +17,18 @@
 #include "base/world.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/watchdog.h"
 
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
-static weir_error error;
 static weir_run_result result;
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 3);
-	weir_options_init(&options);
+	fake_router_begin(3);
 	options.probe_interval_ms = 20;
 	options.checkout_timeout_ms = 60000;
-	memset(&error, 0, sizeof(error));
 	memset(&result, 0, sizeof(result));
-	return 0;
-}
-
-static void open_router(void)
-{
-	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
-	assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
 	return 0;
 }
 
@@ -80,7 +60,7 @@ static weir_status run(struct plan what, weir_run_settings settings)
 	plan = what;
 	memset(&result, 0, sizeof(result));
 	settings.result = &result;
-	return weir_run(router, &settings, body, NULL, &error);
+	return weir_run(router, &settings, body, NULL, &said);
 }
 
 static void end_session(weir_conn *conn)
@@ -133,7 +113,7 @@ static void write_in_a_read_only_run_is_told_at_once(void **state)
 	open_router();
 	assert_int_equal(run((struct plan){.sql = "INSERT"}, WEIR_RUN_SETTINGS(.tx = &reads)),
 	                 WEIR_QUERY);
-	assert_string_equal(error.sqlstate, "25006");
+	assert_string_equal(said.sqlstate, "25006");
 	assert_int_equal(result.attempts, 1);
 }
 
@@ -159,7 +139,7 @@ static void read_is_done_on_another_host(void **state)
 	}
 	assert_int_equal(run((struct plan){.sql = "INSERT"}, WEIR_RUN_SETTINGS(.request = &read)),
 	                 WEIR_QUERY);
-	assert_string_equal(error.sqlstate, "25006");
+	assert_string_equal(said.sqlstate, "25006");
 }
 
 /* Not only because of its connection. */
@@ -172,7 +152,7 @@ static void read_cannot_write_anywhere(void **state)
 	open_router();
 	assert_int_equal(run((struct plan){.sql = "INSERT"}, WEIR_RUN_SETTINGS(.request = &read)),
 	                 WEIR_QUERY);
-	assert_string_equal(error.sqlstate, "25006");
+	assert_string_equal(said.sqlstate, "25006");
 	assert_int_equal(result.attempts, 1);
 }
 
@@ -316,10 +296,10 @@ static void pool_is_closed_under_those_that_pause(void **state)
 	weir_pool *p;
 
 	(void)state;
-	open_router(); /* for tear_down; the pool is beside it */
+	open_router(); /* for the tear-down; the pool is beside it */
 	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux,
 	                                   &cluster.host[0].server, "postgresql://u@127.0.0.1/d",
-	                                   NULL, &pool, &error),
+	                                   NULL, &pool, &said),
 	                 WEIR_OK);
 	p = pool;
 	wi_store_seq(&asked, 0);
@@ -336,7 +316,7 @@ static void pool_is_closed_under_those_that_pause(void **state)
 
 int main(void)
 {
-#define A_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define A_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
 	const struct CMUnitTest tests[] = {
 		A_TEST(lost_write_is_done_on_the_primary_again),
 		A_TEST(write_that_a_demoted_host_refuses_is_done_on_the_next_one),

@@ -12,80 +12,23 @@
 #include <cmocka.h>
 
 #include "base/atomic.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/watchdog.h"
-
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
-static weir_error error;
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 3);
-	weir_options_init(&options);
+	fake_router_begin(3);
 	options.probe_interval_ms = 3600000; /* only what a test asks for is known */
-	options.checkout_timeout_ms = 20000;
 	options.token_wait_ms = 1;
 	options.pool_min = options.pool_max = 4;
-	memset(&error, 0, sizeof(error));
 	return 0;
 }
 
-static int tear_down(void **state)
+static void open_calm(void)
 {
-	(void)state;
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static void know(void)
-{
-	for (int i = 0; i < 2; i++)
-		assert_int_equal(weir_router_probe(router, 20000), WEIR_OK);
-}
-
-static weir_host_stats stats_of(int i)
-{
-	weir_host_stats stats[FAKE_HOSTS];
-
-	assert_true(weir_router_stats_get(router, stats, FAKE_HOSTS) > (size_t)i);
-	return stats[i];
-}
-
-static void open_warm(void)
-{
-	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &error), WEIR_OK);
+	assert_int_equal(fake_cluster_open(&cluster, &options, &router, &said), WEIR_OK);
 	fake_cluster_calm(router, 4);
-}
-
-static int visit(const weir_request *request)
-{
-	weir_conn *c = NULL;
-	int host;
-
-	assert_int_equal(weir_checkout_with(router, request, &c, &error), WEIR_OK);
-	host = fake_host_of(c);
-	weir_checkin(&c);
-	return host;
-}
-
-static bool is_refused(const weir_request *request)
-{
-	weir_conn *c = NULL;
-	weir_status st = weir_checkout_with(router, request, &c, &error);
-
-	weir_checkin(&c);
-	return st != WEIR_OK;
-}
-
-static int read_plainly(void)
-{
-	const weir_request q = WEIR_REQUEST(.intent = WEIR_READ, .timeout_ms = 5000);
-
-	return visit(&q);
 }
 
 static void fall_back(int i, uint64_t newer_start)
@@ -108,22 +51,22 @@ static void without_a_primary_a_restarted_replica_promises_nothing(void **state)
 		                                  .timeout_ms = WEIR_NO_WAIT);
 
 		if (i > 0) {
-			tear_down(NULL);
+			fake_router_end(NULL);
 			set_up(NULL);
 		}
-		open_warm();
+		open_calm();
 		fake_cluster_write(&cluster, 0, 800);
 		fake_cluster_catch_up(&cluster, 0, 1);
 		fake_cluster_catch_up(&cluster, 0, 2);
 		know();
-		assert_int_not_equal(visit(&mine), 0);
+		assert_int_not_equal(visit_with(&mine), 0);
 		know();
 		fake_host_down(&cluster, 0, true);
 		while (stats_of(0).role != WEIR_ROLE_UNKNOWN)
 			know();
 		/* What was promised stays true. */
-		assert_int_not_equal(visit(&mine), 0);
-		assert_int_not_equal(visit(&young), 0);
+		assert_int_not_equal(visit_with(&mine), 0);
+		assert_int_not_equal(visit_with(&young), 0);
 		fall_back(1, newer_start[i]);
 		fall_back(2, newer_start[i]);
 		know();
@@ -139,23 +82,23 @@ static void one_that_recovers_anew_is_not_the_same(void **state)
 	weir_request mine = WEIR_REQUEST(.intent = WEIR_READ, .session = &session);
 
 	(void)state;
-	open_warm();
+	open_calm();
 	fake_cluster_write(&cluster, 0, 800);
 	fake_cluster_catch_up(&cluster, 0, 1);
 	know();
 	do
 		session = WEIR_SESSION();
-	while (visit(&mine) != 1);
-	assert_int_equal(visit(&mine), 1);
+	while (visit_with(&mine) != 1);
+	assert_int_equal(visit_with(&mine), 1);
 	fall_back(1, 0);
 	know();
-	assert_int_equal(visit(&mine), 0);
+	assert_int_equal(visit_with(&mine), 0);
 	/* It was away for a while; that it began anew is to be seen all the same. */
 	fake_cluster_catch_up(&cluster, 0, 1);
 	know();
 	do
 		session = WEIR_SESSION();
-	while (visit(&mine) != 1);
+	while (visit_with(&mine) != 1);
 	fake_host_down(&cluster, 1, true);
 	while (stats_of(1).role != WEIR_ROLE_UNKNOWN)
 		know();
@@ -163,7 +106,7 @@ static void one_that_recovers_anew_is_not_the_same(void **state)
 	fake_host_down(&cluster, 1, false);
 	while (stats_of(1).role != WEIR_ROLE_REPLICA)
 		know();
-	assert_int_equal(visit(&mine), 0);
+	assert_int_equal(visit_with(&mine), 0);
 }
 
 /* What this process wrote is gone, for everybody: reads go on. */
@@ -174,15 +117,15 @@ static void in_another_system_nothing_is_left_to_read(void **state)
 
 	(void)state;
 	options.read_your_writes = WEIR_READ_YOUR_WRITES_PROCESS;
-	open_warm();
+	open_calm();
 	fake_cluster_promote(&cluster, 0);
 	know();
-	assert_int_equal(weir_checkout(router, WEIR_WRITE, &c, &error), WEIR_OK);
+	assert_int_equal(weir_checkout(router, WEIR_WRITE, &c, &said), WEIR_OK);
 	fake_cluster_write(&cluster, 0, 800);
-	assert_int_equal(weir_token_take(c, 5000, &token, &error), WEIR_OK);
+	assert_int_equal(weir_token_take(c, 5000, &token, &said), WEIR_OK);
 	assert_int_equal(token.timeline, 2);
 	weir_checkin(&c);
-	assert_int_equal(read_plainly(), 0);
+	assert_int_equal(visit(WEIR_READ), 0);
 	for (int i = 0; i < 3; i++) {
 		wi_store_rlx(&cluster.host[i].server.system, 4711);
 		wi_store_rlx(&cluster.host[i].server.timeline, 1);
@@ -190,16 +133,16 @@ static void in_another_system_nothing_is_left_to_read(void **state)
 	}
 	know();
 	know();
-	(void)read_plainly();
+	(void)visit(WEIR_READ);
 	/* And what is written there is seen. */
-	assert_int_equal(weir_checkout(router, WEIR_WRITE, &c, &error), WEIR_OK);
+	assert_int_equal(weir_checkout(router, WEIR_WRITE, &c, &said), WEIR_OK);
 	fake_cluster_write(&cluster, 0, 80);
-	assert_int_equal(weir_token_take(c, 5000, &token, &error), WEIR_OK);
+	assert_int_equal(weir_token_take(c, 5000, &token, &said), WEIR_OK);
 	weir_checkin(&c);
-	assert_int_equal(read_plainly(), 0);
+	assert_int_equal(visit(WEIR_READ), 0);
 	fake_cluster_catch_up(&cluster, 0, 2);
 	know();
-	assert_int_equal(read_plainly(), 2);
+	assert_int_equal(visit(WEIR_READ), 2);
 }
 
 /* Who was told that it is unknown looks whether it was: where that can be seen. */
@@ -210,22 +153,22 @@ static void a_commit_that_may_have_been_is_looked_for_on_the_primary(void **stat
 
 	(void)state;
 	options.read_your_writes = WEIR_READ_YOUR_WRITES_PROCESS;
-	open_warm();
-	assert_int_not_equal(read_plainly(), 0);
-	assert_int_equal(weir_checkout(router, WEIR_WRITE, &c, &error), WEIR_OK);
-	assert_int_equal(weir_exec(c, "BEGIN", 5000, &error), WEIR_OK);
+	open_calm();
+	assert_int_not_equal(visit(WEIR_READ), 0);
+	assert_int_equal(weir_checkout(router, WEIR_WRITE, &c, &said), WEIR_OK);
+	assert_int_equal(weir_exec(c, "BEGIN", 5000, &said), WEIR_OK);
 	fake_cluster_write(&cluster, 0, 800);
 	wi_store_rlx(&cluster.host[0].commit_fails, "");
-	assert_int_equal(weir_token_commit(c, 5000, &token, &error), WEIR_OUTCOME_UNKNOWN);
+	assert_int_equal(weir_token_commit(c, 5000, &token, &said), WEIR_OUTCOME_UNKNOWN);
 	wi_store_rlx(&cluster.host[0].commit_fails, NULL);
 	weir_checkin(&c);
 	for (int i = 0; i < 10; i++)
-		assert_int_equal(read_plainly(), 0);
+		assert_int_equal(visit(WEIR_READ), 0);
 	know();
-	assert_int_equal(read_plainly(), 0);
+	assert_int_equal(visit(WEIR_READ), 0);
 	fake_cluster_catch_up(&cluster, 0, 1);
 	know();
-	assert_int_equal(read_plainly(), 1);
+	assert_int_equal(visit(WEIR_READ), 1);
 }
 
 /* Reads that keep away from replicas after a write leave it to writes what is theirs. */
@@ -238,23 +181,23 @@ static void reads_after_a_write_are_no_more_than_may_be(void **state)
 	options.read_your_writes = WEIR_READ_YOUR_WRITES_WINDOW;
 	options.read_your_writes_ms = 3600000;
 	options.read_fallback_max_pct = 50;
-	open_warm();
-	assert_int_equal(weir_checkout(router, WEIR_WRITE, &c[0], &error), WEIR_OK);
+	open_calm();
+	assert_int_equal(weir_checkout(router, WEIR_WRITE, &c[0], &said), WEIR_OK);
 	weir_checkin(&c[0]);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(weir_checkout_with(router, &now, &c[i], &error), WEIR_OK);
+		assert_int_equal(weir_checkout_with(router, &now, &c[i], &said), WEIR_OK);
 		assert_int_equal(fake_host_of(c[i]), 0);
 	}
-	assert_int_equal(weir_checkout_with(router, &now, &more, &error), WEIR_EXHAUSTED);
+	assert_int_equal(weir_checkout_with(router, &now, &more, &said), WEIR_EXHAUSTED);
 	for (int i = 2; i < 4; i++)
-		assert_int_equal(weir_checkout(router, WEIR_WRITE, &c[i], &error), WEIR_OK);
+		assert_int_equal(weir_checkout(router, WEIR_WRITE, &c[i], &said), WEIR_OK);
 	for (int i = 0; i < 4; i++)
 		weir_checkin(&c[i]);
 	assert_int_equal(stats_of(0).fallback_held, 0);
-	assert_int_equal(visit(&now), 0);
+	assert_int_equal(visit_with(&now), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
 
 int main(void)
 {

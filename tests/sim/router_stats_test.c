@@ -14,64 +14,27 @@
 #include "base/atomic.h"
 #include "base/line.h"
 #include "route/router.h"
-#include "support/fake_cluster.h"
+#include "support/fake_router.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
-#define PATIENCE_MS 20000
 #define USERS 3
 #define ROUNDS 4
 
 enum { READS, WRITES, REFUSED_READS, REFUSED_WRITES, OTHERS };
 
-static struct fake_cluster cluster;
-static weir_options options;
-static weir_router *router;
-static _Atomic int told[WEIR_EVENT_KINDS];
 static _Atomic bool over;
-
-static void hear(void *arg, const weir_event *event)
-{
-	(void)arg;
-	wi_add_seq(&told[event->kind], 1);
-}
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_cluster_init(&cluster, 3);
-	weir_options_init(&options);
+	fake_router_begin(3);
 	options.probe_interval_ms = 50;
-	options.checkout_timeout_ms = PATIENCE_MS;
 	options.pool_min = 1;
 	options.pool_max = 2;
 	options.slow_start_ms = 0;
-	options.on_event = hear;
-	for (int i = 0; i < WEIR_EVENT_KINDS; i++)
-		wi_store_seq(&told[i], 0);
 	wi_store_seq(&over, false);
 	return fake_cluster_open_first(&cluster, 2, &options, &router, NULL) == WEIR_OK ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	assert_int_equal(weir_router_close(&router, PATIENCE_MS), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static void a_moment(void)
-{
-	const struct timespec some = {.tv_nsec = 1000000};
-
-	nanosleep(&some, NULL);
-}
-
-static void await_told(weir_event_kind kind, int n)
-{
-	while (wi_load_seq(&told[kind]) < n)
-		a_moment();
 }
 
 /* ---- counts that must not go back ---- */
@@ -295,10 +258,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(all_agree_after_hosts_have_come_and_gone, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(another_primary_is_a_failover, set_up, tear_down),
+	                                        fake_router_end),
+		cmocka_unit_test_setup_teardown(another_primary_is_a_failover, set_up,
+	                                        fake_router_end),
 		cmocka_unit_test_setup_teardown(what_callers_were_told_is_counted, set_up,
-	                                        tear_down),
+	                                        fake_router_end),
 	};
 
 	test_watchdog(100, "the statistics of a router");

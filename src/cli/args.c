@@ -176,6 +176,11 @@ int cli_args_next(struct cli_args *args)
 	}
 }
 
+int cli_args_status(int got)
+{
+	return got == CLI_ARG_HELP ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+}
+
 void cli_args_set(struct cli_args *args, const char *name, const char *value)
 {
 	struct cli_setting_arg *s;

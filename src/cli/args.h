@@ -48,6 +48,9 @@ void cli_args_fini(struct cli_args *args);
  */
 int cli_args_next(struct cli_args *args);
 
+/* The exit status where that was the end of it: OK after the help, USAGE after a message. */
+int cli_args_status(int got);
+
 /* Keeps an option of weir's for cli_args_options. Both texts outlive args. */
 void cli_args_set(struct cli_args *args, const char *name, const char *value);
 

@@ -268,10 +268,8 @@ static int run(const struct cli_word *word, int argc, char **argv)
 
 	cli_args_init(&args, word, argc, argv);
 	got = cli_args_next(&args);
-	if (got == CLI_ARG_HELP)
-		result = CLI_EXIT_OK;
-	else if (got != CLI_ARG_END)
-		result = CLI_EXIT_USAGE;
+	if (got != CLI_ARG_END)
+		result = cli_args_status(got);
 	else if (!args.n_operands)
 		result = cli_usage(word, "which shell: bash, zsh or fish?");
 	else if (!strcmp(args.operands[0], "bash"))

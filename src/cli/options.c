@@ -299,12 +299,7 @@ static int run(const struct cli_word *word, int argc, char **argv)
 		asked.markdown |= got == OPT_MARKDOWN;
 		asked.effective |= got == OPT_EFFECTIVE;
 	}
-	if (got == CLI_ARG_HELP)
-		result = CLI_EXIT_OK;
-	else if (got == CLI_ARG_BAD)
-		result = CLI_EXIT_USAGE;
-	else
-		result = show(&args, &asked);
+	result = got == CLI_ARG_END ? show(&args, &asked) : cli_args_status(got);
 	cli_args_fini(&args);
 	return result;
 }

@@ -211,12 +211,10 @@ static int run(const struct cli_word *word, int argc, char **argv)
 	cli_args_init(&args, word, argc, argv);
 	while ((got = cli_args_next(&args)) >= 256 && take(&args, got, &plan, &given))
 		continue;
-	if (got == CLI_ARG_HELP)
-		result = CLI_EXIT_OK;
-	else if (got != CLI_ARG_END || !conclude(&args, &given, &plan))
-		result = CLI_EXIT_USAGE;
-	else
+	if (got == CLI_ARG_END && conclude(&args, &given, &plan))
 		result = size_up(&args, &plan);
+	else
+		result = cli_args_status(got);
 	cli_args_fini(&args);
 	return result;
 }

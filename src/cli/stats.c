@@ -193,10 +193,8 @@ static int stats(const struct cli_args *args, const char *directory, bool json)
 		cli_json_print_line(cli_views_json(&views));
 	else if (result == CLI_EXIT_OK && views.n)
 		print(&views);
-	else if (result == CLI_EXIT_OK && json)
-		cli_views_print_list_json(&views);
 	else if (result == CLI_EXIT_OK)
-		cli_views_print_list(&views, stdout);
+		cli_views_offer(&views, json);
 	cli_views_close(&views);
 	return result;
 }
@@ -215,12 +213,7 @@ static int run(const struct cli_word *word, int argc, char **argv)
 		else
 			json = true;
 	}
-	if (got == CLI_ARG_HELP)
-		result = CLI_EXIT_OK;
-	else if (got == CLI_ARG_BAD)
-		result = CLI_EXIT_USAGE;
-	else
-		result = stats(&args, directory, json);
+	result = got == CLI_ARG_END ? stats(&args, directory, json) : cli_args_status(got);
 	cli_args_fini(&args);
 	return result;
 }

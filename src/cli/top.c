@@ -126,10 +126,8 @@ static int top(const struct cli_args *args, const struct plan *plan)
 
 	if (result == CLI_EXIT_OK && views.n)
 		result = look(&views, plan);
-	else if (result == CLI_EXIT_OK && plan->json)
-		cli_views_print_list_json(&views);
 	else if (result == CLI_EXIT_OK)
-		cli_views_print_list(&views, stdout);
+		cli_views_offer(&views, plan->json);
 	cli_views_close(&views);
 	return result;
 }
@@ -146,12 +144,7 @@ static int run(const struct cli_word *word, int argc, char **argv)
 			got = CLI_ARG_BAD;
 			break;
 		}
-	if (got == CLI_ARG_HELP)
-		result = CLI_EXIT_OK;
-	else if (got == CLI_ARG_BAD)
-		result = CLI_EXIT_USAGE;
-	else
-		result = top(&args, &plan);
+	result = got == CLI_ARG_END ? top(&args, &plan) : cli_args_status(got);
 	cli_args_fini(&args);
 	return result;
 }

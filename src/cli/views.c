@@ -86,6 +86,78 @@ static void open_of(struct cli_views *views, const weir_view_entry *first, const
 	}
 }
 
+/* ---- the list to choose from ---- */
+
+static void owner_name(uint32_t owner, char text[CLI_SHORT])
+{
+	struct passwd *user = getpwuid(owner);
+
+	if (user)
+		cli_copy(text, CLI_SHORT, user->pw_name);
+	else
+		snprintf(text, CLI_SHORT, "%" PRIu32, owner);
+}
+
+static void print_list(const struct cli_views *views, FILE *out)
+{
+	struct cli_table *table = cli_table_create("rllllr");
+	char owner[CLI_SHORT], age[CLI_SHORT];
+
+	cli_head(table, "pid|program|what|application|state|picture");
+	for (size_t i = 0; i < views->n_all; i++) {
+		const weir_view_entry *e = &views->all[i];
+
+		owner_name(e->owner, owner);
+		cli_cell(table, CLI_STRONG, "%" PRId32, e->pid);
+		cli_cell(table, CLI_PLAIN, "%s", e->program);
+		cli_cell(table, CLI_PLAIN, "%s %" PRIu32 " of %s", e->router ? "router" : "pool",
+		         e->number, owner);
+		cli_cell(table, CLI_PLAIN, "%s", e->application);
+		cli_cell(table, e->state == WEIR_VIEW_LIVE ? CLI_GOOD : CLI_BAD, "%s",
+		         weir_view_state_name(e->state));
+		cli_cell(table, CLI_FAINT, "%s",
+		         e->age_ms < 0 ? "none" : cli_duration(age, e->age_ms * CLI_MS));
+	}
+	cli_table_print(table, out);
+	cli_table_destroy(table);
+}
+
+static void put_entry(json_t *o, const weir_view_entry *e)
+{
+	cli_json_put(o, "pid", cli_json_int(e->pid));
+	cli_json_put(o, "name", cli_json_text(e->name));
+	cli_json_put(o, "kind", cli_json_text(e->router ? "router" : "pool"));
+	cli_json_put(o, "program", cli_json_text(e->program));
+	cli_json_put(o, "application", cli_json_text(e->application));
+	cli_json_put(o, "owner", cli_json_int(e->owner));
+	cli_json_put(o, "state", cli_json_text(weir_view_state_name(e->state)));
+	cli_json_put(o, "age_ms", cli_json_known(e->age_ms));
+}
+
+static void print_list_json(const struct cli_views *views)
+{
+	json_t *o = cli_json_object(), *list = cli_json_array();
+
+	for (size_t i = 0; i < views->n_all; i++) {
+		json_t *entry = cli_json_object();
+
+		put_entry(entry, &views->all[i]);
+		cli_json_add(list, entry);
+	}
+	cli_json_put(o, "processes", list);
+	cli_json_print_line(o);
+}
+
+void cli_views_offer(const struct cli_views *views, bool json)
+{
+	if (json)
+		print_list_json(views);
+	else
+		print_list(views, stdout);
+}
+
+/* ---- opening ---- */
+
 static int none(const struct cli_args *args, const char *operand)
 {
 	if (operand)
@@ -115,7 +187,7 @@ int cli_views_open(const struct cli_args *args, const char *directory, struct cl
 	if (others && operand) {
 		fprintf(stderr, "weir %s: several processes are called %s:\n", args->word->name,
 		        operand);
-		cli_views_print_list(views, stderr);
+		print_list(views, stderr);
 		return CLI_EXIT_USAGE;
 	}
 	views->view = cli_alloc(views->n_all, sizeof(*views->view));
@@ -178,7 +250,7 @@ bool cli_views_go_on(const struct cli_views *views)
 	return false;
 }
 
-/* ---- the list ---- */
+/* ---- a title ---- */
 
 const char *cli_view_title(const struct cli_view *v, char *text, size_t room)
 {
@@ -188,66 +260,6 @@ const char *cli_view_title(const struct cli_view *v, char *text, size_t room)
 	         e->router ? "router" : "pool", e->number, e->application[0] ? ", as " : "",
 	         e->application, v->whole ? "" : ": nothing whole to read");
 	return text;
-}
-
-static void owner_name(uint32_t owner, char text[CLI_SHORT])
-{
-	struct passwd *user = getpwuid(owner);
-
-	if (user)
-		cli_copy(text, CLI_SHORT, user->pw_name);
-	else
-		snprintf(text, CLI_SHORT, "%" PRIu32, owner);
-}
-
-void cli_views_print_list(const struct cli_views *views, FILE *out)
-{
-	struct cli_table *table = cli_table_create("rllllr");
-	char owner[CLI_SHORT], age[CLI_SHORT];
-
-	cli_head(table, "pid|program|what|application|state|picture");
-	for (size_t i = 0; i < views->n_all; i++) {
-		const weir_view_entry *e = &views->all[i];
-
-		owner_name(e->owner, owner);
-		cli_cell(table, CLI_STRONG, "%" PRId32, e->pid);
-		cli_cell(table, CLI_PLAIN, "%s", e->program);
-		cli_cell(table, CLI_PLAIN, "%s %" PRIu32 " of %s", e->router ? "router" : "pool",
-		         e->number, owner);
-		cli_cell(table, CLI_PLAIN, "%s", e->application);
-		cli_cell(table, e->state == WEIR_VIEW_LIVE ? CLI_GOOD : CLI_BAD, "%s",
-		         weir_view_state_name(e->state));
-		cli_cell(table, CLI_FAINT, "%s",
-		         e->age_ms < 0 ? "none" : cli_duration(age, e->age_ms * CLI_MS));
-	}
-	cli_table_print(table, out);
-	cli_table_destroy(table);
-}
-
-static void put_entry(json_t *o, const weir_view_entry *e)
-{
-	cli_json_put(o, "pid", cli_json_int(e->pid));
-	cli_json_put(o, "name", cli_json_text(e->name));
-	cli_json_put(o, "kind", cli_json_text(e->router ? "router" : "pool"));
-	cli_json_put(o, "program", cli_json_text(e->program));
-	cli_json_put(o, "application", cli_json_text(e->application));
-	cli_json_put(o, "owner", cli_json_int(e->owner));
-	cli_json_put(o, "state", cli_json_text(weir_view_state_name(e->state)));
-	cli_json_put(o, "age_ms", cli_json_known(e->age_ms));
-}
-
-void cli_views_print_list_json(const struct cli_views *views)
-{
-	json_t *o = cli_json_object(), *list = cli_json_array();
-
-	for (size_t i = 0; i < views->n_all; i++) {
-		json_t *entry = cli_json_object();
-
-		put_entry(entry, &views->all[i]);
-		cli_json_add(list, entry);
-	}
-	cli_json_put(o, "processes", list);
-	cli_json_print_line(o);
 }
 
 /* ---- the document ---- */

@@ -50,9 +50,8 @@ void cli_views_read(struct cli_views *views);
 /* Whether any of them may show something new. */
 bool cli_views_go_on(const struct cli_views *views);
 
-/* The list to choose from, as a table or a document. */
-void cli_views_print_list(const struct cli_views *views, FILE *out);
-void cli_views_print_list_json(const struct cli_views *views);
+/* Prints the list to choose from, as a table or a document. */
+void cli_views_offer(const struct cli_views *views, bool json);
 
 /* All that the pictures show, as one document. */
 json_t *cli_views_json(const struct cli_views *views);

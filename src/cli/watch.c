@@ -190,12 +190,7 @@ static int run(const struct cli_word *word, int argc, char **argv)
 
 	cli_args_init(&args, word, argc, argv);
 	got = read_args(&args, &plan);
-	if (got == CLI_ARG_HELP)
-		result = CLI_EXIT_OK;
-	else if (got == CLI_ARG_BAD)
-		result = CLI_EXIT_USAGE;
-	else
-		result = watch(&args, &plan);
+	result = got == CLI_ARG_END ? watch(&args, &plan) : cli_args_status(got);
 	cli_args_fini(&args);
 	return result;
 }

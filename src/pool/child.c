@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/anew.h"
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/cancel.h"
-#include "base/clock.h"
 #include "base/text.h"
 #include "pool/pool.h"
 
@@ -156,7 +156,7 @@ static weir_status reopen(struct weir_pool *pool, weir_error *error)
 	st = wi_keeper_start(keeper, error);
 	if (st != WEIR_OK)
 		return st;
-	/* [child:R1] publishes the new inside; pairs with A1. */
+	/* [child:R1] publishes the new inside; pairs with A1 and [anew:A1]. */
 	wi_store_rel(&pool->fork_epoch, wi_load_rlx(&wi_fork_epoch));
 	/*
 	 * Only now: one that is given back to a pool that still says it is the parent's would be
@@ -168,8 +168,6 @@ static weir_status reopen(struct weir_pool *pool, weir_error *error)
 
 weir_status wi_pool_in_child(struct weir_pool *pool, weir_error *error)
 {
-	const struct wi_world *world = pool->core.world;
-	uint32_t epoch = wi_load_rlx(&wi_fork_epoch);
 	weir_status st;
 	WI_NO_CANCEL;
 
@@ -177,26 +175,9 @@ weir_status wi_pool_in_child(struct weir_pool *pool, weir_error *error)
 		return wi_fail(error, WEIR_FORKED,
 		               "the pool for %s was opened before this process was forked",
 		               pool->endpoint->name);
-	while (wi_pool_is_parents(pool)) {
-		uint32_t other = wi_load_rlx(&pool->reopening);
-
-		if (other == epoch) {
-			world->park(&pool->reopening, epoch, WI_FOREVER);
-			continue;
-		}
-		/*
-		 * 0, or left behind by a fork in the middle of a reopening. [child:A2] pairs with
-		 * R2.
-		 */
-		if (!wi_cas_acq(&pool->reopening, &other, epoch))
-			continue;
-		st = wi_pool_is_parents(pool) ? reopen(pool, error) : WEIR_OK;
-		/*
-		 * [child:R2] what a failed attempt left is the next one's to mend; pairs with A2.
-		 */
-		wi_store_rel(&pool->reopening, 0);
-		world->wake(&pool->reopening);
-		return st;
-	}
-	return WEIR_OK;
+	if (!wi_anew_begin(&pool->fork_epoch, &pool->reopening, pool->core.world))
+		return WEIR_OK;
+	st = reopen(pool, error);
+	wi_anew_end(&pool->reopening, pool->core.world);
+	return st;
 }

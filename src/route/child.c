@@ -5,17 +5,14 @@
  * keeper, connections and probes of the child's own, nobody known yet. Nothing is said on the
  * parent's sockets.
  *
- * States of reopening: 0 --the first thread--> epoch --it is done--> 0; the others wait at the
- * word.
- *
- * Orderings. [child_router:R1] publishes the new inside, [child_router:A1] sees it. R2 and A2 hand
- * the turn from one thread to the next.
+ * Which of its threads that is, and how the others wait, is base/anew.h's. [child_router:R1]
+ * publishes the new inside.
  */
 #include <string.h>
 
+#include "base/anew.h"
 #include "base/atomic.h"
 #include "base/cancel.h"
-#include "base/clock.h"
 #include "base/text.h"
 #include "route/names.h"
 #include "route/orders.h"
@@ -126,7 +123,7 @@ static weir_status reopen(weir_router *r, weir_error *error)
 	if (st != WEIR_OK)
 		return st;
 	r->spoilt = false;
-	/* [child_router:R1] publishes the new inside; pairs with A1. */
+	/* [child_router:R1] publishes the new inside; pairs with [anew:A1]. */
 	wi_store_rel(&r->fork_epoch, wi_load_rlx(&wi_fork_epoch));
 	wi_core_reopen(&r->desk);
 	return WEIR_OK;
@@ -134,32 +131,14 @@ static weir_status reopen(weir_router *r, weir_error *error)
 
 weir_status wi_router_in_child(weir_router *r, weir_error *error)
 {
-	uint32_t epoch = wi_load_rlx(&wi_fork_epoch);
 	weir_status st;
 	WI_NO_CANCEL;
 
 	if (r->options.fork != WEIR_FORK_REOPEN)
 		return forked(error);
-	/* [child_router:A1] sees the router as the first thread made it; pairs with R1. */
-	while (wi_load_acq(&r->fork_epoch) != epoch) {
-		uint32_t holder = wi_load_rlx(&r->reopening);
-
-		if (holder == epoch) {
-			r->world->park(&r->reopening, epoch, WI_FOREVER);
-			continue;
-		}
-		/*
-		 * A holder of another epoch is a thread of the parent, which is not here: its place
-		 * is taken over.
-		 */
-		/* [child_router:A2] sees what the last holder left; pairs with R2. */
-		if (!wi_cas_acq(&r->reopening, &holder, epoch))
-			continue;
-		st = wi_load_rlx(&r->fork_epoch) == epoch ? WEIR_OK : reopen(r, error);
-		/* [child_router:R2] leaves the router to the next; pairs with A2. */
-		wi_store_rel(&r->reopening, 0);
-		r->world->wake(&r->reopening);
-		return st;
-	}
-	return WEIR_OK;
+	if (!wi_anew_begin(&r->fork_epoch, &r->reopening, r->world))
+		return WEIR_OK;
+	st = reopen(r, error);
+	wi_anew_end(&r->reopening, r->world);
+	return st;
 }

@@ -51,7 +51,7 @@ void wi_copy(char *to, size_t room, const char *from)
 	to[n] = '\0';
 }
 
-static int hex_digit(char c)
+int wi_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -65,9 +65,9 @@ static int hex_digit(char c)
 /* The byte that "%XX" at `at` stands for, or -1. */
 static int encoded_byte(const char *at)
 {
-	if (at[0] != '%' || hex_digit(at[1]) < 0 || hex_digit(at[2]) < 0)
+	if (at[0] != '%' || wi_hex_digit(at[1]) < 0 || wi_hex_digit(at[2]) < 0)
 		return -1;
-	return hex_digit(at[1]) * 16 + hex_digit(at[2]);
+	return wi_hex_digit(at[1]) * 16 + wi_hex_digit(at[2]);
 }
 
 /*
@@ -208,12 +208,6 @@ weir_status wi_fail_with(weir_error *to, const weir_error *from)
 
 #define NAME_MAX_NEAR 64 /* longer names are near to nothing */
 
-/* Not tolower: what it does is the host's locale's affair. */
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 static unsigned least(unsigned a, unsigned b)
 {
 	return a < b ? a : b;
@@ -236,7 +230,7 @@ static unsigned edit_distance(const char *a, const char *b)
 
 		now[0] = (unsigned)i;
 		for (size_t j = 1; j <= nb; j++) {
-			bool same = lower(a[i - 1]) == lower(b[j - 1]);
+			bool same = wi_lower(a[i - 1]) == wi_lower(b[j - 1]);
 
 			now[j] = least(last[j - 1] + !same, least(last[j], now[j - 1]) + 1);
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])

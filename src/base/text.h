@@ -35,6 +35,15 @@ weir_status wi_fail(weir_error *error, weir_status status, const char *format, .
 /* Copies *from into *to, if to is given; returns from->status. */
 weir_status wi_fail_with(weir_error *to, const weir_error *from);
 
+/* What a digit of up to sixteen stands for, in either case; -1: it is none. */
+int wi_hex_digit(char c);
+
+/* Not tolower: what it does is the host's locale's affair. */
+static inline char wi_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 /* The name of `count` in names[] nearest to `name`, or NULL if none is near (edit distance). */
 const char *wi_nearest(const char *name, const char *const names[], size_t count);
 

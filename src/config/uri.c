@@ -31,14 +31,6 @@ size_t wi_uri_prefix(const char *text)
 	return 0;
 }
 
-static int hex_digit(char c)
-{
-	const char *digits = "0123456789abcdef0123456789ABCDEF";
-	const char *at = c ? strchr(digits, c) : NULL;
-
-	return at ? (int)((at - digits) % 16) : -1;
-}
-
 /* Decodes %XX in place; what is wrong with it, or NULL. */
 static const char *decode(char *text)
 {
@@ -51,8 +43,8 @@ static const char *decode(char *text)
 			*to++ = *text++;
 			continue;
 		}
-		high = hex_digit(text[1]);
-		low = high < 0 ? -1 : hex_digit(text[2]);
+		high = wi_hex_digit(text[1]);
+		low = high < 0 ? -1 : wi_hex_digit(text[2]);
 		if (low < 0)
 			return "an invalid percent-escape";
 		if (high + low == 0)

@@ -51,7 +51,7 @@ bool wi_host_is_literal(const char *host)
 
 /* ---- on the thread ---- */
 
-static bool has(const struct wi_addresses *found, const char *address)
+bool wi_addresses_have(const struct wi_addresses *found, const char *address)
 {
 	for (uint32_t i = 0; i < found->n; i++)
 		if (strcmp(found->address[i], address) == 0)
@@ -67,7 +67,7 @@ static void collect(struct wi_addresses *found, const struct addrinfo *results)
 		if ((a->ai_family == AF_INET || a->ai_family == AF_INET6) &&
 		    getnameinfo(a->ai_addr, a->ai_addrlen, address, sizeof(address), NULL, 0,
 		                NI_NUMERICHOST) == 0 &&
-		    !has(found, address))
+		    !wi_addresses_have(found, address))
 			wi_copy(found->address[found->n++], WI_ADDRESS, address);
 	}
 }

@@ -22,6 +22,8 @@ struct wi_addresses {
 	char address[WI_ADDRESSES][WI_ADDRESS];
 };
 
+bool wi_addresses_have(const struct wi_addresses *found, const char *address);
+
 /* Puts them in an order of chance. */
 void wi_addresses_shuffle(struct wi_addresses *found);
 

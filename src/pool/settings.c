@@ -51,17 +51,11 @@ enum { WHO_IS_RECOVERING, WHO_IS_READ_ONLY, WHO_HAS_STARTED };
 
 #define BLANKS " \t\n\v\f\r"
 
-/* Not tolower: what it does is the host's locale's affair. */
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 /* Whether "name=" stands here, as the server reads it: in any case, with "-" for "_". */
 static bool is_named(const char *at, const char *name)
 {
 	for (; *name; name++, at++)
-		if (lower(*at) != *name && !(*at == '-' && *name == '_'))
+		if (wi_lower(*at) != *name && !(*at == '-' && *name == '_'))
 			return false;
 	return *at == '=';
 }

@@ -4,21 +4,12 @@
 
 #include <stddef.h>
 
+#include "base/text.h"
+
 #define BLOCK_BYTES 8192
 #define SEGMENT_BYTES (16 << 20)
 #define SHORT_HEADER 24 /* of each page of the log (XLogPageHeaderData, aligned) */
 #define LONG_HEADER 40  /* of the first page of a segment (XLogLongPageHeaderData) */
-
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return 16;
-}
 
 /* The number at the start of text; NULL: none there, or above max. Returns where it ends. */
 static const char *take_number(const char *text, int base, uint64_t max, uint64_t *number)
@@ -26,8 +17,8 @@ static const char *take_number(const char *text, int base, uint64_t max, uint64_
 	uint64_t n = 0;
 	const char *at = text;
 
-	for (; digit(*at) < base; at++) {
-		uint64_t d = (uint64_t)digit(*at);
+	for (int digit; (digit = wi_hex_digit(*at)) >= 0 && digit < base; at++) {
+		uint64_t d = (uint64_t)digit;
 
 		if (n > (max - d) / (uint64_t)base)
 			return NULL;

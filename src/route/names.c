@@ -70,14 +70,6 @@ static struct wi_host *next_of(const weir_router *r, const struct wi_name *n, ui
 
 /* ---- an answer ---- */
 
-static bool has(const struct wi_addresses *found, const char *address)
-{
-	for (uint32_t i = 0; i < found->n; i++)
-		if (strcmp(found->address[i], address) == 0)
-			return true;
-	return false;
-}
-
 static bool is_there(const weir_router *r, const struct wi_name *n, const char *address)
 {
 	struct wi_host *h;
@@ -160,7 +152,7 @@ static bool look_for_missing(weir_router *r, struct wi_name *n, const struct wi_
 
 	n->missing = false;
 	for (uint32_t i = 0; (h = next_of(r, n, &i));) {
-		if (has(found, h->own.hostaddr)) {
+		if (wi_addresses_have(found, h->own.hostaddr)) {
 			changed |= set_missing(h, false);
 			continue;
 		}

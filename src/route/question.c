@@ -114,35 +114,12 @@ static uint64_t number(const struct wi_answer *a, enum column column, int base)
 	return wi_number_parse(text(a, column), base, &n) ? n : 0;
 }
 
-/*
- * "1732145109.123456" in microseconds: enough of it to tell servers apart; 0 if it cannot be read.
- */
-static uint64_t microseconds(const char *at)
-{
-	uint64_t n = 0;
-	int after = -1;
-
-	for (; *at; at++) {
-		if (*at == '.' && after < 0)
-			after = 0;
-		else if (*at < '0' || *at > '9' || n > UINT64_MAX / 100)
-			return 0;
-		else if (after < 6) {
-			n = n * 10 + (uint64_t)(*at - '0');
-			after += after >= 0;
-		}
-	}
-	for (after = after < 0 ? 0 : after; after < 6; after++)
-		n *= 10;
-	return n;
-}
-
 static void read_position(struct wi_sight *s, const struct wi_answer *a)
 {
 	uint64_t lsn;
 
 	s->system = number(a, SYSTEM, 10);
-	s->started = microseconds(text(a, STARTED));
+	s->started = wi_settings_microseconds(text(a, STARTED));
 	s->timeline = (uint32_t)(s->in_recovery ? number(a, STANDBY_TIMELINE, 10)
 	                                        : number(a, OWN_TIMELINE, 16));
 	if (!wi_lsn_parse(text(a, LSN), &lsn))

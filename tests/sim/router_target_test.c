@@ -161,7 +161,7 @@ static bool has_busy(const char *hosts)
 	return strpbrk(hosts, "ps") != NULL;
 }
 
-static uint64_t told[WEIR_REASONS]; /* how often a checkout gave this reason */
+static uint64_t given[WEIR_REASONS]; /* how often a checkout gave this reason */
 
 /* How often the statistics have each reason. */
 static void read_chosen(uint64_t chosen[WEIR_REASONS])
@@ -195,7 +195,7 @@ static void ask(const struct row *row, char *answer, size_t room)
 		assert_int_equal(weir_conn_info_get(c, &info), WEIR_OK);
 		assert_int_equal(info.fallback, weir_reason_is_fallback(info.reason));
 		host = fake_host_of(c);
-		told[info.reason]++;
+		given[info.reason]++;
 	}
 	weir_checkin(&c);
 	snprintf(answer, room, "%s, %s, %s", weir_status_name(st),
@@ -233,14 +233,14 @@ static void run(const struct row *row)
 	if (has_busy(row->hosts))
 		hold(row->hosts, held);
 	read_chosen(before);
-	memset(told, 0, sizeof(told));
+	memset(given, 0, sizeof(given));
 	for (int i = 0; i < 20; i++) {
 		ask(row, answer, sizeof(answer));
 		expect(row, answer);
 	}
 	read_chosen(after);
 	for (int why = 0; why < WEIR_REASONS; why++)
-		assert_int_equal(after[why] - before[why], told[why]);
+		assert_int_equal(after[why] - before[why], given[why]);
 	for (int i = 0; i < FAKE_HOSTS; i++)
 		weir_checkin(&held[i]);
 }

@@ -139,6 +139,8 @@ static const char markdown_head[] =
 	"*Reload* says whether an option may change while a pool or router runs, by\n"
 	"`weir_pool_reload` and `weir_router_reload`: *yes*, at once; on *new connections*, which then\n"
 	"replace those that are open, make before break; or *no*: a change is refused, and named.\n"
+	"Texts are *no*, `reset` among them: what came back under the old one is clean by its measure\n"
+	"only. Open another pool for those, and close this one.\n"
 	"\n"
 	"| option | default | unit | allowed | environment | reload | meaning |\n"
 	"| --- | --- | --- | --- | --- | --- | --- |\n";

@@ -62,7 +62,8 @@ struct weir_conn *wi_inbox_take_all(struct weir_pool *pool)
 
 static bool is_clean(struct weir_conn *c)
 {
-	const uint32_t kept = c->pool->standing | WI_NOTE_STACK | WI_NOTE_READS | WI_NOTE_TIMED;
+	const uint32_t kept =
+		wi_load_rlx(&c->pool->standing) | WI_NOTE_STACK | WI_NOTE_READS | WI_NOTE_TIMED;
 	uint32_t notes = wi_load_seq(&c->notes) & ~kept;
 	const uint32_t proven = WI_NOTE_LOOK | WI_NOTE_CHECK | WI_NOTE_PING;
 

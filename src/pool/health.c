@@ -10,7 +10,9 @@
  * The keeper notes on a slot what its next taker has to do: a look beyond look_after_ms of
  * idleness, a question beyond validate_after_ms; beyond keepalive_ms it asks by itself. With
  * pre_ping the note stays on every slot for good (`standing`), so that each checkout leaves the
- * warm path, and the warm path itself knows nothing of it.
+ * warm path, and the warm path itself knows nothing of it. Another pre_ping while the pool runs is
+ * another `standing`, and the note on every slot that lacks it. A holder who has read the old one
+ * just before may take the note off again: the next tending puts it back.
  */
 #include "base/atomic.h"
 #include "base/cancel.h"
@@ -56,7 +58,7 @@ bool wi_health_look(struct weir_conn *c)
 		suspect(c);
 		return false;
 	}
-	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_LOOK | pool->standing);
+	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_LOOK | wi_load_rlx(&pool->standing));
 	return true;
 }
 
@@ -69,7 +71,7 @@ static int64_t time_to_ask(const struct weir_pool *pool, int64_t now_ns, int64_t
 	int64_t left_ns = deadline_ns - now_ns,
 		most_ns = wi_word_load(&pool->options.check_timeout_ms) * WI_MS;
 
-	if (left_ns < (pool->standing & WI_NOTE_CHECK ? WI_MS : ASK_LEAST_NS))
+	if (left_ns < (wi_load_rlx(&pool->standing) & WI_NOTE_CHECK ? WI_MS : ASK_LEAST_NS))
 		return 0;
 	return left_ns / 2 < most_ns ? left_ns / 2 : most_ns;
 }
@@ -125,7 +127,7 @@ static void ask(struct weir_conn *c, int64_t deadline_ns)
 
 	/* Without time, the look has to do. */
 	if (time_ns && exchange(c, "", now_ns, time_ns))
-		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CHECK | pool->standing);
+		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CHECK | wi_load_rlx(&pool->standing));
 }
 
 bool wi_health_tell(struct weir_conn *c, const char *sql, int64_t deadline_ns)
@@ -148,6 +150,14 @@ void wi_health_check(struct weir_conn *c, uint32_t notes, int64_t deadline_ns)
 }
 
 /* ---- by the keeper, as time goes by ---- */
+
+void wi_health_stand(struct weir_conn *c)
+{
+	const uint32_t standing = wi_load_rlx(&c->pool->standing);
+
+	if (standing)
+		wi_conn_note(c, standing);
+}
 
 void wi_health_tend(struct weir_conn *c, int64_t now_ns)
 {

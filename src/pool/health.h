@@ -63,6 +63,9 @@ void wi_health_check(struct weir_conn *c, uint32_t notes, int64_t deadline_ns);
 uint32_t wi_health_standing(const weir_options *options);
 void wi_health_tend(struct weir_conn *c, int64_t now_ns);
 
+/* The keeper sees to it that what stands on every slot stands on this one. */
+void wi_health_stand(struct weir_conn *c);
+
 /*
  * The keeper asks: when to look at the clock again; then whether there is time left (and the
  * deadline is set anew); and what follows if there is none.

@@ -88,7 +88,7 @@ static weir_status configure(struct weir_pool *pool, const struct wi_pool_config
 	pool->sized = wi_sizes((uint32_t)o->pool_min, (uint32_t)wi_options_pool_max(o));
 	atomic_init(&pool->sizes, pool->sized);
 	pool->reset_always = strcmp(o->reset, "tracked") != 0 && strcmp(o->reset, "none") != 0;
-	pool->standing = wi_health_standing(o);
+	atomic_init(&pool->standing, wi_health_standing(o));
 	pool->look = pool->reset_always ? always_changed : pool->driver->tidy_and_look;
 	st = wi_settings_build(&pool->settings, o, wi_dsn_param(config->dsn, "options"), error);
 	if (st == WEIR_OK)

@@ -82,8 +82,8 @@ struct weir_pool {
 	_Atomic uint32_t closed;                    /* (a) */
 	_Atomic uint32_t reopening; /* (a) 1: a thread of a child is making the pool anew */
 	bool reset_always;          /* (c) every checkin goes through the keeper */
-	/* (c) notes that stay on every slot: LOOK or CHECK, or none */
-	uint32_t standing;
+	/* (a) notes that stay on every slot: LOOK or CHECK, or none; written by (k) */
+	_Atomic uint32_t standing;
 	struct weir_conn *conns;        /* (c) slot n is conns[n]; conns[0] is unused */
 	struct wi_room room;            /* (c) where conns are; grows by itself */
 	uint32_t n_conns;               /* (k) slots, beyond max + overflow for reclaimed ones */

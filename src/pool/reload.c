@@ -133,11 +133,12 @@ void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, uint
 		pool->sized = 0; /* no sizes: the slots are counted again, whatever these are */
 	if (lives_differ)
 		draw_lifetimes(pool);
+	wi_store_rlx(&pool->standing, wi_health_standing(&pool->options));
 	if (sessions_differ) {
 		wi_settings_retime(&pool->settings, &pool->options);
 		wi_evict_ask(pool);
 	}
-	pool->next_tend_ns = now_ns;
+	pool->next_tend_ns = now_ns; /* also puts on the slots what is to stand there */
 	wi_alarms_hasten(&pool->vigilance.alarms, &pool->options, now_ns);
 }
 

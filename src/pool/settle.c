@@ -128,7 +128,7 @@ static void ready(struct weir_conn *c)
 	wi_tend_first(c, pool->core.world->now(), fresh);
 	wi_and_rlx(&c->notes,
 	           ~(uint32_t)(WI_NOTE_PING | WI_NOTE_CHECK | WI_NOTE_LOOK | WI_NOTE_RENEW));
-	wi_or_rlx(&c->notes, pool->standing);
+	wi_or_rlx(&c->notes, wi_load_rlx(&pool->standing));
 	/*
 	 * Edge-triggered, and only for the end of the connection: its traffic while lent does not
 	 * wake the keeper. Where epoll has no room, takers look, and tending tries again.

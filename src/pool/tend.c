@@ -114,6 +114,7 @@ void wi_tend(struct weir_pool *pool, int64_t now_ns)
 			continue;
 		lend = wi_load_rlx(&c->slot.lend);
 		note_move(c, lend, now_ns);
+		wi_health_stand(c);
 		if (lend & 1)
 			wi_leak_tend(c, now_ns);
 		else

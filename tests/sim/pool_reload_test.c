@@ -280,6 +280,64 @@ static void open_connections_live_as_long_as_is_said_now(void **state)
 	close_pool();
 }
 
+/* The keeper does not run between a death and the checkout: only its caller can notice. */
+static bool hands_out_a_dead_one(void)
+{
+	struct wi_failure f;
+	weir_conn *conn;
+	bool dead;
+
+	wi_fake_kill(sim_server());
+	conn = sim_checkout(1000);
+	assert_non_null(conn);
+	dead = !wi_driver_fake.peek(wi_conn_of(conn)->link, &f);
+	weir_checkin(&conn);
+	sim_settle();
+	return dead;
+}
+
+/* Also those that are out meanwhile, each once they are back. */
+static void checkouts_look_as_is_said_now(void **state)
+{
+	weir_conn *conn[2];
+	uint64_t queries;
+
+	(void)state;
+	o.pool_min = o.pool_max = 2;
+	open_pool();
+	sim_settle();
+	assert_true(hands_out_a_dead_one());
+	sim_run(2000); /* it was lost: another one is opened */
+	conn[0] = sim_checkout(1000);
+	conn[1] = sim_checkout(1000);
+	o.pre_ping = WEIR_PRE_PING_LOOK;
+	reload();
+	weir_checkin(&conn[0]);
+	weir_checkin(&conn[1]);
+	for (int i = 0; i < 3; i++)
+		assert_false(hands_out_a_dead_one());
+	o.pre_ping = WEIR_PRE_PING_PING;
+	reload();
+	queries = wi_load_rlx(&sim_server()->queries);
+	for (int i = 0; i < 5; i++) {
+		conn[0] = sim_checkout(1000);
+		weir_checkin(&conn[0]);
+	}
+	assert_int_equal(wi_load_rlx(&sim_server()->queries), queries + 5);
+	o.pre_ping = WEIR_PRE_PING_OFF;
+	reload();
+	for (int i = 0; i < 2; i++)
+		conn[i] = sim_checkout(1000); /* the last time that it is noted */
+	weir_checkin(&conn[0]);
+	weir_checkin(&conn[1]);
+	queries = wi_load_rlx(&sim_server()->queries);
+	conn[0] = sim_checkout(1000);
+	weir_checkin(&conn[0]);
+	assert_int_equal(wi_load_rlx(&sim_server()->queries), queries);
+	assert_true(hands_out_a_dead_one());
+	close_pool();
+}
+
 static void sessions_with_old_settings_are_replaced(void **state)
 {
 	uint64_t before = 0, serial;
@@ -460,6 +518,7 @@ int main(void)
 		TEST(the_breaker_has_other_limits),
 		TEST(leaks_are_told_by_the_new_limit),
 		TEST(open_connections_live_as_long_as_is_said_now),
+		TEST(checkouts_look_as_is_said_now),
 		TEST(sessions_with_old_settings_are_replaced),
 		TEST(nothing_that_is_the_same_replaces_anything),
 		TEST(what_may_not_change_is_named_and_nothing_changes),

@@ -89,6 +89,7 @@ static void draw(struct wi_rng *rng, weir_options *o)
 {
 	weir_options_init(o);
 	o->probe_interval_ms = 10 + wi_rng_below(rng, 50);
+	o->pre_ping = wi_rng_below(rng, 3);
 	o->pool_max = 1 + wi_rng_below(rng, MAX_EVER - 2);
 	o->pool_min = wi_rng_below(rng, (uint32_t)o->pool_max + 1);
 	o->pool_overflow = wi_rng_below(rng, 3);

@@ -33,9 +33,10 @@ struct p14_late {
 };
 
 /*
- * Sixteen callers for about a second, each with deadlines of its own between 20 and 400 ms; checks
- * that each checkout fails with TIMEOUT or CONNECT, by its deadline, and names the host.
+ * Sixteen callers for about a second, each on one of the n pools, and with deadlines of its own
+ * between 20 and 400 ms; checks that each checkout fails with TIMEOUT or CONNECT, by its deadline,
+ * and names the host.
  */
-void p14_call_in_vain(weir_pool *pool, struct p14_late *late);
+void p14_call_in_vain(weir_pool *const *pools, int n, struct p14_late *late);
 
 #endif

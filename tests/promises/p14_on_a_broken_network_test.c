@@ -48,17 +48,22 @@ static void open_at(const char *host)
 
 static void nobody_is_late(const char *words)
 {
+	int64_t until_ns;
 	struct p14_late late;
 	weir_conn *conn = NULL;
 
-	p14_call_in_vain(pool, &late);
+	p14_call_in_vain(&pool, 1, &late);
 	printf("          %llu checkouts, at worst %.1f ms late\n", (unsigned long long)late.calls,
 	       (double)late.worst_ns / 1e6);
 	if (late.wrong[0])
 		fail_msg("%s", late.wrong);
 	if (late.worst_ns > p14_slack_ns())
 		fail_msg("%.1f ms late", (double)late.worst_ns / 1e6);
-	assert_int_not_equal(weir_pool_checkout(pool, 700, &conn, &error), WEIR_OK);
+	until_ns = wi_now_ns() + PATIENCE_MS / 4 * WI_MS;
+	/* One that the machine has kept for longer than the caller may wait says so another time. */
+	do
+		assert_int_not_equal(weir_pool_checkout(pool, 400, &conn, &error), WEIR_OK);
+	while (!strstr(error.text, words) && wi_now_ns() < until_ns);
 	if (!strstr(error.text, words))
 		fail_msg("\"%s\" does not say \"%s\"", error.text, words);
 	assert_int_equal(wi_load_rlx(&p14_lookups_by_callers), 0);

@@ -15,8 +15,6 @@
 
 #include <cmocka.h>
 
-#include <pthread.h>
-
 #include <weir/weir.h>
 
 #include "base/atomic.h"
@@ -119,17 +117,6 @@ static int64_t in_vain_ns(int64_t ms)
 	return wi_now_ns() - began_ns - (test_ready_ns() - ready_ns);
 }
 
-/* ---- how late the machine itself is, while something is timed ---- */
-
-static _Atomic bool timing;
-
-static void *oversleep(void *arg)
-{
-	while (wi_load_rlx(&timing))
-		test_nap(2 * WI_MS);
-	return arg;
-}
-
 static void assert_by(int64_t took_ns, int64_t ms)
 {
 	printf("          %.1f ms, of at most %lld\n", (double)took_ns / 1e6, (long long)ms);
@@ -220,7 +207,6 @@ int main(void)
 		TEST(the_keeper_finds_it_by_itself),
 		TEST(tcp_bounds_what_nobody_asks_about),
 	};
-	pthread_t thread;
 	int failed;
 
 	test_netns_make_or_exit();
@@ -229,12 +215,9 @@ int main(void)
 	mock = test_mock_start(
 		&(struct test_mock_options){.address = "0.0.0.0", .max_seconds = 200});
 	test_netns_enter(TEST_NETNS_APP);
-	wi_store_rlx(&timing, true);
-	if (pthread_create(&thread, NULL, oversleep, NULL) != 0)
-		return 1;
+	test_measure_lag(true);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	wi_store_rlx(&timing, false);
-	pthread_join(thread, NULL);
+	test_measure_lag(false);
 	test_mock_stop(&mock);
 	return failed;
 }

@@ -70,7 +70,8 @@ static void it_fails_fast_and_is_seldom_tried(void **state)
 	weir_pool_stats_get(pool, &s);
 	print_message("%d callers were told in %.1f s, by %zu connects\n", callers,
 	              (double)(wi_now_ns() - begun) / 1e9, n);
-	assert_true(n >= 2 && n <= 4); /* pauses of 0.5 to 1, 1 to 2, 2 to 4 s */
+	/* Pauses of 0.5 to 1, 1 to 2, 2 to 4 s; and the machine may have its own in between. */
+	assert_true(n >= 2 && n <= 3 + (size_t)((wi_now_ns() - begun) / (for_ms * WI_MS)));
 	for (size_t i = 1; i < n; i++)
 		assert_true(times[i] - times[i - 1] >= (INT64_C(500) << (i - 1)) * WI_MS - WI_MS);
 	assert_int_equal(s.connect_failed_of[WEIR_CONNECT_AUTH], s.connect_failures);
@@ -93,8 +94,10 @@ static weir_host_stats host_of(weir_router *router)
 /* The password is changed at the server while a router works there. */
 static void no_host_is_marked_down(void **state)
 {
+	const weir_request patient = WEIR_REQUEST(.timeout_ms = PATIENCE_MS);
 	weir_conn *conn = NULL, *kept = NULL;
 	weir_router *router = NULL;
+	int64_t until_ns;
 
 	(void)state;
 	o.pool_min = 0;
@@ -102,10 +105,13 @@ static void no_host_is_marked_down(void **state)
 	o.probe_interval_ms = 20;
 	o.checkout_timeout_ms = 300;
 	assert_int_equal(weir_router_open(conninfo, &o, &router, &error), WEIR_OK);
-	assert_int_equal(weir_checkout(router, WEIR_WRITE, &kept, &error), WEIR_OK);
+	assert_int_equal(weir_checkout_with(router, &patient, &kept, &error), WEIR_OK);
 	test_mock_password(mock, "another");
-	/* What is open goes on; a connection more is refused, and says why. */
-	assert_int_not_equal(weir_checkout(router, WEIR_WRITE, &conn, &error), WEIR_OK);
+	/* What is open goes on; a connection more is refused, and says why, when it has been tried. */
+	until_ns = wi_now_ns() + PATIENCE_MS * WI_MS;
+	do
+		assert_int_not_equal(weir_checkout(router, WEIR_WRITE, &conn, &error), WEIR_OK);
+	while (!strstr(error.text, "auth while connecting: ") && wi_now_ns() < until_ns);
 	assert_non_null(strstr(error.text, "auth while connecting: "));
 	for (int i = 0; i < 5; i++) {
 		assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
@@ -113,7 +119,7 @@ static void no_host_is_marked_down(void **state)
 		assert_true(host_of(router).reachable);
 	}
 	weir_checkin(&kept);
-	assert_int_equal(weir_checkout(router, WEIR_WRITE, &kept, &error), WEIR_OK);
+	assert_int_equal(weir_checkout_with(router, &patient, &kept, &error), WEIR_OK);
 	weir_checkin(&kept);
 	assert_int_equal(weir_router_close(&router, PATIENCE_MS), WEIR_OK);
 }

@@ -181,7 +181,7 @@ static void open_pool(void)
 	o.connect_parallel = CONNECTIONS;
 	o.connect_timeout_ms = PATIENCE_MS;
 	o.cancel_timeout_ms = CANCEL_TIMEOUT_MS;
-	o.statement_timeout_ms = 5000;
+	o.statement_timeout_ms = 20000;
 	if (weir_pool_open(url, &o, &pool, &error) != WEIR_OK)
 		fail_msg("%s", error.text);
 }

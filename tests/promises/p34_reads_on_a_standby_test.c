@@ -233,7 +233,7 @@ static void a_verdict_is_an_intent(void **state)
 
 static int start(void **state)
 {
-	static const char hush[] = "SET statement_timeout = '250ms'; SET lock_timeout = '100ms';"
+	static const char hush[] = "SET statement_timeout = '10s'; SET lock_timeout = '5s';"
 				   "SET search_path = public; SET client_min_messages = error";
 
 	(void)state;

@@ -353,7 +353,8 @@ static void what_is_closed_at_once_stops_on_the_server_too(void **state)
 	} while (s.total > 0);
 	assert_int_equal(s.closed[WEIR_CLOSE_BUSY], 1);
 	assert_int_equal(s.cancels, 1);
-	assert_int_equal(sleepers(), 0);
+	while (sleepers() > 0) /* it would sleep for longer than the patience */
+		assert_true(wi_now_ns() < ends_ns);
 	close_pool();
 }
 

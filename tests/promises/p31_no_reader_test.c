@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "route/router.h"
 #include "support/fake_cluster.h"
+#include "support/shapes.h"
 #include "support/watchdog.h"
 
 static struct fake_cluster cluster;
@@ -176,7 +177,7 @@ static void or_they_wait(void **state)
 		assert_int_equal(read_within(20, &host, &reason), WEIR_UNAVAILABLE);
 		assert_int_equal(pthread_create(&reader.thread, NULL, read_patiently, &reader), 0);
 		while (!wi_load_rlx(&router->gate.sleepers))
-			continue;
+			test_nap(WI_MS);
 		losses[i].heal(1);
 		pthread_join(reader.thread, NULL);
 		assert_int_equal(reader.st, WEIR_OK);

@@ -32,7 +32,15 @@
 #define HOLD_MS 500
 #define CHANGES 256
 
-static int64_t limit_ms; /* of a probe, by connect_timeout_ms */
+/*
+ * Of a probe, by connect_timeout_ms: nobody else's probe may fail because this machine is busy.
+ * Where a test does not wait for it, it may be long.
+ */
+#define LONG_MS 5000
+#define SHORT_MS 1200 /* twice that under a sanitizer */
+
+static bool is_slow;
+static int64_t limit_ms;
 static struct test_mock *mocks[HOSTS];
 static weir_options o;
 static weir_router *router;
@@ -42,9 +50,11 @@ static weir_error error;
 static struct {
 	int host;
 	bool lost; /* to unknown */
+	char text[200];
 	int64_t at_ns;
 } changes[CHANGES];
 static _Atomic int n_changes;
+static int first; /* of these, of the test that runs */
 
 static void hear(void *arg, const weir_event *event)
 {
@@ -57,6 +67,7 @@ static void hear(void *arg, const weir_event *event)
 		if (atoi(strrchr(event->host, ':') + 1) == test_mock_port(mocks[i]))
 			changes[n].host = i;
 	changes[n].lost = strstr(event->text, "is unknown") != NULL;
+	snprintf(changes[n].text, sizeof(changes[n].text), "%s", event->text);
 	changes[n].at_ns = event->at_ns;
 	wi_store_seq(&n_changes, n + 1);
 }
@@ -78,11 +89,44 @@ static void wait_for_role(int i, weir_role role)
 	assert_int_equal(stats_of(i).role, role);
 }
 
-static int set_up(void **state)
+static int changes_of(int host)
+{
+	int n = 0;
+
+	for (int i = first; i < wi_load_seq(&n_changes); i++)
+		n += changes[i].host == host;
+	return n;
+}
+
+/* When this host's role changed, for the first time from the change `from` on. */
+static int64_t await_change(int host, int from)
+{
+	int64_t until_ns = wi_now_ns() + PATIENCE_MS * WI_MS;
+
+	while (wi_now_ns() < until_ns) {
+		for (int i = from; i < wi_load_seq(&n_changes); i++)
+			if (changes[i].host == host)
+				return changes[i].at_ns;
+		test_nap(2 * WI_MS);
+	}
+	fail_msg("host %d does not change", host);
+	return 0;
+}
+
+/* Until each is what it is, and that has been told, too. */
+static void wait_for_roles(void)
+{
+	for (int i = 0; i < HOSTS; i++) {
+		wait_for_role(i, i ? WEIR_ROLE_REPLICA : WEIR_ROLE_PRIMARY);
+		(void)await_change(i, 0);
+	}
+	first = wi_load_seq(&n_changes);
+}
+
+static void open_router(void)
 {
 	char conninfo[512];
 
-	(void)state;
 	for (int i = 0; i < HOSTS; i++) {
 		test_mock_fact(mocks[i], "in_recovery", i ? "t" : "f");
 		test_mock_fact(mocks[i], "timeline", "00000001");
@@ -94,7 +138,7 @@ static int set_up(void **state)
 	o.probe_interval_ms = 100;
 	o.connect_timeout_ms = limit_ms;
 	o.hold_down_ms = HOLD_MS;
-	wi_store_seq(&n_changes, 0);
+	wi_store_seq(&n_changes, 0); /* no router is open that would tell */
 	snprintf(conninfo, sizeof(conninfo),
 	         "host=%s,%s,%s port=%d,%d,%d user=app dbname=shop sslmode=disable "
 	         "gssencmode=disable",
@@ -102,10 +146,23 @@ static int set_up(void **state)
 	         test_mock_port(mocks[0]), test_mock_port(mocks[1]), test_mock_port(mocks[2]));
 	if (weir_router_open(conninfo, &o, &router, &error) != WEIR_OK)
 		fail_msg("%s", error.text);
-	wait_for_role(0, WEIR_ROLE_PRIMARY);
-	wait_for_role(1, WEIR_ROLE_REPLICA);
-	wait_for_role(2, WEIR_ROLE_REPLICA);
-	wi_store_seq(&n_changes, 0);
+	wait_for_roles();
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	limit_ms = LONG_MS;
+	open_router();
+	return 0;
+}
+
+/* For a test that waits for the limit. */
+static int set_up_short(void **state)
+{
+	(void)state;
+	limit_ms = is_slow ? LONG_MS : test_slowness() > 1 ? 2 * SHORT_MS : SHORT_MS;
+	open_router();
 	return 0;
 }
 
@@ -117,15 +174,6 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static int changes_of(int host)
-{
-	int n = 0;
-
-	for (int i = 0; i < wi_load_seq(&n_changes); i++)
-		n += changes[i].host == host;
-	return n;
-}
-
 /*
  * From the second fall on, it came back only after a hold-down that it was away; and nobody else's
  * state has changed.
@@ -135,8 +183,9 @@ static void assert_calm(int host)
 	int64_t gone_ns = 0;
 	int falls = 0;
 
-	for (int i = 0; i < wi_load_seq(&n_changes); i++) {
-		assert_int_equal(changes[i].host, host);
+	for (int i = first; i < wi_load_seq(&n_changes); i++) {
+		if (changes[i].host != host)
+			fail_msg("host %d: %s", changes[i].host, changes[i].text);
 		falls += changes[i].lost;
 		if (!changes[i].lost && falls > 1)
 			assert_true(changes[i].at_ns - gone_ns >= HOLD_MS * WI_MS);
@@ -148,10 +197,11 @@ static void assert_calm(int host)
 static void one_way(enum test_netns_fault fault)
 {
 	test_netns_fault(fault, test_mock_port(mocks[1]));
-	wait_for_role(1, WEIR_ROLE_UNKNOWN);
+	(void)await_change(1, first);
 	test_nap(200 * WI_MS);
 	assert_int_equal(stats_of(1).role, WEIR_ROLE_UNKNOWN);
 	test_netns_heal();
+	(void)await_change(1, first + 1);
 	wait_for_role(1, WEIR_ROLE_REPLICA);
 	assert_int_equal(changes_of(1), 2);
 	assert_calm(1);
@@ -177,25 +227,45 @@ static int64_t rounds(void)
 	return n && atoi(n) > 0 ? atoi(n) : 1;
 }
 
+static void await_unreachable(int host)
+{
+	int64_t until_ns = wi_now_ns() + PATIENCE_MS * WI_MS;
+
+	while (stats_of(host).reachable && wi_now_ns() < until_ns)
+		test_nap(2 * WI_MS);
+	assert_false(stats_of(host).reachable);
+}
+
+/*
+ * Now it is broken, until that is seen, now whole. It falls, is back at once, falls again, and from
+ * then on is back only where it was whole for a hold-down, as on a machine that stands still. Two
+ * times are counted as one: what is seen of the break between them may be of the one before.
+ */
 static void a_cable_is_loose(int host)
 {
-	int64_t end_ns = wi_now_ns() + 1800 * WI_MS * rounds();
+	int64_t end_ns = wi_now_ns() + 1500 * WI_MS * rounds(), whole_ns = 0, before_ns = 0;
+	int long_ones = 0, n;
 
-	for (bool broken = true; wi_now_ns() < end_ns; broken = !broken) {
-		if (broken)
-			test_netns_fault(TEST_NETNS_RESET, test_mock_port(mocks[host]));
-		else
-			test_netns_heal();
-		test_nap(150 * WI_MS);
-	}
-	test_netns_heal();
+	do {
+		test_netns_fault(TEST_NETNS_RESET, test_mock_port(mocks[host]));
+		await_unreachable(host);
+		long_ones += before_ns && wi_now_ns() - before_ns >= HOLD_MS * WI_MS;
+		before_ns = whole_ns;
+		whole_ns = wi_now_ns();
+		test_netns_heal();
+		test_nap(100 * WI_MS);
+	} while (wi_now_ns() < end_ns);
+	(void)await_change(host, first);
+	n = changes_of(host); /* before the time is taken */
+	long_ones += wi_now_ns() - before_ns >= HOLD_MS * WI_MS;
+	print_message("          %d times whole for long\n", long_ones);
+	assert_in_range(n, 1, 3 + 2 * long_ones);
 }
 
 static void a_standby_flaps(void **state)
 {
 	(void)state;
 	a_cable_is_loose(2);
-	assert_in_range(changes_of(2), 1, 3); /* away, once back at once, and away */
 	wait_for_role(2, WEIR_ROLE_REPLICA);
 	assert_calm(2);
 }
@@ -204,7 +274,6 @@ static void the_primary_flaps(void **state)
 {
 	(void)state;
 	a_cable_is_loose(0);
-	assert_in_range(changes_of(0), 1, 3);
 	wait_for_role(0, WEIR_ROLE_PRIMARY);
 	assert_calm(0);
 }
@@ -228,12 +297,12 @@ static void a_revocation_is_never_delayed(void **state)
 		int64_t began_ns = wi_now_ns(), took_ns;
 
 		test_netns_fault(TEST_NETNS_BLACK_HOLE, test_mock_port(mocks[0]));
-		wait_for_role(0, WEIR_ROLE_UNKNOWN);
-		took_ns = changes[wi_load_seq(&n_changes) - 1].at_ns - began_ns;
+		took_ns = await_change(0, first + 2 * i) - began_ns;
 		print_message("          revoked after %.0f ms\n", (double)took_ns / 1e6);
 		/* a period, and the limit; and what the machine takes */
 		assert_true(took_ns < (100 + limit_ms) * WI_MS + test_slack_ns());
 		test_netns_heal();
+		(void)await_change(0, first + 2 * i + 1);
 		wait_for_role(0, WEIR_ROLE_PRIMARY);
 	}
 	assert_calm(0);
@@ -247,17 +316,19 @@ static void a_promotion_is_seen_within_the_period(void **state)
 
 	(void)state;
 	test_netns_fault(TEST_NETNS_BLACK_HOLE, test_mock_port(mocks[0]));
-	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	(void)await_change(0, first);
 	for (; n < 7; n++) {
+		int heard = wi_load_seq(&n_changes);
 		char timeline[16];
 
 		snprintf(timeline, sizeof(timeline), "%08X", n + 2);
 		test_mock_fact(mocks[1], "timeline", timeline);
 		began_ns = wi_now_ns();
 		test_mock_fact(mocks[1], "in_recovery", "f");
+		took[n] = await_change(1, heard) - began_ns;
 		wait_for_role(1, WEIR_ROLE_PRIMARY);
-		took[n] = changes[wi_load_seq(&n_changes) - 1].at_ns - began_ns;
 		test_mock_fact(mocks[1], "in_recovery", "t");
+		(void)await_change(1, heard + 1);
 		wait_for_role(1, WEIR_ROLE_REPLICA);
 	}
 	for (int i = 1; i < n; i++)
@@ -269,28 +340,27 @@ static void a_promotion_is_seen_within_the_period(void **state)
 		}
 	print_message("          seen after %.1f ms (median), %.1f at most\n",
 	              (double)took[n / 2] / 1e6, (double)took[n - 1] / 1e6);
-	assert_true(took[n / 2] < 100 * WI_MS);
+	assert_true(took[n / 2] < 100 * WI_MS + test_slack_ns());
 }
 
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST_SHORT(f) cmocka_unit_test_setup_teardown(f, set_up_short, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(what_we_send_is_lost),
-		TEST(what_is_sent_to_us_is_lost),
+		TEST_SHORT(what_we_send_is_lost),
+		TEST_SHORT(what_is_sent_to_us_is_lost),
 		TEST(a_standby_flaps),
 		TEST(the_primary_flaps),
 		TEST(three_of_ten_packets_are_lost),
-		TEST(a_revocation_is_never_delayed),
-		TEST(a_promotion_is_seen_within_the_period),
+		TEST_SHORT(a_revocation_is_never_delayed),
+		TEST_SHORT(a_promotion_is_seen_within_the_period),
 	};
 	/* Where everything is slow, these show what there is to see of memory. */
-	const struct CMUnitTest slow[] = {TEST(what_we_send_is_lost), TEST(a_standby_flaps)};
-	bool is_slow = test_is_emulated();
+	const struct CMUnitTest slow[] = {TEST_SHORT(what_we_send_is_lost), TEST(a_standby_flaps)};
 	int failed;
 
-	/* Nobody else's probe may fail because this machine is busy. */
-	limit_ms = is_slow ? 3000 : 600;
+	is_slow = test_is_emulated();
 	test_netns_make_or_exit();
 	test_watchdog(200, "promise.30_a_flapping_network");
 	test_netns_enter(TEST_NETNS_DB);
@@ -303,8 +373,10 @@ int main(void)
 		test_mock_fact(mocks[i], "started", started);
 	}
 	test_netns_enter(TEST_NETNS_APP);
+	test_measure_lag(true);
 	failed = is_slow ? cmocka_run_group_tests(slow, NULL, NULL)
 	                 : cmocka_run_group_tests(tests, NULL, NULL);
+	test_measure_lag(false);
 	for (int i = 0; i < HOSTS; i++)
 		test_mock_stop(&mocks[i]);
 	return failed;

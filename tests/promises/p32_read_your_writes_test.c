@@ -6,7 +6,7 @@
  * a page, too, are asynchronous or not, and every standby that is idle and has everything reaches
  * every one of their tokens.
  *
- * TEST_ROUNDS: how many commits: 1000, or 200 under a sanitizer or valgrind.
+ * TEST_ROUNDS: how many commits: 400, or 200 under a sanitizer or valgrind.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +31,7 @@
 static struct test_cluster *cluster;
 static weir_router *router;
 static weir_error error;
-static int rounds = 1000;
+static int rounds = 400;
 
 static void must(bool ok)
 {

@@ -20,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 BIN = os.environ.get("TEST_BIN", "")
 SOURCE = pathlib.Path(os.environ.get("TEST_SOURCE_DIR", "."))
@@ -95,6 +97,9 @@ class Impostor:
         while self.note(client.recv(65536)):
             client.sendall(ASKS_FOR_PASSWORD)
 
+    def knows_all(self, said=""):
+        return all(credential in self.heard for credential in CREDENTIALS)
+
     def url(self, **parameters):
         more = "&".join(f"{name}={value}" for name, value in parameters.items())
         return f"postgresql://{USER}:{PASSWORD}@{HOST}:{self.port}/{DATABASE}?gssencmode=disable&{more}"
@@ -110,12 +115,20 @@ class HangsUp(Impostor):
         self.note(client.recv(65536))
 
 
-def check(url, **variables):
-    """What `weir check` says of the one host, for people."""
+def check(url, is_enough=lambda said: "no answer within" not in said, **variables):
+    """What `weir check` says of the one host, for people: with more time where that was too little for the machine."""
+    for milliseconds in 2000, 6000, 18000:
+        said = check_for(milliseconds, url, variables)
+        if is_enough(said):
+            break
+    return said
+
+
+def check_for(milliseconds, url, variables):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("WEIR_", "PG"))}
     environment.update(variables)
-    result = subprocess.run([BIN, "check", url, "--json", "--timeout-ms", "1500"], env=environment,
-                            capture_output=True, text=True, timeout=60)
+    result = subprocess.run([BIN, "check", url, "--json", "--timeout-ms", str(milliseconds)], env=environment,
+                            capture_output=True, text=True, timeout=100)
     document = json.loads(result.stdout)
     return document["hosts"][0]["last_error"] + "\n" + document["write"]["error"]
 
@@ -139,10 +152,9 @@ class Promise(unittest.TestCase):
     def test_the_right_server_is_told_everything(self):
         """Else nothing below would show anything: who is trusted does hear the canaries."""
         impostor = Impostor(b"S", "server")
-        check(impostor.url(sslrootcert=certificates.path("ca.crt")))
+        check(impostor.url(sslrootcert=certificates.path("ca.crt")), impostor.knows_all)
         impostor.close()
-        for credential in CREDENTIALS:
-            self.assertIn(credential, impostor.heard)
+        self.assertTrue(impostor.knows_all())
 
     def test_expired(self):
         self.verified(Impostor(b"S", "expired"), "the server's certificate has expired")
@@ -204,10 +216,30 @@ class Promise(unittest.TestCase):
     def test_by_choice_it_is_as_open_as_libpq(self):
         """And the impostor that is refused by default hears it all: it is the default that keeps it out."""
         impostor = Impostor(b"N")
-        check(impostor.url(sslmode="prefer"))
+        check(impostor.url(sslmode="prefer"), impostor.knows_all)
         impostor.close()
-        for credential in CREDENTIALS:
-            self.assertIn(credential, impostor.heard)
+        self.assertTrue(impostor.knows_all())
+
+
+def run(test):
+    """A test by itself, beside others."""
+    result, began = unittest.TestResult(), time.monotonic()
+    test.run(result)
+    return test, time.monotonic() - began, result.failures + result.errors
+
+
+def run_all():
+    """Side by side, as each waits until the time of `weir check` is over. Returns how many failed."""
+    tests = list(unittest.defaultTestLoader.loadTestsFromTestCase(Promise))
+    wrong = 0
+    with ThreadPoolExecutor(len(tests)) as threads:
+        for test, seconds, failures in threads.map(run, tests):
+            print(f"{'FAILED' if failures else 'ok'}: {test} ({seconds:.1f} s)")
+            for _, trace in failures:
+                print(trace)
+            wrong += bool(failures)
+    print(f"{len(tests)} tests, {wrong} failed")
+    return wrong if tests else 1
 
 
 def main():
@@ -220,7 +252,7 @@ def main():
         world.directory = directory
         certificates = tls.Certificates(world, directory)
         world.close()
-        unittest.main(verbosity=2)
+        sys.exit(1 if run_all() else 0)
 
 
 if __name__ == "__main__":

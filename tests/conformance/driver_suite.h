@@ -56,9 +56,6 @@ struct driver_env {
  */
 int driver_suite_run(const char *name, const struct driver_env *env);
 
-/* calls_suite.c: the part of it that is about statements whose results are wanted. */
-int calls_suite_run(const char *name, const struct driver_env *env);
-
 /*
  * ---- for a driver's own tests: each waits with a bound of its own, and gives up by failing the
  * test ----
@@ -69,6 +66,11 @@ enum wi_step suite_connect_to_end(const struct driver_env *env, void *conn,
                                   struct wi_failure *failure);
 enum wi_step suite_answer_to_end(const struct driver_env *env, void *conn, struct wi_answer *answer,
                                  struct wi_failure *failure);
+
+/* Each truth has a minute. */
+#define SUITE_TRUTH(test) cmocka_unit_test_setup_teardown(test, suite_watch, suite_unwatch)
+int suite_watch(void **state);
+int suite_unwatch(void **state);
 
 /* A connection to PLACE_GOOD that is ready. */
 void *suite_open(const struct driver_env *env);

@@ -203,17 +203,16 @@ static void verification_needs_a_root_also_when_isolated(void **state)
 
 int main(void)
 {
-#define TRUTH(test) cmocka_unit_test_setup_teardown(test, libpq_watch, libpq_unwatch)
 	const struct CMUnitTest truths[] = {
-		TRUTH(a_session_timeout_is_told_as_such),
-		TRUTH(words_that_end_nothing_are_not_a_death),
-		TRUTH(cut_never_hits_a_socket_of_another),
-		TRUTH(close_does_not_wait_for_room_to_say_goodbye),
-		TRUTH(tls_is_verified_by_name_and_shown),
-		TRUTH(close_and_abandon_work_through_tls),
-		TRUTH(a_certificate_that_does_not_fit_is_told_as_such),
-		TRUTH(verification_needs_a_root_also_when_isolated),
-		TRUTH(a_crash_of_another_session_is_told_as_such),
+		SUITE_TRUTH(a_session_timeout_is_told_as_such),
+		SUITE_TRUTH(words_that_end_nothing_are_not_a_death),
+		SUITE_TRUTH(cut_never_hits_a_socket_of_another),
+		SUITE_TRUTH(close_does_not_wait_for_room_to_say_goodbye),
+		SUITE_TRUTH(tls_is_verified_by_name_and_shown),
+		SUITE_TRUTH(close_and_abandon_work_through_tls),
+		SUITE_TRUTH(a_certificate_that_does_not_fit_is_told_as_such),
+		SUITE_TRUTH(verification_needs_a_root_also_when_isolated),
+		SUITE_TRUTH(a_crash_of_another_session_is_told_as_such),
 	};
 	int failed;
 

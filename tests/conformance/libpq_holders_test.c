@@ -280,19 +280,18 @@ static void copy_is_a_surprise_and_ends_the_connection(void **state)
 
 int main(void)
 {
-#define TRUTH(test) cmocka_unit_test_setup_teardown(test, libpq_watch, libpq_unwatch)
 	const struct CMUnitTest truths[] = {
-		TRUTH(a_holder_finds_the_connection_in_blocking_mode),
-		TRUTH(a_holders_notice_processor_is_called_until_tidy),
-		TRUTH(tidy_puts_the_client_side_back),
-		TRUTH(what_is_left_unread_is_busy),
-		TRUTH(every_reported_setting_is_watched),
-		TRUTH(notifications_left_behind_are_dropped),
-		TRUTH(nothing_is_ever_printed),
-		TRUTH(the_last_rows_of_several_statements_are_the_answer),
-		TRUTH(an_answer_larger_than_its_place_is_cut),
-		TRUTH(a_long_statement_is_sent_in_pieces),
-		TRUTH(copy_is_a_surprise_and_ends_the_connection),
+		SUITE_TRUTH(a_holder_finds_the_connection_in_blocking_mode),
+		SUITE_TRUTH(a_holders_notice_processor_is_called_until_tidy),
+		SUITE_TRUTH(tidy_puts_the_client_side_back),
+		SUITE_TRUTH(what_is_left_unread_is_busy),
+		SUITE_TRUTH(every_reported_setting_is_watched),
+		SUITE_TRUTH(notifications_left_behind_are_dropped),
+		SUITE_TRUTH(nothing_is_ever_printed),
+		SUITE_TRUTH(the_last_rows_of_several_statements_are_the_answer),
+		SUITE_TRUTH(an_answer_larger_than_its_place_is_cut),
+		SUITE_TRUTH(a_long_statement_is_sent_in_pieces),
+		SUITE_TRUTH(copy_is_a_surprise_and_ends_the_connection),
 	};
 	int failed;
 

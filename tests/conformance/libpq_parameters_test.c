@@ -279,7 +279,7 @@ static void kerberos_is_asked_where_somebody_wants_it(void **state)
 
 int main(void)
 {
-#define TRUTH(test) cmocka_unit_test_setup_teardown(test, libpq_watch, clean_environment)
+#define TRUTH(test) cmocka_unit_test_setup_teardown(test, suite_watch, clean_environment)
 	const struct CMUnitTest truths[] = {
 		TRUTH(an_unknown_parameter_is_named_with_the_nearest),
 		TRUTH(a_parameter_of_a_newer_libpq_is_named_with_its_version),

@@ -366,17 +366,16 @@ static void a_result_outlives_its_connection(void **state)
 
 int main(void)
 {
-#define TRUTH(test) cmocka_unit_test_setup_teardown(test, libpq_watch, libpq_unwatch)
 	const struct CMUnitTest truths[] = {
-		TRUTH(a_change_is_seen_whatever_way_it_was_made),
-		TRUTH(a_change_by_a_function_that_is_undone_is_none),
-		TRUTH(a_command_that_may_leave_something_is_heard),
-		TRUTH(a_command_that_leaves_nothing_is_passed_over),
-		TRUTH(a_name_prepared_by_protocol_is_heard),
-		TRUTH(a_change_of_the_encoding_by_libpq_is_seen),
-		TRUTH(a_change_by_the_drivers_own_exchange_is_seen),
-		TRUTH(what_a_function_call_changes_is_seen_after_the_next_statement_or_peek),
-		TRUTH(a_result_outlives_its_connection),
+		SUITE_TRUTH(a_change_is_seen_whatever_way_it_was_made),
+		SUITE_TRUTH(a_change_by_a_function_that_is_undone_is_none),
+		SUITE_TRUTH(a_command_that_may_leave_something_is_heard),
+		SUITE_TRUTH(a_command_that_leaves_nothing_is_passed_over),
+		SUITE_TRUTH(a_name_prepared_by_protocol_is_heard),
+		SUITE_TRUTH(a_change_of_the_encoding_by_libpq_is_seen),
+		SUITE_TRUTH(a_change_by_the_drivers_own_exchange_is_seen),
+		SUITE_TRUTH(what_a_function_call_changes_is_seen_after_the_next_statement_or_peek),
+		SUITE_TRUTH(a_result_outlives_its_connection),
 	};
 	int failed;
 

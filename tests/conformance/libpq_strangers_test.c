@@ -315,18 +315,17 @@ static void a_server_that_is_none_fails_the_connect(void **state)
 
 int main(void)
 {
-#define TRUTH(test) cmocka_unit_test_setup_teardown(test, libpq_watch, libpq_unwatch)
 	const struct CMUnitTest truths[] = {
-		TRUTH(a_server_that_starts_is_told_as_such),
-		TRUTH(a_pooler_that_refuses_options_is_told_as_such),
-		TRUTH(an_error_without_sqlstate_is_judged_by_its_words),
-		TRUTH(a_secret_that_a_server_says_is_not_repeated),
-		TRUTH(an_exchange_can_be_given_up_after_its_error),
-		TRUTH(an_error_of_libpqs_own_is_none_of_the_servers),
-		TRUTH(last_words_right_behind_an_answer_end_the_connection),
-		TRUTH(last_words_that_a_holder_read_and_libpq_did_not_parse_are_seen_by_look),
-		TRUTH(a_connect_that_the_network_delays_is_waited_for),
-		TRUTH(a_server_that_is_none_fails_the_connect),
+		SUITE_TRUTH(a_server_that_starts_is_told_as_such),
+		SUITE_TRUTH(a_pooler_that_refuses_options_is_told_as_such),
+		SUITE_TRUTH(an_error_without_sqlstate_is_judged_by_its_words),
+		SUITE_TRUTH(a_secret_that_a_server_says_is_not_repeated),
+		SUITE_TRUTH(an_exchange_can_be_given_up_after_its_error),
+		SUITE_TRUTH(an_error_of_libpqs_own_is_none_of_the_servers),
+		SUITE_TRUTH(last_words_right_behind_an_answer_end_the_connection),
+		SUITE_TRUTH(last_words_that_a_holder_read_and_libpq_did_not_parse_are_seen_by_look),
+		SUITE_TRUTH(a_connect_that_the_network_delays_is_waited_for),
+		SUITE_TRUTH(a_server_that_is_none_fails_the_connect),
 	};
 	int failed;
 

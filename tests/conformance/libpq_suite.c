@@ -19,7 +19,6 @@
 
 #include "base/text.h"
 #include "driver/fault.h"
-#include "support/watchdog.h"
 
 struct libpq_world libpq_world;
 
@@ -259,20 +258,4 @@ void libpq_assert_has(const char *text, const char *words)
 {
 	if (!strstr(text, words))
 		fail_msg("\"%s\" does not say \"%s\"", text, words);
-}
-
-/* ---- running ---- */
-
-int libpq_watch(void **state)
-{
-	(void)state;
-	test_watchdog(60, "a truth about the libpq driver");
-	return 0;
-}
-
-int libpq_unwatch(void **state)
-{
-	(void)state;
-	test_watchdog(0, NULL);
-	return 0;
 }

@@ -43,10 +43,6 @@ extern const struct driver_env libpq_env;
 void libpq_set_up(void);
 bool libpq_tear_down(void);
 
-/* Before and after each test. */
-int libpq_watch(void **state);
-int libpq_unwatch(void **state);
-
 int libpq_sessions(void *arg);
 bool libpq_kill(void *arg);
 

@@ -87,6 +87,16 @@ static void await_reads(int i)
 	while (!of[i]);
 }
 
+/* It gets all of them: at last, as a zone where one stood still looks slow for a while. */
+static void await_all_reads(int i)
+{
+	int of[FAKE_HOSTS];
+
+	do
+		count_reads(100, of);
+	while (of[i] < 100); /* the watchdog bounds it */
+}
+
 /* ---- adding ---- */
 
 static void an_added_host_serves_reads(void **state)
@@ -385,7 +395,6 @@ static void a_ban_is_one_hosts_has_a_reason_and_an_end(void **state)
 static void zone_and_weight_change_while_it_runs(void **state)
 {
 	weir_host_settings s;
-	int of[FAKE_HOSTS];
 
 	(void)state;
 	snprintf(options.zone, sizeof(options.zone), "here");
@@ -396,8 +405,7 @@ static void zone_and_weight_change_while_it_runs(void **state)
 	assert_int_equal(stats_of(2).weight, 100);
 	await_idle(1); /* else the reads go on to another zone */
 	await_idle(2);
-	count_reads(100, of);
-	assert_int_equal(of[1], 100);
+	await_all_reads(1);
 	weir_host_settings_init(&s);
 	must(weir_router_host_set(router, fake_host_name(1), &s, &said));
 	snprintf(s.zone, sizeof(s.zone), "here");
@@ -406,8 +414,7 @@ static void zone_and_weight_change_while_it_runs(void **state)
 	assert_string_equal(stats_of(1).zone, "");
 	assert_string_equal(stats_of(2).zone, "here");
 	assert_int_equal(stats_of(2).weight, 70);
-	count_reads(100, of);
-	assert_int_equal(of[2], 100);
+	await_all_reads(2);
 }
 
 /* ---- what cannot be done ---- */

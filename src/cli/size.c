@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cli/clock.h"
 #include "cli/queue.h"
 #include "cli/text.h"
 
@@ -24,6 +25,9 @@ enum {
 	OPT_OTHERS,
 	OPT_CORES,
 	OPT_JSON,
+	OPT_VIEW,
+	OPT_FOR,
+	OPT_DIRECTORY,
 };
 
 static const char about[] =
@@ -33,15 +37,26 @@ static const char about[] =
 	"says Erlang's formula for one line before several servers, with the correction of Allen "
 	"and Cunneen for times that vary more or less than exponential ones.\n"
 	"\n"
+	"With --view they are measured: a process that runs is looked at for a while, as by weir "
+	"top, and its pods are taken to be alike. Look at its busiest hour.\n"
+	"\n"
 	"With a URL the servers are asked what they give and how many replicas there are; what an "
 	"option says counts more. Without one nothing is opened, whatever the environment says. "
 	"The lines at the end are for the environment of each pod.";
 
 static const struct cli_option flags[] = {
-	{"rate", OPT_RATE, "N", "checkouts a second, of all pods together; needed", NULL},
+	{"view", OPT_VIEW, "PROCESS",
+         "measure rate, time, reads and replicas of this process: its number, one of its views "
+         "(4711-2), or the name of its program or application",
+         NULL},
+	{"for", OPT_FOR, "SECONDS", "with --view: for so long (default 10)", NULL},
+	{"directory", OPT_DIRECTORY, "PATH",
+         "with --view: where processes draw, if their option view names a directory", "FILE"},
+	{"rate", OPT_RATE, "N",
+         "checkouts a second, of all pods together; needed where nothing is measured", NULL},
 	{"service-ms", OPT_SERVICE, "MS",
-         "how long a checkout keeps its connection, on average; needed (weir bench and the hold "
-         "times of the statistics tell)",
+         "how long a checkout keeps its connection, on average; needed where nothing is measured "
+         "(weir bench and the hold times of the statistics tell)",
          NULL},
 	{"service-p99-ms", OPT_SERVICE_P99, "MS", "the 99th percentile of that", NULL},
 	{"service-cv", OPT_SERVICE_CV, "X",
@@ -73,6 +88,7 @@ static const struct cli_ending endings[] = {
 	{CLI_EXIT_DEGRADED, "it does not; the warnings say why"},
 	{CLI_EXIT_DOWN, "the servers could not be asked"},
 	{CLI_EXIT_USAGE, "wrong usage or configuration"},
+	{CLI_EXIT_UNAVAILABLE, "there is no such process to look into, or it does nothing"},
 	{CLI_EXIT_SYSTEM, "the system refused memory, a thread or a descriptor"},
 	{CLI_EXIT_OUTPUT, "the output could not be written"},
 	{0, NULL},
@@ -83,6 +99,8 @@ static const struct cli_ending endings[] = {
 
 struct given {
 	double rate, service_ms, p99_ms, cv, target_ms, percentile;
+	const char *process, *directory; /* NULL: none, the usual one */
+	int64_t watch_ns;
 };
 
 static bool take_real(const struct cli_args *args, int option, struct given *given)
@@ -127,9 +145,36 @@ static bool take(const struct cli_args *args, int option, struct cli_size_plan *
 		return cli_args_int(args, "cores", 1, 100000, &plan->cores);
 	case OPT_JSON:
 		return plan->json = true;
+	case OPT_VIEW:
+		given->process = optarg;
+		return true;
+	case OPT_DIRECTORY:
+		given->directory = optarg;
+		return true;
+	case OPT_FOR:
+		return cli_args_seconds(args, "for", 0.5, 86400, &given->watch_ns);
 	default:
 		return take_real(args, option, given);
 	}
+}
+
+/* What was not said is what the process does; an exit status. */
+static int measure(const struct cli_args *args, struct given *given, struct cli_size_plan *plan)
+{
+	struct cli_size_measured *m = &plan->measured;
+	int result = cli_size_watch(args, given->process, given->directory, given->watch_ns, m);
+
+	if (result != CLI_EXIT_OK)
+		return result;
+	if (given->rate <= 0)
+		given->rate = m->rate * (double)plan->pods;
+	if (given->service_ms <= 0)
+		given->service_ms = 1e3 * m->out / m->rate;
+	if (plan->reads_pct == CLI_SIZE_UNKNOWN)
+		plan->reads_pct = m->reads_pct;
+	if (plan->replicas == CLI_SIZE_UNKNOWN && m->router)
+		plan->replicas = m->replicas;
+	return CLI_EXIT_OK;
 }
 
 /* From what was given to what is summed up. false: a message was printed. */
@@ -139,7 +184,7 @@ static bool conclude(const struct cli_args *args, const struct given *given,
 	if (given->rate <= 0 || given->service_ms <= 0) {
 		cli_usage(args->word,
 		          "--rate and --service-ms are needed: how often connections are "
-		          "taken, and for how long");
+		          "taken, and for how long; or --view, to measure them");
 		return false;
 	}
 	if (given->p99_ms > 0 && given->cv >= 0) {
@@ -183,6 +228,7 @@ static int size_up(const struct cli_args *args, struct cli_size_plan *plan)
 		result = cli_size_ask(args, &options, plan);
 	if (result != CLI_EXIT_OK)
 		return result;
+	assume(&plan->reads_pct, 80);
 	assume(&plan->replicas, 0);
 	assume(&plan->max_connections, 100);
 	assume(&plan->reserved, 3);
@@ -197,24 +243,26 @@ static int size_up(const struct cli_args *args, struct cli_size_plan *plan)
 static int run(const struct cli_word *word, int argc, char **argv)
 {
 	struct cli_size_plan plan = {
-		.reads_pct = 80,
+		.reads_pct = CLI_SIZE_UNKNOWN,
 		.pods = 1,
 		.replicas = CLI_SIZE_UNKNOWN,
 		.max_connections = CLI_SIZE_UNKNOWN,
 		.reserved = CLI_SIZE_UNKNOWN,
 		.in_use = CLI_SIZE_UNKNOWN,
 	};
-	struct given given = {.cv = -1, .target_ms = -1, .percentile = 99};
+	struct given given = {.cv = -1, .target_ms = -1, .percentile = 99, .watch_ns = 10 * CLI_S};
 	struct cli_args args;
 	int got, result;
 
 	cli_args_init(&args, word, argc, argv);
 	while ((got = cli_args_next(&args)) >= 256 && take(&args, got, &plan, &given))
 		continue;
-	if (got == CLI_ARG_END && conclude(&args, &given, &plan))
-		result = size_up(&args, &plan);
-	else
+	if (got != CLI_ARG_END)
 		result = cli_args_status(got);
+	else
+		result = given.process ? measure(&args, &given, &plan) : CLI_EXIT_OK;
+	if (got == CLI_ARG_END && result == CLI_EXIT_OK)
+		result = conclude(&args, &given, &plan) ? size_up(&args, &plan) : CLI_EXIT_USAGE;
 	cli_args_fini(&args);
 	return result;
 }

@@ -3,6 +3,7 @@
  * `weir size` between its files.
  *
  *   size.c          the arguments
+ *   size_view.c     what a running process shows of its load, if one is named
  *   size_server.c   what a server says about itself, if one is named
  *   size_sums.c     how many connections that takes
  *   size_report.c   the text and the document
@@ -17,6 +18,19 @@
 #include "cli/args.h"
 
 #define CLI_SIZE_UNKNOWN (-1)
+
+/* What a process was seen to do. */
+struct cli_size_measured {
+	char title[160]; /* "": none was looked at */
+	bool router;
+	double seconds;
+	int64_t checkouts; /* in that time */
+	double rate;       /* of them a second */
+	double out;        /* connections, on average */
+	double waiting;    /* callers, on average */
+	int64_t reads_pct; /* or CLI_SIZE_UNKNOWN: it is no router's, or there were none */
+	int64_t replicas;
+};
 
 /* What is asked. */
 struct cli_size_plan {
@@ -36,6 +50,7 @@ struct cli_size_plan {
 	int64_t cores;   /* of a server; 0: unknown */
 	int64_t in_use;  /* by others when the server was asked, or CLI_SIZE_UNKNOWN */
 	bool json;
+	struct cli_size_measured measured;
 };
 
 /* One pool: the connections of one pod to one host. */
@@ -63,6 +78,13 @@ struct cli_size {
 	size_t n_warnings;
 	bool enough; /* what is recommended serves what was asked for */
 };
+
+/*
+ * size_view.c: looks at a process's only pool or router for so long. An exit status, after a message
+ * if it is not OK.
+ */
+int cli_size_watch(const struct cli_args *args, const char *process, const char *directory,
+                   int64_t ns, struct cli_size_measured *measured);
 
 /* size_server.c: fills in what the plan does not know. An exit status. */
 int cli_size_ask(const struct cli_args *args, const weir_options *options,

@@ -56,10 +56,25 @@ static double of_budget(const struct cli_size *size)
 	return size->budget ? 100.0 * (double)all_pods(size) / (double)size->budget : 0;
 }
 
+static void print_measured(const struct cli_size_measured *m)
+{
+	char out_for[CLI_SHORT];
+
+	if (!m->title[0])
+		return;
+	cli_duration(out_for, (int64_t)(1e9 * m->out / m->rate));
+	printf("  %s, for %.1f s: %.1f checkouts/s, %.2f out on average, each for %s", m->title,
+	       m->seconds, m->rate, m->out, out_for);
+	if (m->reads_pct != CLI_SIZE_UNKNOWN)
+		printf(", %" PRId64 " %% of them reads", m->reads_pct);
+	printf("\n\n");
+}
+
 void cli_size_print(const struct cli_size *size)
 {
 	const struct cli_size_plan *plan = size->plan;
 
+	print_measured(&plan->measured);
 	print_pools(size);
 	printf("\n  pool_max %" PRId64 ", pool_min %" PRId64 " in each of %" PRId64 " pods",
 	       size->pool_max, size->pool_min, plan->pods);
@@ -111,6 +126,23 @@ static json_t *environment_document(const struct cli_size *size)
 	return o;
 }
 
+static json_t *measured_document(const struct cli_size_measured *m)
+{
+	json_t *o = m->title[0] ? cli_json_object() : json_null();
+
+	if (!m->title[0])
+		return o;
+	cli_json_put(o, "process", cli_json_text(m->title));
+	cli_json_put(o, "seconds", json_real(m->seconds));
+	cli_json_put(o, "checkouts", cli_json_int(m->checkouts));
+	cli_json_put(o, "checkouts_per_s", json_real(m->rate));
+	cli_json_put(o, "out", json_real(m->out));
+	cli_json_put(o, "service_ms", json_real(1e3 * m->out / m->rate));
+	cli_json_put(o, "waiting", json_real(m->waiting));
+	cli_json_put(o, "reads_pct", cli_json_known(m->reads_pct));
+	return o;
+}
+
 void cli_size_print_json(const struct cli_size *size)
 {
 	const struct cli_size_plan *plan = size->plan;
@@ -122,6 +154,7 @@ void cli_size_print_json(const struct cli_size *size)
 	for (size_t i = 0; i < size->n_warnings; i++)
 		cli_json_add(warnings, cli_json_text(size->warnings[i]));
 	cli_json_put(document, "weir", cli_json_text(weir_version()));
+	cli_json_put(document, "measured", measured_document(&plan->measured));
 	cli_json_put(document, "enough", cli_json_bool(size->enough));
 	cli_json_put(document, "pool_max", cli_json_int(size->pool_max));
 	cli_json_put(document, "pool_min", cli_json_int(size->pool_min));

@@ -167,6 +167,10 @@ static void judge_server(struct cli_size *size)
 		     "up to %" PRId64 " connections may be busy at once on %" PRId64
 		     " cores: beyond about %d a core they wait for each other in the server",
 		     most, plan->cores, CONNECTIONS_A_CORE);
+	if (plan->measured.waiting > 0.5)
+		warn(size,
+		     "%.1f callers waited on average while it was measured: the load may be more than its pool let through",
+		     plan->measured.waiting);
 	if (plan->in_use > plan->others)
 		warn(size,
 		     "%" PRId64

@@ -185,7 +185,7 @@ static void print(const struct cli_views *views)
 static int stats(const struct cli_args *args, const char *directory, bool json)
 {
 	struct cli_views views = {.n = 0};
-	int result = cli_views_open(args, directory, &views);
+	int result = cli_views_open(args->word, cli_views_named(args), directory, &views);
 
 	if (views.n)
 		cli_views_read(&views);

@@ -122,7 +122,7 @@ static int look(struct cli_views *views, const struct plan *plan)
 static int top(const struct cli_args *args, const struct plan *plan)
 {
 	struct cli_views views = {.n = 0};
-	int result = cli_views_open(args, plan->directory, &views);
+	int result = cli_views_open(args->word, cli_views_named(args), plan->directory, &views);
 
 	if (result == CLI_EXIT_OK && views.n)
 		result = look(&views, plan);

@@ -98,7 +98,7 @@ static void owner_name(uint32_t owner, char text[CLI_SHORT])
 		snprintf(text, CLI_SHORT, "%" PRIu32, owner);
 }
 
-static void print_list(const struct cli_views *views, FILE *out)
+void cli_views_print_list(const struct cli_views *views, FILE *out)
 {
 	struct cli_table *table = cli_table_create("rllllr");
 	char owner[CLI_SHORT], age[CLI_SHORT];
@@ -153,48 +153,52 @@ void cli_views_offer(const struct cli_views *views, bool json)
 	if (json)
 		print_list_json(views);
 	else
-		print_list(views, stdout);
+		cli_views_print_list(views, stdout);
 }
 
 /* ---- opening ---- */
 
-static int none(const struct cli_args *args, const char *operand)
+static int none(const struct cli_word *word, const char *operand)
 {
 	if (operand)
 		fprintf(stderr,
 		        "weir %s: %s shows nothing that you may see: no such process, another "
 		        "user's, or one without weir (or with view=off)\n",
-		        args->word->name, operand);
+		        word->name, operand);
 	else
-		fprintf(stderr, "weir %s: there is no process to look into\n", args->word->name);
+		fprintf(stderr, "weir %s: there is no process to look into\n", word->name);
 	return CLI_EXIT_UNAVAILABLE;
 }
 
-int cli_views_open(const struct cli_args *args, const char *directory, struct cli_views *views)
+const char *cli_views_named(const struct cli_args *args)
 {
-	const char *operand = args->n_operands ? args->operands[0] : NULL;
+	return args->n_operands ? args->operands[0] : NULL;
+}
+
+int cli_views_open(const struct cli_word *word, const char *operand, const char *directory,
+                   struct cli_views *views)
+{
 	const weir_view_entry *first;
 	bool others;
 
 	if (operand && cli_looks_secret(operand))
-		return cli_usage(args->word, "it takes a process, not a connection string");
+		return cli_usage(word, "it takes a process, not a connection string");
 	list_all(directory, views);
 	first = find_first(views, operand, true, &others);
 	if (!first)
 		first = find_first(views, operand, false, &others);
 	if (!first)
-		return none(args, operand);
+		return none(word, operand);
 	if (others && operand) {
-		fprintf(stderr, "weir %s: several processes are called %s:\n", args->word->name,
-		        operand);
-		print_list(views, stderr);
+		fprintf(stderr, "weir %s: several processes are called %s:\n", word->name, operand);
+		cli_views_print_list(views, stderr);
 		return CLI_EXIT_USAGE;
 	}
 	views->view = cli_alloc(views->n_all, sizeof(*views->view));
 	if (others)
 		return CLI_EXIT_OK;
 	open_of(views, first, operand);
-	return views->n ? CLI_EXIT_OK : none(args, operand);
+	return views->n ? CLI_EXIT_OK : none(word, operand);
 }
 
 void cli_views_close(struct cli_views *views)

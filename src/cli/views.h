@@ -36,12 +36,12 @@ struct cli_views {
 };
 
 /*
- * Finds the process that the first operand names: by its number, a view by "<pid>-<number>", or by
- * the name of its program or application; without one, the only one there is. OK: views->n of them
- * are open; or views->n is 0, and there are several to choose from. UNAVAILABLE or USAGE after a
- * message.
+ * Finds the process that is named: by its number, a view by "<pid>-<number>", or by the name of its
+ * program or application; by NULL, the only one there is. OK: views->n of them are open; or
+ * views->n is 0, and there are several to choose from. UNAVAILABLE or USAGE after a message.
  */
-int cli_views_open(const struct cli_args *args, const char *directory, struct cli_views *views);
+int cli_views_open(const struct cli_word *word, const char *process, const char *directory,
+                   struct cli_views *views);
 void cli_views_close(struct cli_views *views);
 
 /* Reads all of them. */
@@ -50,8 +50,12 @@ void cli_views_read(struct cli_views *views);
 /* Whether any of them may show something new. */
 bool cli_views_go_on(const struct cli_views *views);
 
-/* Prints the list to choose from, as a table or a document. */
+/* Prints the list to choose from as a table; or on standard output, as a table or a document. */
+void cli_views_print_list(const struct cli_views *views, FILE *out);
 void cli_views_offer(const struct cli_views *views, bool json);
+
+/* What the first operand names, or NULL. */
+const char *cli_views_named(const struct cli_args *args);
 
 /* All that the pictures show, as one document. */
 json_t *cli_views_json(const struct cli_views *views);

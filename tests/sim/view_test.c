@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -86,6 +87,22 @@ static void *await(void *arg)
 	return NULL;
 }
 
+/* Holds connections, one after the other, and hardly anything else. */
+static void *work(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		weir_conn *conn;
+		weir_error error;
+
+		if (weir_checkout(router, WEIR_WRITE, &conn, &error) != WEIR_OK)
+			fail_child(error.text);
+		nap();
+		weir_checkin(&conn);
+	}
+	return NULL;
+}
+
 static void open_router(weir_fork_action how, int n)
 {
 	weir_options o;
@@ -121,6 +138,15 @@ static void fork_in_child(void)
 	answer('g');
 }
 
+static void work_in_child(void)
+{
+	pthread_t thread;
+
+	for (int i = 0; i < HOLD; i++)
+		pthread_create(&thread, NULL, work, NULL);
+	answer('w');
+}
+
 static void obey(void)
 {
 	char order;
@@ -129,6 +155,9 @@ static void obey(void)
 		switch (order) {
 		case 'f':
 			fork_in_child();
+			break;
+		case 'w':
+			work_in_child();
 			break;
 		case 'x':
 			answer('x');
@@ -546,6 +575,65 @@ static void the_program_shows_it(void **state)
 	assert_non_null(strstr(out, "has ended without closing it"));
 }
 
+static double real_of(const char *object, const char *name)
+{
+	const char *value = test_json_member(object, name);
+
+	assert_non_null(value);
+	return strtod(value, NULL);
+}
+
+/*
+ * What is out and how often it is taken are measured apart, and each by the process's own clock: a
+ * machine that stands still holds up both. A holder that is not at its nap has nothing out.
+ */
+static void the_program_measures_a_load(void **state)
+{
+	static char out[65536];
+	char arguments[256], *title;
+	const char *measured, *pool;
+
+	(void)state;
+	if (!getenv("TEST_BIN")) {
+		print_message("skipped: the program weir is not built here\n");
+		return;
+	}
+	start(false);
+	snprintf(arguments, sizeof(arguments), "size --for 0.5 --directory %s --view %d", directory,
+	         (int)child);
+	assert_int_equal(run(out, sizeof(out), arguments), 69);
+	assert_non_null(strstr(out, "took no connection in that time"));
+	tell('w');
+	hear('w');
+	snprintf(arguments, sizeof(arguments),
+	         "size --for 0.5 --json --pods 2 --directory %s --view viewed", directory);
+	while (run(out, sizeof(out), arguments) == 69) /* it did not even begin meanwhile */
+		assert_non_null(strstr(out, "took no connection in that time"));
+	measured = test_json_member(out, "measured");
+	title = test_json_text(test_json_member(measured, "process"));
+	assert_non_null(strstr(title, "router 1"));
+	free(title);
+	assert_true(real_of(measured, "checkouts") >= 1);
+	assert_true(real_of(measured, "out") > 0.5 && real_of(measured, "out") <= HOLD);
+	assert_true(real_of(measured, "service_ms") > 2); /* they nap for ten */
+	assert_int_equal(real_of(measured, "reads_pct"), 0);
+	pool = test_json_item(test_json_member(out, "pools"), 0);
+	/* of both pods, and of one */
+	assert_true(
+		fabs(real_of(pool, "checkouts_per_s") / 2 / real_of(measured, "checkouts_per_s") -
+	             1) < 0.01);
+	assert_true(fabs(real_of(pool, "out") / real_of(measured, "out") - 1) < 0.01);
+	assert_int_equal(real_of(out, "replicas"), 0);
+	snprintf(arguments, sizeof(arguments),
+	         "size --for 0.5 --rate 50 --directory %s --view %d-1", directory, (int)child);
+	while (run(out, sizeof(out), arguments) == 69)
+		assert_non_null(strstr(out, "took no connection in that time"));
+	assert_non_null(strstr(out, " 50.0 ")); /* what is said counts more */
+	end_child();
+	assert_int_equal(run(out, sizeof(out), arguments), 69);
+	assert_non_null(strstr(out, "has ended"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -557,6 +645,7 @@ int main(void)
 		TEST(a_reopened_router_draws_its_own),
 		TEST(another_user_sees_nothing),
 		TEST(the_program_shows_it),
+		TEST(the_program_measures_a_load),
 	};
 
 	if (access("/dev/shm", W_OK)) {

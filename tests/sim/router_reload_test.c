@@ -18,6 +18,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/rcu.h" /* WI_TSAN */
 #include "pool/pool.h"
 #include "route/router.h"
 #include "support/fake_router.h"

@@ -147,7 +147,8 @@ weir_status wi_tx_check(struct wi_tx_at *e, weir_error *error)
 		break;
 	}
 	wi_tx_ended(e);
-	wi_tally_transaction(e->c, WI_TALLY_ROLLED_BACK);
+	if (!e->m.root)
+		wi_tally_transaction(e->c, WI_TALLY_ROLLED_BACK);
 	return lost_already(e, error);
 }
 

@@ -326,6 +326,20 @@ static void a_batch_over_a_changed_table(void **state)
 	clear(results, 3);
 }
 
+/* Also with a deadline for the server to keep, which is set by a question. */
+static void a_batch_may_begin_with_how_it_is_isolated(void **state)
+{
+	const weir_statement s[] = {
+		WEIR_STATEMENT(.sql = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"),
+		WEIR_STATEMENT(.sql = "SHOW transaction_isolation")};
+	PGresult *results[2];
+
+	(void)state;
+	assert_int_equal(weir_batch(taken.conn, s, 2, results, 20000, &taken.e), WEIR_OK);
+	assert_string_equal(PQgetvalue(results[1], 0, 0), "serializable");
+	clear(results, 2);
+}
+
 /* It does away with what it relies on: where that can be seen, nothing is relied on. */
 static void a_batch_that_drops_what_is_prepared(void **state)
 {
@@ -392,6 +406,7 @@ int main(void)
 		TEST(who_gives_up_a_batch_loses_no_connection),
 		TEST(a_large_batch_prepares_its_statement_once),
 		TEST(a_batch_over_a_changed_table),
+		TEST(a_batch_may_begin_with_how_it_is_isolated),
 		TEST(a_batch_that_drops_what_is_prepared),
 		TEST(a_function_that_drops_what_is_prepared),
 	};

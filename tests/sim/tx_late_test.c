@@ -58,7 +58,6 @@ static int open_pool(int64_t cancel_timeout_ms)
 	o.cancel_timeout_ms = cancel_timeout_ms;
 	/* For each of weir's own statements, from when it is sent. */
 	o.query_timeout_ms = 20;
-	o.check_timeout_ms = 20;
 	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
 	                                   "postgresql://u@127.0.0.1/d", &o, &pool, NULL),
 	                 WEIR_OK);
@@ -95,6 +94,7 @@ static int tear_down(void **state)
 static void fall_silent(void)
 {
 	wi_store_rlx(&server.mute, 1);
+	wi_word_store(&pool->options.check_timeout_ms, 20); /* of a rollback */
 	asked[0] = '\0';
 }
 
@@ -110,6 +110,7 @@ static uint64_t opened(void)
 static void assert_kept(void)
 {
 	wi_store_rlx(&server.mute, 0);
+	wi_word_store(&pool->options.check_timeout_ms, 60000); /* of what the keeper asks */
 	weir_checkin(&conn);
 	assert_int_equal(weir_pool_checkout(pool, 10000, &conn, &e), WEIR_OK);
 	assert_int_equal(wi_driver_fake.look(wi_conn_of(conn)->link), WI_LOOK_CLEAN);

@@ -217,6 +217,21 @@ static void ends_are_counted(void **state)
 	assert_int_equal(s.work[WEIR_WRITE].unknown, 1);
 }
 
+/* Whoever is the first to find it lost. */
+static void one_that_is_lost_in_a_nested_one_is_counted_once(void **state)
+{
+	struct fixture *f = *state;
+	weir_tx tx = begun(f), inner = WEIR_TX();
+	weir_pool_stats s;
+
+	assert_int_equal(weir_tx_nest(&tx, &inner, NULL), WEIR_OK);
+	say(f, "INSERT LOSE", WEIR_CONNECT);
+	assert_int_equal(weir_tx_rollback(&inner, NULL), WEIR_CONNECT);
+	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_CONNECT);
+	weir_pool_stats_get(f->pool, &s);
+	assert_int_equal(s.work[WEIR_WRITE].rolled_back, 1);
+}
+
 /* ---- ends ---- */
 
 static void refused_commit_was_rolled_back(void **state)
@@ -558,6 +573,7 @@ int main(void)
 		A_TEST(settings_of_the_holder_stay_changes),
 		A_TEST(scope_rolls_back_what_was_not_committed),
 		A_TEST(ends_are_counted),
+		A_TEST(one_that_is_lost_in_a_nested_one_is_counted_once),
 		A_TEST(refused_commit_was_rolled_back),
 		A_TEST(commit_of_a_failed_one_is_not_ok),
 		A_TEST(loss_before_commit_is_no_unknown_outcome),

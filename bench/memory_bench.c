@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Question: how much memory does weir take for a pool, for each slot of it, and for each thread
- * that uses it? In bytes asked of the allocator table; what a connection takes that is open is in
+ * that uses it? In bytes asked of the allocator table, less what lies in reserve, which without an
+ * allocator of the program's own is only address space; what a connection takes that is open is in
  * server_memory_bench, as it needs a server.
  *
  *	pool/empty             an open pool with room for one connection, before anybody used it
  *	pool/slot              room for one more connection, open or not
+ *	pool/empty_reserve     the same with what lies in reserve
+ *	pool/slot_reserve
  *	pool/thread            a thread that has used one pool: its desk and its seat
  *	pool/thread_and_pool   a thread that has used 16 pools, a pool
  */
@@ -16,34 +19,58 @@
 #include "harness/bench.h"
 #include "harness/counted_memory.h"
 #include "harness/fake_pool.h"
+#include "harness/spare_memory.h"
 
 #define SLOTS 1000
 #define THREADS 128
 #define POOLS 16
 
+/* What an idle pool with room for so many takes, with what lies in reserve or without. */
+static double bytes_of_pool(unsigned slots, bool reserve)
+{
+	int64_t before = atomic_load(&counted_bytes), took;
+	struct fake_pool *f = fake_pool_open_from(0, slots);
+
+	if (!f)
+		abort();
+	took = atomic_load(&counted_bytes) - before;
+	if (!reserve)
+		took -= spare_bytes(f->pool);
+	fake_pool_close(f);
+	return (double)took;
+}
+
+static double bytes_of_slot(bool reserve)
+{
+	return (bytes_of_pool(2 * SLOTS, reserve) - bytes_of_pool(SLOTS, reserve)) / SLOTS;
+}
+
 static void empty(struct bench *b)
 {
-	int64_t before = atomic_load(&counted_bytes);
-	struct fake_pool *f = fake_pool_open_from(0, 1);
-
 	while (bench_keep_running(b))
 		;
-	bench_sum(b, "bytes", (double)(atomic_load(&counted_bytes) - before));
-	fake_pool_close(f);
+	bench_sum(b, "bytes", bytes_of_pool(1, false));
+}
+
+static void empty_reserve(struct bench *b)
+{
+	while (bench_keep_running(b))
+		;
+	bench_sum(b, "bytes", bytes_of_pool(1, true));
 }
 
 static void slot(struct bench *b)
 {
-	int64_t before = atomic_load(&counted_bytes), few;
-	struct fake_pool *small = fake_pool_open_from(0, SLOTS), *large;
-
 	while (bench_keep_running(b))
 		;
-	few = atomic_load(&counted_bytes) - before;
-	large = fake_pool_open_from(0, 2 * SLOTS);
-	bench_sum(b, "bytes", (double)(atomic_load(&counted_bytes) - before - 2 * few) / SLOTS);
-	fake_pool_close(small);
-	fake_pool_close(large);
+	bench_sum(b, "bytes", bytes_of_slot(false));
+}
+
+static void slot_reserve(struct bench *b)
+{
+	while (bench_keep_running(b))
+		;
+	bench_sum(b, "bytes", bytes_of_slot(true));
 }
 
 /* ---- threads ---- */
@@ -122,11 +149,13 @@ void bench_cases(void)
 		void (*body)(struct bench *b);
 	} cases[] = {{"pool/empty", empty},
 	             {"pool/slot", slot},
+	             {"pool/empty_reserve", empty_reserve},
+	             {"pool/slot_reserve", slot_reserve},
 	             {"pool/thread", one_pool},
 	             {"pool/thread_and_pool", many_pools}};
 
 	count_memory();
-	for (int i = 0; i < 4; i++)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		bench_register(&(struct bench_case){
 			.name = cases[i].name, .body = cases[i].body, .iterations = 1});
 }

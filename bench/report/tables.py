@@ -87,7 +87,8 @@ class Tables:
         for (text, commit, date), names in seen.items():
             which = f" ({', '.join(sorted(names))})" if len(seen) > 1 else ""
             lines.append(f"- {text}; commit {commit}, {date}{which}")
-        loads = [one["load"] for one in self.found.files.values() if "load" in one]
+        loads = [one["load"] for one in self.found.files.values()
+                 if "load" in one and any(row["unit"] != "B" for row in one["rows"])]  # bytes do not mind
         if loads:
             lines.append(f"- load of the machine before the benches began: {digits(min(loads))} to {digits(max(loads))}")
         return "\n".join(lines)
@@ -298,6 +299,8 @@ class Tables:
         rows = [[label, self.value(selector)] for label, selector in (
             ("a pool with room for one connection", "memory pool/empty bytes"),
             ("room for one connection more, open or not", "memory pool/slot bytes"),
+            ("the pool with what it has in reserve", "memory pool/empty_reserve bytes"),
+            ("the room for one more with that", "memory pool/slot_reserve bytes"),
             ("an open connection to a real server, slot and driver, beyond libpq's own",
              "server_memory pool/connection bytes"),
             ("a thread that has used one pool", "memory pool/thread bytes"),

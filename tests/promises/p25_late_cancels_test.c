@@ -4,7 +4,7 @@
  *
  * A hundred threads share fifty connections through a proxy that brings cancel requests late: at
  * once, after some milliseconds, or after weir has given up waiting. Some give back a query that
- * still runs, some let a deadline pass; the others run a query of their own, right where such a
+ * still runs, some let a deadline pass, that of a COMMIT, too; the others run a query of their own, right where such a
  * cancel would hit if it could. TEST_CANCELS says how many requests there shall be.
  */
 #include <setjmp.h>
@@ -42,7 +42,7 @@ static uint64_t wanted;
 static int64_t ends_ns; /* the latest */
 static struct test_thread reports[THREADS + 1];
 
-enum { ABANDONED, OVERDUE, VICTIMS, COUNTS };
+enum { ABANDONED, OVERDUE, COMMITS, VICTIMS, COUNTS };
 
 static void pause_us(long us)
 {
@@ -94,6 +94,25 @@ static void be_overdue(struct test_thread *self, weir_conn *conn)
 	self->count[OVERDUE]++;
 }
 
+/* The same of a transaction whose COMMIT takes a while. */
+static void commit_too_late(struct test_thread *self, weir_conn *conn)
+{
+	const weir_tx_settings s =
+		WEIR_TX_SETTINGS(.timeout_ms = 1 + (int)wi_rng_below(&self->rng, 10));
+	weir_tx tx = WEIR_TX();
+	weir_error error;
+	weir_status st = weir_tx_begin(conn, &s, &tx, &error);
+
+	if (st == WEIR_OK)
+		st = weir_exec(conn, "INSERT INTO slow VALUES (1)", weir_tx_left_ms(&tx), &error);
+	if (st == WEIR_OK)
+		st = weir_tx_commit(&tx, &error);
+	weir_tx_end(&tx);
+	if (st != WEIR_OK && st != WEIR_TIMEOUT && st != WEIR_OUTCOME_UNKNOWN)
+		test_wrong(self, "a transaction: %s: %s", weir_status_name(st), error.text);
+	self->count[COMMITS] += st == WEIR_OUTCOME_UNKNOWN;
+}
+
 /* A query that nobody cancels. */
 static void be_victim(struct test_thread *self, weir_conn *conn)
 {
@@ -135,6 +154,9 @@ static void use(struct test_thread *self)
 		break;
 	case 4:
 		be_overdue(self, conn);
+		break;
+	case 5:
+		commit_too_late(self, conn);
 		break;
 	default:
 		be_victim(self, conn);
@@ -199,15 +221,17 @@ static void no_late_cancel_hits_another_holder(void **state)
 	weir_pool_stats_get(pool, &s);
 	test_proxy_counts(proxy, &seen);
 	printf("%llu cancels (%llu at the proxy), %llu queries given back running, %llu overdue, "
-	       "%llu others' queries; %llu connections opened, %llu closed as busy\n",
+	       "%llu commits overdue, %llu others' queries; %llu connections opened, %llu closed as busy\n",
 	       (unsigned long long)s.cancels, (unsigned long long)seen.cancels,
 	       (unsigned long long)test_sum(reports, THREADS, ABANDONED),
 	       (unsigned long long)test_sum(reports, THREADS, OVERDUE),
+	       (unsigned long long)test_sum(reports, THREADS, COMMITS),
 	       (unsigned long long)test_sum(reports, THREADS, VICTIMS),
 	       (unsigned long long)s.opened, (unsigned long long)s.closed[WEIR_CLOSE_BUSY]);
 	assert_null(test_first_wrong(reports, THREADS));
 	assert_true(s.cancels >= wanted);
 	assert_true(seen.cancels > 0);
+	assert_true(test_sum(reports, THREADS, COMMITS) > 0);
 	/* Of both ends there were some: used again, and closed since the cancel took too long. */
 	assert_true(s.closed[WEIR_CLOSE_BUSY] > 0);
 	assert_true(s.closed[WEIR_CLOSE_BUSY] < test_sum(reports, THREADS, ABANDONED));
@@ -218,10 +242,20 @@ static int start(void **state)
 {
 	struct test_cluster_options options = {.standbys = -1, .max_connections = 200};
 	const char *number = getenv("TEST_CANCELS");
+	char *made;
 
 	(void)state;
 	wanted = number ? strtoull(number, NULL, 10) : 500;
 	cluster = test_cluster_start_or_exit(&options);
+	made = test_cluster_sql(
+		cluster, 0,
+		"CREATE TABLE slow (n int); CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql "
+		"AS 'BEGIN PERFORM pg_sleep(0.004); RETURN NULL; END';"
+		"CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON slow DEFERRABLE INITIALLY "
+		"DEFERRED FOR EACH ROW EXECUTE FUNCTION sleep(); GRANT ALL ON slow TO app");
+	if (!made)
+		fail_msg("%s", test_cluster_error(cluster));
+	free(made);
 	proxy = test_proxy_start(&(struct test_proxy_options){
 		.host = "127.0.0.1",
 		.port = test_cluster_port(cluster, 0),

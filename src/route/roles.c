@@ -188,7 +188,7 @@ static void forget_history(const struct court *c, struct wi_so_far *so_far)
 static uint32_t highest_timeline(const struct court *c, uint64_t system, uint32_t highest)
 {
 	for (uint32_t i = 0; i < c->n; i++)
-		if (is_heard(c, i) && c->sight[i].system && c->sight[i].system == system &&
+		if (c->sight[i].answered && c->sight[i].system && c->sight[i].system == system &&
 		    c->sight[i].timeline > highest)
 			highest = c->sight[i].timeline;
 	return highest;
@@ -430,7 +430,9 @@ struct wi_judgement wi_roles_judge(const struct wi_sight *sights, const enum wi_
 	if (!tie && system != so_far.system)
 		change_system(&j.so_far, system);
 	forget_history(&c, &j.so_far);
-	j.so_far.timeline = highest_timeline(&c, j.so_far.system, j.so_far.timeline);
+	if (!tie)
+		j.so_far.timeline = highest_timeline(&c, j.so_far.system, j.so_far.timeline);
+	j.so_far.past_timeline = highest_timeline(&c, j.so_far.past_system, j.so_far.past_timeline);
 	reject_aliases(&c);
 	reject_left_behind(&c, j.so_far.timeline);
 	winner = fence(&c, hold_contest(&c, &j.so_far, &j.split));

@@ -522,7 +522,8 @@ static void a_timeline_is_known_when_its_system_comes_back(void **state)
 {
 	static const char *const ours[] = {"pt5", "pt6", "st6"},
 				 *const theirs[] = {"py2", "sy2", "sy2"},
-				 *const back[] = {"pt5", "-", "st5"};
+				 *const back[] = {"pt5", "-", "st5"},
+				 *const one_of_ours[] = {"py2", "sy2", "pt7"};
 	struct wi_judgement j = judge_at(ours, 1000, (struct wi_so_far){.system = 0});
 
 	(void)state;
@@ -533,6 +534,13 @@ static void a_timeline_is_known_when_its_system_comes_back(void **state)
 	j = judge_at(back, 3000, j.so_far);
 	assert_int_equal(j.primary, -1);
 	assert_int_equal(j.so_far.timeline, 6);
+	/* Also what one of it says meanwhile. */
+	j = judge_at(theirs, 4000, j.so_far);
+	j = judge_at(one_of_ours, 5000, j.so_far);
+	assert_int_equal(j.primary, 0);
+	j = judge_at(back, 6000, j.so_far);
+	assert_int_equal(j.primary, -1);
+	assert_int_equal(j.so_far.timeline, 7);
 }
 
 int main(void)

@@ -25,7 +25,7 @@
 #include "support/threads.h"
 #include "support/watchdog.h"
 
-/* Of a machine that runs other tests beside this one, besides the time of waiting for a processor */
+/* Of a machine that runs other tests, besides what a thread waits for a processor. */
 #define SLACK_MS 2000
 
 static void check(bool done)

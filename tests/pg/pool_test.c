@@ -114,6 +114,7 @@ static void hammer_or_sample(struct test_thread *self)
 static void the_server_never_sees_more_than_the_maximum(void **state)
 {
 	static struct test_thread reports[65];
+	uint64_t checkouts = 0, samples = 0;
 
 	(void)state;
 	/*
@@ -124,19 +125,23 @@ static void the_server_never_sees_more_than_the_maximum(void **state)
 	served.o.pool_max = 8;
 	served_open();
 	wi_store_rlx(&most_backends, 0);
-	test_threads_run(65, hammer_or_sample, NULL, test_seconds(3), reports);
+	/* On a slow machine once more, until there was something to see. */
+	do {
+		test_threads_run(65, hammer_or_sample, NULL, test_seconds(3), reports);
+		checkouts += test_sum(reports, 64, 0);
+		samples += reports[64].count[1];
+	} while (!test_first_wrong(reports, 65) &&
+	         (wi_load_rlx(&most_backends) < 2 || !served_stats().closed[WEIR_CLOSE_DISCARDED]));
 	served_ask(served.admin, "alter role app connection limit -1");
 	assert_null(test_first_wrong(reports, 65));
 	printf("%llu checkouts, %llu samples, at most %d backends, %llu discarded\n",
-	       (unsigned long long)test_sum(reports, 64, 0),
-	       (unsigned long long)reports[64].count[1], wi_load_rlx(&most_backends),
+	       (unsigned long long)checkouts, (unsigned long long)samples,
+	       wi_load_rlx(&most_backends),
 	       (unsigned long long)served_stats().closed[WEIR_CLOSE_DISCARDED]);
 	assert_true(wi_load_rlx(&most_backends) <= 8);
-	assert_true(wi_load_rlx(&most_backends) > 1);
 	if (served_stats().connect_failures)
 		fail_msg("%s", served_stats().last_connect_error);
-	assert_true(served_stats().closed[WEIR_CLOSE_DISCARDED] > 0);
-	assert_int_equal(served_stats().checkouts, test_sum(reports, 64, 0));
+	assert_int_equal(served_stats().checkouts, checkouts);
 	assert_int_equal(served_stats().checkins, served_stats().checkouts);
 	served_close();
 	assert_int_equal(backends(), 0); /* close waited for the goodbyes */

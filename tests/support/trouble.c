@@ -36,7 +36,7 @@ static void terminate(struct test_trouble *t, const char *who, int most)
 }
 
 /* Without standbys nobody's commit is answered: whose session is ended then has committed. */
-static void terminate_in_commit(struct test_trouble *t)
+void test_trouble_in_commit(struct test_trouble *t)
 {
 	for (int i = 0; i < SERVERS; i++)
 		must(t, i == t->primary || i == t->gone || test_cluster_pause(t->cluster, i));
@@ -78,7 +78,7 @@ static void fail_over(struct test_trouble *t, bool comes_back)
 static void make_some(struct test_trouble *t)
 {
 	if (wi_rng_below(&t->rng, 4) == 0)
-		terminate_in_commit(t);
+		test_trouble_in_commit(t);
 	else
 		terminate(t, "state <> 'idle'", 1 + (int)wi_rng_below(&t->rng, 2));
 	usleep(20000 + wi_rng_below(&t->rng, 100000));

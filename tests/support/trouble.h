@@ -30,4 +30,7 @@ struct test_trouble {
  */
 void test_trouble_make(struct test_trouble *trouble, double seconds);
 
+/* Once: ends sessions that have committed and wait for a standby. */
+void test_trouble_in_commit(struct test_trouble *trouble);
+
 #endif

@@ -83,7 +83,8 @@ typedef struct weir_http_settings {
 	uint32_t connections_max;
 	/*
 	 * for a request from its first byte (of a connection: from the accept) to the last byte of
-	 * its answer, and for a connection without one; 0: 10000
+	 * its answer, without what a look at health takes; and for a connection without one; 0:
+	 * 10000
 	 */
 	int64_t timeout_ms;
 	size_t request_max; /* a request is at most so long, in bytes; 0: 8192 */

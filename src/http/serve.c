@@ -195,9 +195,11 @@ void wi_serve_wait(struct weir_http *h, struct wi_client *c, uint64_t round)
 	MHD_suspend_connection(c->connection);
 }
 
+/* What the look took was not the client's doing: it has as long as ever to take its answer. */
 static void resume(struct wi_client *c)
 {
 	c->waits = false;
+	c->since_ms = wi_http_now_ms();
 	MHD_resume_connection(c->connection);
 }
 

@@ -321,6 +321,21 @@ static void a_crowd_keeps_nobody_out(void **state)
 /* ---- the end ---- */
 
 /* With requests half sent, and one that waits for a look. */
+/* What a look at health takes is not the client's doing: it gets the answer. */
+static void who_waits_for_a_look_is_not_cut(void **state)
+{
+	(void)state;
+	settings.timeout_ms = 700;
+	start();
+	assert_well();
+	wi_store_rlx(&cluster.host[0].server.answer_ns, INT64_C(1500000000));
+	http_drop(&answer);
+	answer = http_say(weir_http_port(http),
+	                  "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+	assert_true(answer.code == 200 || answer.code == 503);
+	wi_store_rlx(&cluster.host[0].server.answer_ns, 0);
+}
+
 static void it_stops_in_the_middle(void **state)
 {
 	static const char waits[] = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -357,6 +372,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_slow_request_is_cut, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_does_not_read_is_cut, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_crowd_keeps_nobody_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_waits_for_a_look_is_not_cut, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(it_stops_in_the_middle, set_up, tear_down),
 	};
 

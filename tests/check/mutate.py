@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 Breaks one thing at a time in a copy of a file of the library (mutations.py), links the checker with it, runs that with
-the deeds that bring it out, and sees whether the rule notices; or the same with another test that judges by rules. Ends with 1 if one goes unnoticed, or if a text of the
-table does not occur exactly once any more.
+the deeds that bring it out, and sees whether the rule notices; or the same with another test that judges by rules, or
+with a simulation, whose tests are the rules. Ends with 1 if one goes unnoticed, or if a text of the table does not occur
+exactly once any more.
 
 mutate.py --build DIR [--seconds S] [--list] [WORD...]     DIR: a built build; WORD: rows whose name has it
 """
@@ -63,8 +64,34 @@ def build_one(build, work, target, file, old, new):
     return (work / "check", None) if done.returncode == 0 else (None, "does not link: " + said(done))
 
 
+def is_simulation(deeds):
+    return deeds[0].startswith("sim.")
+
+
+def failed_tests(program):
+    """The simulation's tests that failed, or the one in which its time was over, and where."""
+    environment = {**os.environ, "TEST_SOURCE_DIR": str(ROOT)}
+    done = subprocess.run([str(program)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=300, check=False)
+    rules, words, test = {}, {}, "?"
+    for line in done.stdout.splitlines():
+        if line.startswith("[ RUN"):
+            test = line.split("]")[1].strip()
+        elif "[   LINE   ] ---" in line:
+            at = line.split("[   LINE   ] ---")[1].split(": error")[0].strip()
+            words.setdefault(test, "fails at " + pathlib.Path(at).name)
+        elif line.startswith("[  FAILED  ]") and test in line:
+            rules[test] = 1
+    if done.returncode and not rules:
+        rules[test] = 1
+        words[test] = done.stdout.strip().splitlines()[-1]
+    return rules, words
+
+
 def broken_rules(program, deeds, seconds):
     """The rules that the checker found broken, and its first words about it."""
+    if is_simulation(deeds):
+        return failed_tests(program)
     environment = {**os.environ, "TEST_SOURCE_DIR": str(ROOT)}
     words = ["--seconds", str(seconds), "--pace", "2000", *deeds]
     if deeds == mutations.RUNS:
@@ -86,7 +113,7 @@ def try_one(build, row, seconds):
     """(noticed by, what was said, seconds) or (None, why, seconds)."""
     name, file, old, new, deeds, expected = row
     began = time.monotonic()
-    target = deeds[0] if deeds == mutations.RUNS else "check"
+    target = deeds[0] if deeds == mutations.RUNS or is_simulation(deeds) else "check"
     with tempfile.TemporaryDirectory(prefix="weir-mutate-") as scratch:
         program, wrong = build_one(build, pathlib.Path(scratch), target, file, old, new)
         if wrong:
@@ -96,7 +123,8 @@ def try_one(build, row, seconds):
             rules, words = broken_rules(program, deeds, seconds)
             for rule in expected:
                 if rule in rules:
-                    return f"{rule} ({rules[rule]})", words.get(rule, ""), time.monotonic() - began
+                    by = rule if is_simulation(deeds) else f"{rule} ({rules[rule]})"
+                    return by, words.get(rule, ""), time.monotonic() - began
     return None, "unnoticed; " + "; ".join(f"{r}: {w}" for r, w in words.items()), time.monotonic() - began
 
 

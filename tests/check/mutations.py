@@ -2,7 +2,7 @@
 """
 What is broken in the library, one thing at a time, to see that the checker notices. A row: what is broken; the file;
 its text there, which has to occur exactly once; what stands there instead; the words for the checker that bring it out
-(deeds, and how often to probe); the rules of which one has to find it.
+(deeds, and how often to probe), or the simulation; the rules, or its tests, of which one has to find it.
 """
 
 # Many who write, and a router that hears of it by them or late; for longer, as only a moment tells.
@@ -76,6 +76,51 @@ TABLE = [
 """, """\
 		(void)0;
 """, READ_ONLY, ["REFUSED", "REFUSED_ONCE"]),
+    # ---- the monitor and the hosts, by simulations ----
+    ("monitor: a split is told before the standbys have voted", "route/quarrel.c", """\
+		if ((!is_party(h, j) && !may_vote(h)) ||
+""", """\
+		if (!is_party(h, j) ||
+""", ["sim.router_monitor"], ["nothing_is_told_before_the_standbys_have_voted"]),
+    ("monitor: a split is told again and again", "route/quarrel.c", """\
+	if (r->split_told == j->primary + 2 || !is_sure(r, j))
+""", """\
+	if (!is_sure(r, j))
+""", ["sim.router_contradiction"], ["two_primaries_are_none"]),
+    ("monitor: a host that flaps serves at once", "route/hold.c", """\
+	return h->falls > 1 ? h->router->options.hold_down_ms : 0;
+""", """\
+	return h->falls > 99 ? h->router->options.hold_down_ms : 0;
+""", ["sim.router_monitor"], ["a_flapping_host_is_held", "a_flapping_primary_is_revoked_at_once"]),
+    ("monitor: without a primary the pace is the usual one", "route/pace.c", """\
+	if (now_ns < r->alarmed_until_ns)
+		period = least(period, alarmed_ms(r));
+""", "", ["sim.router_monitor"], ["without_a_primary_hosts_are_asked_faster"]),
+    ("monitor: a host that fails is asked at the pace of the first pause", "route/pace.c", """\
+	return most(least(longest, first << doublings), FLOOR_MS);
+""", """\
+	return most(least(longest, first << (doublings & 0)), FLOOR_MS);
+""", ["sim.router_trouble"], ["a_failing_host_is_asked_less_and_less"]),
+    ("monitor: several servers behind a name are taken for one", "route/identity.c", """\
+	return h->several_until_ns > now_ns;
+""", """\
+	return h->several_until_ns > now_ns + 3600 * WI_SEC;
+""", ["sim.router_monitor"], ["a_name_of_several_servers_promises_nothing"]),
+    ("hosts: one that is added takes away what is known", "route/conclude.c", """\
+	r->settled = make_brief(r, &b, now_ns) || r->settled;
+""", """\
+	r->settled = make_brief(r, &b, now_ns);
+""", ["sim.router_hosts"], ["an_added_host_that_says_nothing_unsettles_nobody"]),
+    ("hosts: the counts of one that leaves leave with it", "route/totals.c", """\
+	add_host(&r->gone, &s);
+""", "", ["sim.router_stats"], ["all_agree_after_hosts_have_come_and_gone"]),
+    ("hosts: who comes back has its whole share at once", "route/stand.c", """\
+	s->on_trial = false;
+	s->start_ns = now_ns;
+""", """\
+	s->on_trial = false;
+	s->start_ns = 0;
+""", ["sim.router_stand"], ["a_restarted_replica_begins_slowly"]),
     # ---- transactions ----
     ("run: tried again after an unknown outcome", "exec/run.c", """\
 		*why = wi_retry_why(c, st, error->sqlstate, writes(r));

@@ -296,8 +296,8 @@ static void of_a_router(void **state)
 	weir_conn *conn = NULL, *other = NULL;
 
 	(void)state;
-	/* Of the probes: the first meet with silence, and the others with a busy machine. */
-	o.connect_timeout_ms = 2000;
+	/* What a probe or a connect may take, on a busy machine. */
+	o.connect_timeout_ms = o.probe_interval_ms = 10000;
 	fake_cluster_init(&cluster, 3);
 	for (int i = 0; i < 3; i++)
 		wi_store_rlx(&cluster.host[i].server.silent, true);
@@ -307,6 +307,8 @@ static void of_a_router(void **state)
 	assert_router_in_vain(WEIR_READ, WEIR_UNAVAILABLE);
 	for (int i = 0; i < 3; i++)
 		wi_store_rlx(&cluster.host[i].server.silent, false);
+	for (int i = 0; i < 3; i++)
+		(void)wi_fake_kill(&cluster.host[i].server); /* probes that met with silence */
 	assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
 	assert_int_equal(weir_checkout(router, WEIR_WRITE, &conn, NULL), WEIR_OK);
 	weir_checkin(&conn);

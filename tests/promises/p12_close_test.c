@@ -270,6 +270,6 @@ int main(void)
 		TEST(with_the_tag_from_a_router),
 	};
 
-	test_watchdog(120, "promise.12_close");
+	test_watchdog(280, "promise.12_close");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

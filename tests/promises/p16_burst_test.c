@@ -90,6 +90,6 @@ int main(void)
 		cmocka_unit_test(a_burst_is_served_by_what_is_open),
 	};
 
-	test_watchdog(90, "promise.16_burst");
+	test_watchdog(280, "promise.16_burst");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

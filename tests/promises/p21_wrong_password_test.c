@@ -133,6 +133,6 @@ int main(void)
 		TEST(no_host_is_marked_down),
 	};
 
-	test_watchdog(120, "promise.21_wrong_password");
+	test_watchdog(280, "promise.21_wrong_password");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,6 @@ int main(void)
 		cmocka_unit_test(a_full_server_is_lived_with),
 	};
 
-	test_watchdog(90, "promise.22_full_server");
+	test_watchdog(280, "promise.22_full_server");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

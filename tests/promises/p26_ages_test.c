@@ -277,6 +277,6 @@ int main(void)
 		TEST(no_caller_waits_for_a_close),
 	};
 
-	test_watchdog(120, "promise.26_ages");
+	test_watchdog(280, "promise.26_ages");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

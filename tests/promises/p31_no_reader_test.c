@@ -240,6 +240,6 @@ int main(void)
 		cmocka_unit_test(without_a_primary_reads_go_on),
 	};
 
-	test_watchdog(100, "promise 31");
+	test_watchdog(280, "promise 31");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,7 +118,7 @@ int main(void)
 	int failed;
 
 	test_netns_make_or_exit();
-	test_watchdog(100, "promise.35_another_address");
+	test_watchdog(280, "promise.35_another_address");
 	test_netns_enter(TEST_NETNS_DB);
 	old = test_mock_start(
 		&(struct test_mock_options){.address = TEST_NETNS_DB_ADDRESS, .port = PORT});

@@ -4,6 +4,7 @@
  * paused and delayed ones, servers that say less, names that lead to several, hosts that flap. No
  * sleeps but where a clock has to pass.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,14 +24,27 @@
 #define PATIENCE_NS (60 * WI_SEC)
 
 static _Atomic int changes_of[FAKE_HOSTS];
-static char words[WEIR_EVENT_KINDS][512];
+static char words[WEIR_EVENT_KINDS][512]; /* of its last telling; under the lock */
+static pthread_mutex_t words_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void note(const weir_event *event)
 {
+	pthread_mutex_lock(&words_lock);
 	snprintf(words[event->kind], sizeof(words[0]), "%s: %s", event->host, event->text);
+	pthread_mutex_unlock(&words_lock);
 	for (int i = 0; i < FAKE_HOSTS && event->kind == WEIR_EVENT_ROLE_CHANGED; i++)
 		if (event->host[strlen(event->host) - 1] == '0' + i)
 			wi_add_seq(&changes_of[i], 1);
+}
+
+static bool was_told(weir_event_kind kind, const char *what)
+{
+	bool found;
+
+	pthread_mutex_lock(&words_lock);
+	found = strstr(words[kind], what) != NULL;
+	pthread_mutex_unlock(&words_lock);
+	return found;
 }
 
 static int set_up(void **state)
@@ -237,7 +251,7 @@ static void the_standbys_decide_between_two_primaries(void **state)
 	wait_for_role(0, WEIR_ROLE_PRIMARY);
 	assert_non_null(strstr(stats_of(1).last_error, "the standbys follow 127.0.0.1:6000"));
 	wait_until_told(WEIR_EVENT_SPLIT_BRAIN, 1);
-	assert_non_null(strstr(words[WEIR_EVENT_SPLIT_BRAIN], "the primary is 127.0.0.1:6000: "));
+	assert_true(was_told(WEIR_EVENT_SPLIT_BRAIN, "the primary is 127.0.0.1:6000: "));
 	for (int i = 0; i < 50; i++)
 		assert_int_equal(visit(WEIR_WRITE), 0);
 	/* Which history a standby has is anybody's guess all the same. */
@@ -248,7 +262,7 @@ static void the_standbys_decide_between_two_primaries(void **state)
 	wait_for_role(0, WEIR_ROLE_UNKNOWN);
 	assert_int_equal(try_briefly(WEIR_WRITE, 0), WEIR_UNAVAILABLE);
 	wait_until_told(WEIR_EVENT_SPLIT_BRAIN, 2);
-	assert_non_null(strstr(words[WEIR_EVENT_SPLIT_BRAIN], "no primary: "));
+	assert_true(was_told(WEIR_EVENT_SPLIT_BRAIN, "no primary: "));
 	/* And then the last: it has another primary. */
 	follow(3, 1);
 	wait_for_role(1, WEIR_ROLE_PRIMARY);
@@ -270,7 +284,7 @@ static void nothing_is_told_before_the_standbys_have_voted(void **state)
 		wi_store_rlx(&cluster.host[i].server.answer_ns, 100 * WI_MS);
 	wi_store_rlx(&cluster.host[1].server.in_recovery, false);
 	wait_until_told(WEIR_EVENT_SPLIT_BRAIN, 1);
-	assert_non_null(strstr(words[WEIR_EVENT_SPLIT_BRAIN], "the primary is 127.0.0.1:6000: "));
+	assert_true(was_told(WEIR_EVENT_SPLIT_BRAIN, "the primary is 127.0.0.1:6000: "));
 }
 
 /* A receiver that streams no more, or an older timeline, is no vote. */
@@ -300,7 +314,7 @@ static void who_was_left_behind_is_told_once(void **state)
 	fake_cluster_promote(&cluster, 1);
 	wait_for_role(1, WEIR_ROLE_PRIMARY);
 	wait_until_told(WEIR_EVENT_FENCED, 1);
-	assert_non_null(strstr(words[WEIR_EVENT_FENCED], "127.0.0.1:6000: gets no write: "));
+	assert_true(was_told(WEIR_EVENT_FENCED, "127.0.0.1:6000: gets no write: "));
 	for (int i = 0; i < 5; i++)
 		probe();
 	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_FENCED]), 1);

@@ -93,12 +93,16 @@ static void a_restarted_replica_begins_slowly(void **state)
 	(void)state;
 	options.slow_start_ms = 2000;
 	open_warm();
-	begun_ns = wi_now_ns();
-	restart(1);
-	now = stats_of(1).started_pct;
-	assert_true(now <= 20 + (wi_now_ns() - begun_ns) / (20 * WI_MS));
-	reads = reads_of(1, 500);
-	assert_true(reads <= 150 + 5 * (wi_now_ns() - begun_ns) / (20 * WI_MS));
+	for (int tries = 10;; tries--) { /* once more where the other one looked slow meanwhile */
+		begun_ns = wi_now_ns();
+		restart(1);
+		now = stats_of(1).started_pct;
+		assert_true(now <= 20 + (wi_now_ns() - begun_ns) / (20 * WI_MS));
+		reads = reads_of(1, 500);
+		if (reads <= 150 + 5 * (wi_now_ns() - begun_ns) / (20 * WI_MS))
+			break;
+		assert_true(tries > 1);
+	}
 	for (;;) {
 		draws = stats_of(1).draws_pct;
 		now = stats_of(1).started_pct;
@@ -116,13 +120,22 @@ static void a_restarted_replica_begins_slowly(void **state)
 /* Until it has answered a few times it serves nothing, if another one can. */
 static void it_is_on_trial_first(void **state)
 {
+	uint64_t answers;
+	uint32_t started;
+	int reads;
+
 	(void)state;
-	options.probe_interval_ms = 3600000;
+	options.probe_interval_ms = 3600000; /* but every 100 ms for a while after a change */
 	open_warm();
-	restart(1);
-	assert_int_equal(stats_of(1).role, WEIR_ROLE_REPLICA);
-	assert_int_equal(stats_of(1).started_pct, 0);
-	assert_int_equal(reads_of(1, 500), 0);
+	do {
+		answers = wi_load_rlx(&cluster.host[1].probes);
+		restart(1);
+		assert_int_equal(stats_of(1).role, WEIR_ROLE_REPLICA);
+		started = stats_of(1).started_pct;
+		reads = reads_of(1, 500);
+	} while (wi_load_rlx(&cluster.host[1].probes) > answers + 2); /* the watchdog bounds it */
+	assert_int_equal(started, 0);
+	assert_int_equal(reads, 0);
 	for (int i = 0; i < 3; i++)
 		probe();
 	assert_true(stats_of(1).started_pct > 0);
@@ -134,10 +147,11 @@ static void the_only_one_serves_at_once(void **state)
 {
 	(void)state;
 	options.probe_interval_ms = 3600000;
+	options.slow_start_ms = 3600000;
 	fake_host_down(&cluster, 2, true);
 	open_warm();
 	restart(1);
-	assert_int_equal(stats_of(1).started_pct, 0);
+	assert_in_range(stats_of(1).started_pct, 0, 1); /* on trial, or at the very beginning */
 	assert_int_equal(reads_of(1, 100), 100);
 }
 

@@ -44,6 +44,7 @@ struct reading {
 	const char *at, *end; /* what is left of the text */
 	int line;             /* the one that was read last, from 1 */
 	bool goes_on;         /* it begins with a blank: more of the value before it */
+	bool has_comment;     /* it has a " ;", from where on libinih takes it for a comment */
 	bool is_chosen;       /* its section is the one that was asked for, or none */
 	bool in_section, found;
 	char now[64]; /* the section that is read now */
@@ -54,6 +55,7 @@ struct reading {
 	int name_line;
 	char *value; /* VALUE_ROOM bytes, wiped after */
 	size_t length;
+	bool is_cut; /* a line of it had a comment */
 
 	int option_line[WI_OPTIONS], part_line[WI_ARRAY_LEN(parts)]; /* in this section */
 
@@ -119,12 +121,23 @@ static int is_twice(struct reading *r, int *line)
 
 /* ---- values ---- */
 
+/* In a text it may be SQL, or half a password: nobody is to find out later what was left of it. */
+static int refuse_cut(struct reading *r)
+{
+	return fail_line(
+		r, r->name_line, r->name,
+		": from \" ;\" on it would be a comment; put that on a line of its own, or "
+		"leave the blank out");
+}
+
 static int take_option(struct reading *r, const struct wi_option *row)
 {
 	weir_error cause;
 
 	if (!is_twice(r, &r->option_line[wi_option_number_of(row)]))
 		return 0;
+	if (r->is_cut && row->shown.type == WEIR_OPTION_IS_TEXT)
+		return refuse_cut(r);
 	if (!r->is_chosen || !r->options)
 		return 1;
 	if (r->options->size < row->offset + wi_option_size(row))
@@ -140,6 +153,8 @@ static int take_part(struct reading *r, size_t i)
 {
 	if (!is_twice(r, &r->part_line[i]))
 		return 0;
+	if (r->is_cut)
+		return refuse_cut(r);
 	if (strcmp(parts[i], "password") == 0 && (r->mode & (S_IRWXG | S_IRWXO)))
 		return fail_line(
 			r, r->name_line,
@@ -206,8 +221,10 @@ static int hear(void *arg, const char *section, const char *name, const char *va
 
 	if (r->status != WEIR_OK)
 		return 0;
-	if (r->goes_on && *r->name && strcmp(r->name, name) == 0)
+	if (r->goes_on && *r->name && strcmp(r->name, name) == 0) {
+		r->is_cut = r->is_cut || r->has_comment;
 		return add_value(r, value);
+	}
 	if (!flush(r))
 		return 0;
 	if (strcmp(r->now, section) != 0)
@@ -216,6 +233,7 @@ static int hear(void *arg, const char *section, const char *name, const char *va
 		return fail_line(r, r->line, "a name that no option has", "");
 	wi_copy(r->name, sizeof(r->name), name);
 	r->name_line = r->line;
+	r->is_cut = r->has_comment;
 	return add_value(r, value);
 }
 
@@ -241,6 +259,7 @@ static char *next_line(char *room, int size, void *arg)
 	memcpy(room, r->at, n);
 	room[n] = '\0';
 	r->goes_on = *room == ' ' || *room == '\t';
+	r->has_comment = strstr(room, " ;") || strstr(room, "\t;");
 	r->at += n;
 	return room;
 }

@@ -270,6 +270,27 @@ static int remove_file(void **state)
 	return unlink(path);
 }
 
+/* What libinih would take for a comment is no silent end of SQL, or of a password. */
+static void a_text_is_not_cut(void **state)
+{
+	static const char *const cut[] = {
+		"on_connect_sql = SET a.b = 1 ; SET a.c = 2\n",
+		"on_connect_sql = SET a.b = 1;\n\tSET a.c = 2\t; SET a.d = 3\n",
+		"password = half ;canary\n",
+		"[a]\nhost = h1 ; the first\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cut) / sizeof(cut[0]); i++) {
+		write_file(cut[i]);
+		weir_options_init(&o);
+		assert_int_equal(weir_options_from_file(&o, path, NULL, &error), WEIR_INVALID);
+		assert_non_null(strstr(error.text, "would be a comment"));
+		assert_null(strstr(error.text, "canary"));
+		assert_string_equal(o.on_connect_sql, "");
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, restore)
@@ -278,6 +299,7 @@ int main(void)
 		TEST(a_section_goes_over_what_is_for_all),
 		TEST(a_value_goes_on_in_the_next_line),
 		TEST(what_is_wrong_is_told_with_its_line),
+		TEST(a_text_is_not_cut),
 		TEST(what_is_no_file_is_told),
 		TEST(a_password_that_others_may_read_is_refused),
 		TEST(the_environment_goes_over_the_file),

@@ -106,6 +106,11 @@ TABLE = [
 """, """\
 	return h->several_until_ns > now_ns + 3600 * WI_SEC;
 """, ["sim.router_monitor"], ["a_name_of_several_servers_promises_nothing"]),
+    ("monitor: whoever has answered first is chosen from", "route/conclude.c", """\
+	r->settled = make_brief(r, &b, now_ns) || r->settled;
+""", """\
+	r->settled = make_brief(r, &b, now_ns) || true;
+""", ["sim.router_roles"], ["the_first_checkout_waits_for_the_first_look"]),
     ("hosts: one that is added takes away what is known", "route/conclude.c", """\
 	r->settled = make_brief(r, &b, now_ns) || r->settled;
 """, """\

@@ -72,13 +72,18 @@ static struct wi_seat *seat(void)
 	return wi_desk_seat(&pool->core);
 }
 
-/* Somebody of the pool's own moves connections about, and kills one now and then. */
+/*
+ * Somebody of the pool's own moves connections about, and kills one now and then: none before
+ * another was opened, or a pool that has hardly a processor would get nowhere.
+ */
 static void sweep(struct wi_rng *rng)
 {
-	uint64_t last = wi_load_rlx(&server.connects);
+	static uint64_t opened_then; /* the sweeper's */
+	uint64_t last = wi_load_rlx(&server.connects), opened = wi_load_rlx(&server.connected);
 
-	if (wi_rng_below(rng, 8) == 0)
-		wi_fake_kill_one(&server, last - wi_rng_below(rng, 4));
+	if (wi_rng_below(rng, 8) == 0 && opened != opened_then &&
+	    wi_fake_kill_one(&server, last - wi_rng_below(rng, 4)))
+		opened_then = opened;
 }
 
 static const struct test_store store = {take, put, seat, sweep};

@@ -83,7 +83,7 @@ class WithProgram(unittest.TestCase):
 @unittest.skipUnless((EXAMPLES / "http_service").exists(), "weir was built without libmicrohttpd")
 class HttpService(WithProgram):
     def setUp(self):
-        self.service = self.start("http_service", URL, "--port", "0")
+        self.service = self.start("http_service", URL, "--port", "0", WEIR_CHECKOUT_TIMEOUT_MS="60000")
         self.port = int(self.service.line(r"listening on 127\.0\.0\.1:(\d+)"))
 
     def ask(self, method, path, body=None, cookie=None):

@@ -279,6 +279,8 @@ static void nothing_is_told_before_the_standbys_have_voted(void **state)
 	(void)state;
 	for (int i = 1; i < 4; i++)
 		follow(i, 0);
+	/* However late an answer is: one that does not come is no vote that is waited for. */
+	options.probe_interval_ms = options.connect_timeout_ms = PATIENCE_MS;
 	open_router();
 	for (int i = 2; i < 4; i++)
 		wi_store_rlx(&cluster.host[i].server.answer_ns, 100 * WI_MS);

@@ -154,7 +154,8 @@ static weir_status default_list(struct wi_list *list, const char *variable, weir
 {
 	const char *value = list->text ? NULL : getenv(variable);
 
-	return value ? set_list(list, value, variable, true, error) : WEIR_OK;
+	return value ? set_list(list, value, variable, !wi_value_may_be_conninfo(value), error)
+	             : WEIR_OK;
 }
 
 static weir_status add_defaults(struct wi_parse *parse)

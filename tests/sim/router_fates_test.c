@@ -132,19 +132,20 @@ static void judge_write(int host, const weir_conn *c)
 			wrong(host, "one of two that nobody has chosen");
 }
 
-/* What is on later timelines than this one's is lost, or hidden from the router. */
+/* What is on later timelines than this one's is lost, or the router has never heard of it. */
 static uint32_t latest_timeline(void)
 {
 	int i = fates_top();
+	const struct fates_node *n = &fates.node[i < 0 ? 0 : i];
 
-	return i >= 0 && fates.node[i].listed ? fates_timeline_of(i) : 0;
+	return i >= 0 && n->listed && n->told && !n->said.in_recovery ? n->said.timeline : 0;
 }
 
 static int64_t known_since(const struct fates_write *w)
 {
-	int64_t listed_ns = fates.node[fates_top()].listed_ns;
+	int64_t told_ns = fates.node[fates_top()].primary_ns;
 
-	return w->at_ns > listed_ns ? w->at_ns : listed_ns;
+	return w->at_ns > told_ns ? w->at_ns : told_ns;
 }
 
 /* When the first of what the replica does not hold was written; 0: it holds everything. */
@@ -268,7 +269,6 @@ static void change_the_set(void)
 	if (st != WEIR_OK)
 		return;
 	node->listed = !node->listed;
-	node->listed_ns = fates.now_ns;
 	fates_seed(seed + fates_below(1000));
 }
 
@@ -344,7 +344,6 @@ static void make_well(void)
 				weir_router_host_add(router, fake_host_name(i), NULL, &error),
 				WEIR_OK);
 		fates.node[i].listed = true;
-		fates.node[i].listed_ns = fates.now_ns;
 	}
 	fates_mend();
 }

@@ -328,6 +328,15 @@ static void someone_joins(int i)
 		follow(i, whom);
 }
 
+static int count_ours(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < FATES_HOSTS; i++)
+		n += fates_is_ours(i);
+	return n;
+}
+
 void fates_befall(void)
 {
 	int i = (int)fates_below(FATES_HOSTS);
@@ -388,7 +397,7 @@ void fates_befall(void)
 		             fates_below(3) ? 0 : fates_below(3000) * WI_MS);
 		break;
 	case 21:
-		if (fates_is_up(i) && fates_below(6) == 0) {
+		if (fates_is_up(i) && fates_below(6) == 0 && count_ours() > 1) {
 			fates_say("%d is of another system", i);
 			end_sessions(i);
 			p.system = 42;

@@ -36,11 +36,11 @@ struct fates_past {
 
 /* A server, beside what fake_host has of it. */
 struct fates_node {
-	bool down;         /* refuses, and has no session */
-	bool hangs;        /* neither answers nor refuses */
-	bool listed;       /* one of the router's hosts */
-	int64_t listed_ns; /* and since when, or not */
-	uint64_t dead_to;  /* sessions up to this serial have ended */
+	bool down;          /* refuses, and has no session */
+	bool hangs;         /* neither answers nor refuses */
+	bool listed;        /* one of the router's hosts */
+	int64_t primary_ns; /* since when the router is told that it is one, on this timeline */
+	uint64_t dead_to;   /* sessions up to this serial have ended */
 	struct fates_past past[FATES_PASTS];
 	unsigned pasts;
 	/* the last that the router was told */

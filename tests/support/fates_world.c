@@ -63,6 +63,10 @@ static bool are_all_below(void)
 
 static void hear(int i, const struct fates_past *p)
 {
+	const struct fates_past *before = &fates.node[i].said;
+
+	if (!fates.node[i].told || before->in_recovery || before->timeline != p->timeline)
+		fates.node[i].primary_ns = fates.now_ns;
 	fates.node[i].told = true;
 	fates.node[i].said = *p;
 	if (p->system == fates.system && p->timeline > fates.told_timeline &&

@@ -649,6 +649,9 @@ static void no_name_shows_a_misplaced_connection_string(void **state)
 		say_nothing_of(alias->env);
 	for (size_t i = 0; (option = weir_option_at(i)); i++)
 		say_nothing_of(option->env);
+	say_nothing_of("PGHOST");
+	say_nothing_of("PGHOSTADDR");
+	say_nothing_of("PGPORT");
 }
 
 int main(void)

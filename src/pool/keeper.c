@@ -233,6 +233,11 @@ bool wi_keeper_watch(struct wi_keeper *k, struct wi_watch *w, int fd, uint32_t e
 	return true;
 }
 
+int64_t wi_keeper_now(const struct wi_keeper *k)
+{
+	return k->world->now();
+}
+
 static int64_t turns(struct wi_keeper *k)
 {
 	int64_t due = WI_FOREVER;

@@ -67,6 +67,9 @@ weir_status wi_keeper_start(struct wi_keeper *keeper, weir_error *error);
  */
 void wi_keeper_ring(struct wi_keeper *keeper);
 
+/* Its clock as it is now, where a turn's may be old: who was told something may have taken long. */
+int64_t wi_keeper_now(const struct wi_keeper *keeper);
+
 /* Whether this is the keeper's own thread; whether it is that of any. */
 bool wi_keeper_is_self(const struct wi_keeper *keeper);
 bool wi_keeper_is_any(void);

@@ -149,6 +149,19 @@ static void start_high(struct wi_probe *p, int version)
 	p->lowered_ns = 0;
 }
 
+/* The server has as long as if this turn had not been held up before it was asked. */
+static void make_up(struct wi_probe *p, int64_t now_ns)
+{
+	int64_t lost_ns = wi_keeper_now(p->keeper) - now_ns;
+
+	if (lost_ns <= 0)
+		return;
+	if (p->deadline_ns < WI_FOREVER - lost_ns)
+		p->deadline_ns += lost_ns;
+	if (p->give_up_ns < WI_FOREVER - lost_ns)
+		p->give_up_ns += lost_ns;
+}
+
 static enum wi_probe_news ask(struct wi_probe *p, int64_t now_ns)
 {
 	p->state = WI_PROBE_ASKING;
@@ -157,6 +170,7 @@ static enum wi_probe_news ask(struct wi_probe *p, int64_t now_ns)
 		start_high(p, p->found.version);
 	if (!p->driver->send(p->link, wi_question_text(p->question), &p->found.failure))
 		return lost(p, now_ns);
+	make_up(p, now_ns);
 	return read_on(p, now_ns);
 }
 
@@ -234,6 +248,7 @@ static enum wi_probe_news connect_to(struct wi_probe *p, const weir_login *login
 	p->asking = NULL;
 	if (!p->link)
 		return failed_with(p, WI_FAULT_MEMORY, "no memory for a probe's connection");
+	make_up(p, now_ns);
 	if (p->pool)
 		wi_pool_warn(p->pool, &p->target, p->link);
 	return connect_on(p, now_ns);
@@ -334,14 +349,8 @@ void wi_probe_begin(struct wi_probe *p, int64_t now_ns, int64_t limit_ms, int64_
 	p->asked_ns = 0;
 }
 
-enum wi_probe_news wi_probe_step(struct wi_probe *p, int64_t now_ns)
+static enum wi_probe_news go_on(struct wi_probe *p, int64_t now_ns)
 {
-	if (!wi_probe_is_busy(p))
-		return p->state == WI_PROBE_IDLE && p->heard ? idle_heard(p) : WI_PROBE_NO_NEWS;
-	if (now_ns >= p->deadline_ns)
-		return timed_out(p, now_ns);
-	if (!p->heard && p->state != WI_PROBE_RESOLVING && now_ns < p->driver->due(p->link))
-		return WI_PROBE_NO_NEWS;
 	p->heard = false;
 	switch (p->state) {
 	case WI_PROBE_RESOLVING:
@@ -355,6 +364,23 @@ enum wi_probe_news wi_probe_step(struct wi_probe *p, int64_t now_ns)
 		break;
 	}
 	return WI_PROBE_NO_NEWS;
+}
+
+/*
+ * What has come counts before the deadline does: where this process stood still for longer than a
+ * question may take, that was no host's fault.
+ */
+enum wi_probe_news wi_probe_step(struct wi_probe *p, int64_t now_ns)
+{
+	enum wi_probe_news news = WI_PROBE_NO_NEWS;
+
+	if (!wi_probe_is_busy(p))
+		return p->state == WI_PROBE_IDLE && p->heard ? idle_heard(p) : WI_PROBE_NO_NEWS;
+	if (p->heard || p->state == WI_PROBE_RESOLVING || now_ns >= p->driver->due(p->link))
+		news = go_on(p, now_ns);
+	if (news == WI_PROBE_NO_NEWS && wi_probe_is_busy(p) && now_ns >= p->deadline_ns)
+		return timed_out(p, now_ns);
+	return news;
 }
 
 static int64_t earlier(int64_t a, int64_t b)

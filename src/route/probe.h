@@ -100,7 +100,9 @@ bool wi_probe_is_busy(const struct wi_probe *probe);
  * Begins to ask, connecting first if need be; there is news, of one kind or the other, within
  * limit_ms. A connect that takes longer is told as failed then, so that nobody waits for it, but
  * goes on until connect_ms are over: its host may be far away, or busy, and would never be reached
- * by connects that are all given up. The question itself has limit_ms. Not while busy.
+ * by connects that are all given up. The question itself has limit_ms. What this process lost by
+ * standing still is no host's: who asks late waits as long, and an answer that is read late is one.
+ * Not while busy.
  */
 void wi_probe_begin(struct wi_probe *probe, int64_t now_ns, int64_t limit_ms, int64_t connect_ms);
 

@@ -190,6 +190,41 @@ static void a_failing_host_is_not_asked_at_every_call(void **state)
 	assert_true(wi_load_rlx(&cluster.host[0].server.connects) >= before + 4);
 }
 
+/* ---- it was this process that stood still ---- */
+
+static void stand_still(const weir_event *event)
+{
+	struct timespec some = {.tv_nsec = 500 * WI_MS}; /* more than a question may take */
+
+	if (event->kind == WEIR_EVENT_HOST_CHANGED)
+		nanosleep(&some, NULL);
+}
+
+/* Mostly one is being asked when the keeper stops; what was answered meanwhile is heard. */
+static void answers_that_are_read_late_are_answers(void **state)
+{
+	weir_host_settings s;
+	int roles;
+
+	(void)state;
+	options.probe_interval_ms = options.connect_timeout_ms = 200;
+	open_router();
+	for (int i = 0; i < 3; i++)
+		wi_store_rlx(&cluster.host[i].server.answer_ns, 150 * WI_MS);
+	know();
+	roles = wi_load_seq(&told[WEIR_EVENT_ROLE_CHANGED]);
+	wi_store_seq(&on_told, stand_still);
+	weir_host_settings_init(&s);
+	for (int i = 1; i <= 6; i++) {
+		s.weight = 100 + (unsigned)i;
+		assert_int_equal(weir_router_host_set(router, stats_of(1).host, &s, &said),
+		                 WEIR_OK);
+		await_told(WEIR_EVENT_HOST_CHANGED, i);
+		probe();
+	}
+	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_ROLE_CHANGED]), roles);
+}
+
 /* ---- saturation is not sickness ---- */
 
 static void a_host_that_has_no_room_keeps_its_role(void **state)
@@ -218,6 +253,7 @@ int main(void)
 		TEST(a_server_that_is_back_is_connected_to_at_once),
 		TEST(a_failing_host_is_asked_less_and_less),
 		TEST(a_failing_host_is_not_asked_at_every_call),
+		TEST(answers_that_are_read_late_are_answers),
 		TEST(a_host_that_has_no_room_keeps_its_role),
 	};
 

@@ -7,6 +7,7 @@
  */
 #include "base/alloc.h"
 #include "base/atomic.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "pool/size.h"
@@ -14,23 +15,36 @@
 
 /* ---- any thread ---- */
 
+/* The caller is inside. */
+static weir_status order(weir_router *r, const weir_options *options, weir_error *error)
+{
+	struct wi_order o = {.kind = WI_ORDER_RELOAD, .options = wi_alloc(sizeof(*o.options))};
+	weir_status st;
+
+	if (!o.options)
+		return wi_fail(error, WEIR_NO_MEMORY, "no memory for the options");
+	st = wi_reload_merge(&r->options, &r->fixed, options, true, o.options, error);
+	if (st == WEIR_OK)
+		return wi_order_give(r, &o, error);
+	wi_free(o.options, sizeof(*o.options));
+	return st;
+}
+
 weir_status weir_router_reload(weir_router *r, const weir_options *options, weir_error *error)
 {
-	struct wi_order o = {.kind = WI_ORDER_RELOAD};
 	weir_status st;
+	WI_NO_CANCEL;
 
 	if (!r || !options)
 		return wi_fail(error, WEIR_INVALID, "weir_router_reload: %s is NULL",
 		               r ? "options" : "router");
-	o.options = wi_alloc(sizeof(*o.options));
-	if (!o.options)
-		return wi_fail(error, WEIR_NO_MEMORY, "no memory for the options");
-	st = wi_reload_merge(&r->options, &r->fixed, options, true, o.options, error);
-	if (st != WEIR_OK) {
-		wi_free(o.options, sizeof(*o.options));
+	/* Before its options are read: it may be a parent's, or be closed meanwhile. */
+	st = wi_router_come_in(r, error);
+	if (st != WEIR_OK)
 		return st;
-	}
-	return wi_order_give(r, &o, error);
+	st = order(r, options, error);
+	wi_router_leave(r);
+	return st;
 }
 
 /* ---- the keeper's thread ---- */

@@ -143,13 +143,13 @@ WEIR_API WEIR_CHECKED weir_status weir_options_set(weir_options *options, const 
 WEIR_API WEIR_CHECKED weir_status weir_options_from_env(weir_options *options, weir_error *error);
 
 /*
- * Sets every option that a file names: lines `name = value`, "#" at the beginning of a comment line,
- * ";" there or behind a blank (not behind a text, which may have one in it: refused), and sections
- * for several pools: what stands before the first [section] is for all, and the section that is asked
- * for (NULL: none) goes over it. A value goes on in lines that begin with a blank. The parts of a
- * connection string may stand there, too (host, port, dbname, user, password): they are no options,
- * and are read where a pool or router is opened without a connection string and WEIR_CONFIG_FILE
- * (and WEIR_CONFIG_SECTION) name the file, after DATABASE_URL and DB_*.
+ * Sets every option that a file names: lines `name = value`, "#" at the beginning of a comment
+ * line, ";" there or behind a blank (not behind a text, which may have one in it: refused), and
+ * sections for several pools: what stands before the first [section] is for all, and the section
+ * that is asked for (NULL: none) goes over it. A value goes on in lines that begin with a blank.
+ * The parts of a connection string may stand there, too (host, port, dbname, user, password): they
+ * are no options, and are read where a pool or router is opened without a connection string and
+ * WEIR_CONFIG_FILE (and WEIR_CONFIG_SECTION) name the file, after DATABASE_URL and DB_*.
  *
  * weir_options_from_env reads the file that WEIR_CONFIG_FILE names first: variables go over it.
  *

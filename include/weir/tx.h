@@ -71,11 +71,11 @@ typedef struct weir_tx_settings {
  * Begins a transaction on a connection that is in none. settings may be NULL. The holder's thread.
  * Blocks for one round trip.
  *
- * OK: open, until weir_tx_commit, weir_tx_rollback or weir_tx_end. QUERY, RETRY: the server refused.
- * CONNECT: the connection was lost; TIMEOUT: no answer in time; NO_MEMORY: none for the answer;
- * after these three the connection is of no more use to its holder, as after weir_exec. INVALID: bad
- * settings, a transaction is open, a query is under way; STALE; FORKED. Where it fails, nothing is
- * open.
+ * OK: open, until weir_tx_commit, weir_tx_rollback or weir_tx_end. QUERY, RETRY: the server
+ * refused. CONNECT: the connection was lost; TIMEOUT: no answer in time; NO_MEMORY: none for the
+ * answer; after these three the connection is of no more use to its holder, as after weir_exec.
+ * INVALID: bad settings, a transaction is open, a query is under way; STALE; FORKED. Where it
+ * fails, nothing is open.
  */
 WEIR_API WEIR_CHECKED weir_status weir_tx_begin(weir_conn *conn, const weir_tx_settings *settings,
                                                 weir_tx *tx, weir_error *error);

@@ -80,8 +80,8 @@ struct cli_size {
 };
 
 /*
- * size_view.c: looks at a process's only pool or router for so long. An exit status, after a message
- * if it is not OK.
+ * size_view.c: looks at a process's only pool or router for so long. An exit status, after a
+ * message if it is not OK.
  */
 int cli_size_watch(const struct cli_args *args, const char *process, const char *directory,
                    int64_t ns, struct cli_size_measured *measured);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a running process tells `weir size` of its load, by its view: how often it takes connections,
- * and how many are out on average, which together say for how long each is (Little's law). The
- * process is asked nothing; it draws ten times a second while somebody looks.
+ * What a running process tells `weir size` of its load, by its view: how often it takes
+ * connections, and how many are out on average, which together say for how long each is (Little's
+ * law). The process is asked nothing; it draws ten times a second while somebody looks.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -23,8 +23,8 @@ enum wi_form {
 };
 
 /*
- * What "no limit" comes to: more than a server usually has connections, as little as each costs that
- * is never opened. A slot is memory, and the keeper counts over all of them.
+ * What "no limit" comes to: more than a server usually has connections, as little as each costs
+ * that is never opened. A slot is memory, and the keeper counts over all of them.
  */
 #define WI_OVERFLOW_UNLIMITED 1000
 

@@ -116,7 +116,7 @@ struct wi_facts {
 	/* of send or send_two, the last one: how many statements succeeded before the first that
 	 * did not; 0 where it returned false */
 	int succeeded;
-	uint64_t commits;  /* how often its session was heard to commit, or to prepare to */
+	uint64_t commits; /* how often its session was heard to commit, or to prepare to */
 	/* how often it was heard of what can make a read-only transaction one that writes */
 	uint64_t turns;
 	char tls[64];      /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "off" */

@@ -7,8 +7,9 @@
  * for the second time, under a name that no other connection of this process ever uses, nor that
  * of any other process, but by an odd chance: behind a pooler that was not found out, a name may
  * so be unknown, and never mean another statement. It is prepared in the same round trip that runs
- * it; and so is dropped whose place it takes. Texts are bounded by number and by bytes. Names are a session's, not a transaction's: a
- * rollback leaves them. The owner of the connection, one thread at a time.
+ * it; and so is dropped whose place it takes. Texts are bounded by number and by bytes. Names are a
+ * session's, not a transaction's: a rollback leaves them. The owner of the connection, one thread
+ * at a time.
  */
 #ifndef WI_DRIVER_PLANS_H
 #define WI_DRIVER_PLANS_H

@@ -18,8 +18,8 @@ bool wi_tag_may_leave(const char *tag);
 bool wi_tag_commits(const char *tag);
 
 /*
- * Whether a transaction that was begun read-only may write behind it: SET TRANSACTION, SET LOCAL and
- * RESET, or another BEGIN, whose tags do not tell what they are for.
+ * Whether a transaction that was begun read-only may write behind it: SET TRANSACTION, SET LOCAL
+ * and RESET, or another BEGIN, whose tags do not tell what they are for.
  */
 bool wi_tag_may_turn(const char *tag);
 

@@ -108,7 +108,9 @@ static void line_up(struct batch *b)
 	if (own)
 		b->calls[b->n_calls++] = (struct wi_call){.sql = "BEGIN", .own = true};
 	(void)load(b, 0, &s, NULL);
-	/* A question before SET TRANSACTION, or LOCK, would be one too early: it takes a snapshot. */
+	/*
+	 * A question before SET TRANSACTION, or LOCK, would be one too early: it takes a snapshot.
+	 */
 	wi_limit_init(&b->limit, b->c, b->look, wi_is_plain_sql(s.sql), b->deadline_ns);
 	b->n_calls += wi_limit_before(&b->limit, b->c, &b->calls[b->n_calls]);
 	b->before = b->n_calls;

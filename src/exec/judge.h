@@ -15,8 +15,8 @@ bool wi_may_commit(const char *sql, bool in_transaction);
 bool wi_is_plain_sql(const char *sql);
 
 /*
- * Whether it may drop what is prepared, or change what that gives: DEALLOCATE, ALTER TABLE, DO. Errs
- * on the side of yes, but a function that a plain statement calls can do the same.
+ * Whether it may drop what is prepared, or change what that gives: DEALLOCATE, ALTER TABLE, DO.
+ * Errs on the side of yes, but a function that a plain statement calls can do the same.
  */
 bool wi_may_unprepare(const char *sql);
 

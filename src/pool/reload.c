@@ -84,8 +84,8 @@ static void draw_lifetimes(struct weir_pool *pool)
 }
 
 /*
- * The turn does the rest. A resize may say meanwhile what had been there already, which the exchange
- * cannot tell from nothing: it is said later, so it comes back.
+ * The turn does the rest. A resize may say meanwhile what had been there already, which the
+ * exchange cannot tell from nothing: it is said later, so it comes back.
  */
 static void resize(struct weir_pool *pool, const weir_options *merged, uint32_t resizes)
 {

@@ -2,8 +2,8 @@
 /*
  * Hosts that contradict each other are told, once all of them have said it twice, and the standbys
  * have voted: two names of one server that restarts look like two primaries until both are asked
- * again, and so does a planned switchover, for a moment. Who is in doubt is asked again at once. Meanwhile no role depends on
- * what is told here. The keeper's thread.
+ * again, and so does a planned switchover, for a moment. Who is in doubt is asked again at once.
+ * Meanwhile no role depends on what is told here. The keeper's thread.
  */
 #include "base/atomic.h"
 #include "base/text.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What any driver must do with what does not end by itself: queries under way are cancelled and read
- * out, sessions die and are explained, connections are cut and closed.
+ * What any driver must do with what does not end by itself: queries under way are cancelled and
+ * read out, sessions die and are explained, connections are cut and closed.
  */
 #include <pthread.h>
 #include <setjmp.h>

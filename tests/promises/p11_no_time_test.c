@@ -77,7 +77,8 @@ static long sleeps(void)
 
 /*
  * Many tries, and none sleeps. A page that the kernel has to fetch, and a lock of the kernel's that
- * is taken, count as sleeps, too, but hardly ever come: a try that sleeps would sleep in each batch.
+ * is taken, count as sleeps, too, but hardly ever come: a try that sleeps would sleep in each
+ * batch.
  */
 static void assert_none_sleeps(void (*try)(void *arg), void *arg)
 {

@@ -60,7 +60,9 @@ static void nobody_is_late(const char *words)
 	if (late.worst_ns > p14_slack_ns())
 		fail_msg("%.1f ms late", (double)late.worst_ns / 1e6);
 	until_ns = wi_now_ns() + PATIENCE_MS / 4 * WI_MS;
-	/* One that the machine has kept for longer than the caller may wait says so another time. */
+	/*
+	 * One that the machine has kept for longer than the caller may wait says so another time.
+	 */
 	do
 		assert_int_not_equal(weir_pool_checkout(pool, 400, &conn, &error), WEIR_OK);
 	while (!strstr(error.text, words) && wi_now_ns() < until_ns);

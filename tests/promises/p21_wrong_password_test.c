@@ -108,7 +108,9 @@ static void no_host_is_marked_down(void **state)
 	assert_int_equal(weir_router_open(conninfo, &o, &router, &error), WEIR_OK);
 	assert_int_equal(weir_checkout_with(router, &patient, &kept, &error), WEIR_OK);
 	test_mock_password(mock, "another");
-	/* What is open goes on; a connection more is refused, and says why, when it has been tried. */
+	/*
+	 * What is open goes on; a connection more is refused, and says why, when it has been tried.
+	 */
 	until_ns = wi_now_ns() + PATIENCE_MS * WI_MS;
 	do
 		assert_int_not_equal(weir_checkout(router, WEIR_WRITE, &conn, &error), WEIR_OK);

@@ -78,7 +78,9 @@ static void with_results_to_come(PGconn *pg)
 
 static void in_single_rows(PGconn *pg)
 {
-	/* More than is there at once, but less than what a flood is given up for; then it sleeps. */
+	/*
+	 * More than is there at once, but less than what a flood is given up for; then it sleeps.
+	 */
 	send(pg, "SELECT 'foreign', CASE WHEN i > 100000 THEN pg_sleep(100)::text END "
 	         "FROM generate_series(1, 100001) i");
 	assert_int_equal(PQsetSingleRowMode(pg), 1);

@@ -4,8 +4,9 @@
  *
  * A hundred threads share fifty connections through a proxy that brings cancel requests late: at
  * once, after some milliseconds, or after weir has given up waiting. Some give back a query that
- * still runs, some let a deadline pass, that of a COMMIT, too; the others run a query of their own, right where such a
- * cancel would hit if it could. TEST_CANCELS says how many requests there shall be.
+ * still runs, some let a deadline pass, that of a COMMIT, too; the others run a query of their own,
+ * right where such a cancel would hit if it could. TEST_CANCELS says how many requests there shall
+ * be.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Who of a router's hosts is chosen, where all of them are well: by intent, policy, load and zone; and
- * how they are listed where none is.
+ * Who of a router's hosts is chosen, where all of them are well: by intent, policy, load and zone;
+ * and how they are listed where none is.
  */
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The end of a router: who waits is told, what is out is waited for, and a close or a fork comes in the
- * middle of hosts that come and go.
+ * The end of a router: who waits is told, what is out is waited for, and a close or a fork comes in
+ * the middle of hosts that come and go.
  */
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Servers that fail and are promoted: where writes go, where they never go, and what becomes of those
- * who wait. No sleeps: weir_router_probe says when the router has seen what was changed.
+ * Servers that fail and are promoted: where writes go, where they never go, and what becomes of
+ * those who wait. No sleeps: weir_router_probe says when the router has seen what was changed.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a whole process is promised by read_your_writes: by the positions it knows of, or for a while
- * after each write.
+ * What a whole process is promised by read_your_writes: by the positions it knows of, or for a
+ * while after each write.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Servers that are slow, full, or refuse: what keeps its role, for how long that is believed, and how
- * often such a host is asked.
+ * Servers that are slow, full, or refuse: what keeps its role, for how long that is believed, and
+ * how often such a host is asked.
  */
 #include <setjmp.h>
 #include <stdarg.h>

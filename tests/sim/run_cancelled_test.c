@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What happens to the program in the middle of weir_pool_run: its thread is cancelled, in weir's part
- * of it or in the callback, or it forks there.
+ * What happens to the program in the middle of weir_pool_run: its thread is cancelled, in weir's
+ * part of it or in the callback, or it forks there.
  */
 #include <pthread.h>
 #include <setjmp.h>

@@ -43,8 +43,8 @@ static void pause_ns(int64_t ns)
 }
 
 /*
- * Ends sessions, in use or idle. None before another was opened: the pool has to get somewhere, also
- * where it has less of the processor than we.
+ * Ends sessions, in use or idle. None before another was opened: the pool has to get somewhere,
+ * also where it has less of the processor than we.
  */
 static void kill_some(struct test_thread *self)
 {

@@ -254,6 +254,23 @@ static weir_status wait_in_line(struct weir_pool *pool, struct wi_seat *seat, in
 	return wi_say_timeout(pool, waited_ns, error);
 }
 
+/* OK without a slot: try again. */
+static weir_status find(struct weir_pool *pool, struct wi_seat *seat, int64_t deadline_ns,
+                        bool final, uint32_t *slot, weir_error *error)
+{
+	*slot = 0;
+	if (wi_load_acq(&pool->closed))
+		return refused(pool, WI_REFUSE_CLOSED, error);
+	if (wi_unlikely(wi_pool_is_suspended(pool)))
+		return wi_suspend_await(pool, deadline_ns, error);
+	*slot = wi_core_take(&pool->core, seat);
+	if (*slot)
+		return WEIR_OK;
+	if (is_hopeless(pool))
+		return refused(pool, WI_REFUSE_BREAKER, error);
+	return wait_in_line(pool, seat, deadline_ns, final, slot, error);
+}
+
 weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, const struct wi_plea *plea,
                          int64_t deadline_ns, int64_t check_ns, struct weir_conn **conn,
                          weir_error *error)
@@ -270,27 +287,13 @@ weir_status wi_pool_wait(struct weir_pool *pool, enum wi_access access, const st
 	wi_store_rlx(&seat->wish_ns, began_ns);
 	for (;;) {
 		uint32_t slot;
-		weir_status st;
+		weir_status st =
+			find(pool, seat, deadline_ns, deadline_ns >= check_ns, &slot, error);
 
-		if (wi_load_acq(&pool->closed))
-			return refused(pool, WI_REFUSE_CLOSED, error);
-		if (wi_unlikely(wi_pool_is_suspended(pool))) {
-			st = wi_suspend_await(pool, deadline_ns, error);
-			if (st != WEIR_OK)
-				return st;
+		if (st != WEIR_OK)
+			return st;
+		if (!slot)
 			continue;
-		}
-		slot = wi_core_take(&pool->core, seat);
-		if (!slot) {
-			if (is_hopeless(pool))
-				return refused(pool, WI_REFUSE_BREAKER, error);
-			st = wait_in_line(pool, seat, deadline_ns, deadline_ns >= check_ns, &slot,
-			                  error);
-			if (st != WEIR_OK)
-				return st;
-			if (!slot)
-				continue;
-		}
 		/* Nothing counts as a checkout before it is sure to be one: see read.c. */
 		wi_add_rlx(&pool->unsure, 1);
 		if (!is_fit(&pool->conns[slot], seat, access, check_ns, tell_ns, conn)) {

@@ -192,6 +192,27 @@ static void what_is_taken_in_the_end_was_perhaps_taken_at_once(void **state)
 	assert_false(test_nobody_fails_beside_a_free_one(&h));
 }
 
+/* 1 lies in the cache of one who may be taking meanwhile; a third one gets it. */
+static bool is_passed_by(bool is_taking)
+{
+	begin();
+	take(0, 2, 1, 2);
+	put(1, take(1, 1, 10, 20), 30, 40);
+	if (is_taking)
+		take(1, 0, 50, 150);
+	take(2, 0, 100, 110);
+	take(3, 1, 120, 200);
+	assert_true(test_history_close(&h));
+	return test_nobody_fails_beside_a_free_one(&h);
+}
+
+static void what_lies_with_a_taker_is_as_good_as_taken(void **state)
+{
+	(void)state;
+	assert_true(is_passed_by(true));
+	assert_false(is_passed_by(false));
+}
+
 static void never_taken_is_free_throughout(void **state)
 {
 	(void)state;
@@ -373,6 +394,7 @@ int main(void)
 		cmocka_unit_test(values_that_are_none_are_found),
 		cmocka_unit_test(a_failed_try_beside_a_free_one_is_found),
 		cmocka_unit_test(what_is_taken_in_the_end_was_perhaps_taken_at_once),
+		cmocka_unit_test(what_lies_with_a_taker_is_as_good_as_taken),
 		cmocka_unit_test(never_taken_is_free_throughout),
 		cmocka_unit_test(sleep_beside_a_free_one_is_found),
 		cmocka_unit_test(a_younger_one_served_first_is_found),

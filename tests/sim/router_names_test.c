@@ -212,11 +212,11 @@ static void each_address_is_a_host(void **state)
 
 	(void)state;
 	open_at("postgresql://app@db.test/shop", 7);
+	for (int i = 0; i < 3; i++)
+		await_role(i, i ? WEIR_ROLE_REPLICA : WEIR_ROLE_PRIMARY);
 	c = checkout(WEIR_WRITE, &server);
 	assert_int_equal(server, 0);
 	weir_checkin(&c);
-	for (int i = 0; i < 3; i++)
-		await_role(i, i ? WEIR_ROLE_REPLICA : WEIR_ROLE_PRIMARY);
 	assert_int_equal(weir_router_probe(router, PATIENCE_MS), WEIR_OK);
 	for (int i = 0; i < 400 || !reads[1] || !reads[2]; i++) {
 		c = checkout(WEIR_READ, &server);

@@ -113,6 +113,14 @@ static bool are_sizes_other(const struct weir_pool *pool, const weir_options *me
 	return wi_reload_differs(&pool->options, merged, sizes);
 }
 
+/* The words, and what checkouts read instead of one. */
+static void write_all(struct weir_pool *pool, const weir_options *merged)
+{
+	wi_reload_write(&pool->options, merged);
+	WI_YIELD("reload.written");
+	wi_store_rlx(&pool->standing, wi_health_standing(merged));
+}
+
 void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, uint32_t resizes,
                         int64_t now_ns)
 {
@@ -123,8 +131,7 @@ void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, uint
 	bool lives_differ = wi_reload_differs(&pool->options, merged, lives);
 	bool sessions_differ = wi_reload_differs_for_new(&pool->options, merged);
 
-	wi_reload_write(&pool->options, merged);
-	WI_YIELD("reload.written");
+	write_all(pool, merged);
 	wi_breaker_tune(&pool->breaker, merged->breaker_failures, merged->breaker_open_ms,
 	                merged->breaker_open_max_ms);
 	if (sizes_differ)
@@ -133,7 +140,6 @@ void wi_pool_reload_now(struct weir_pool *pool, const weir_options *merged, uint
 		pool->sized = 0; /* no sizes: the slots are counted again, whatever these are */
 	if (lives_differ)
 		draw_lifetimes(pool);
-	wi_store_rlx(&pool->standing, wi_health_standing(&pool->options));
 	if (sessions_differ) {
 		wi_settings_retime(&pool->settings, &pool->options);
 		wi_evict_ask(pool);
@@ -164,7 +170,7 @@ void wi_pool_reload_step(struct weir_pool *pool, int64_t now_ns)
 void wi_pool_reload_again(struct weir_pool *pool, const weir_options *merged, bool sizes_differ,
                           uint32_t resizes)
 {
-	wi_reload_write(&pool->options, merged);
+	write_all(pool, merged);
 	if (sizes_differ)
 		resize(pool, merged, resizes);
 	wi_settings_retime(&pool->settings, &pool->options);

@@ -352,6 +352,7 @@ static void use_as_many_as_are_reloaded(void)
 		MUST(weir_pool_checkout(pool, 5000, &conn[i], NULL) == WEIR_OK);
 	MUST(!wi_load_seq(&pool->reloading));
 	MUST(strstr(pool->settings.startup, "statement_timeout=7777"));
+	MUST(wi_load_rlx(&pool->standing) == WI_NOTE_CHECK);
 	for (int i = 0; i < 8; i++)
 		weir_checkin(&conn[i]);
 	MUST(weir_pool_close(&pool, PATIENCE_MS) == WEIR_OK);
@@ -365,6 +366,7 @@ static void a_reload_that_was_under_way_is_finished(void **state)
 	wi_store_seq(&wi_yield_hook, stop_there);
 	o.pool_max = 8;
 	o.statement_timeout_ms = 7777;
+	o.pre_ping = WEIR_PRE_PING_PING;
 	assert_int_equal(weir_pool_reload(pool, &o, NULL), WEIR_OK);
 	while (!wi_load_seq(&at_point))
 		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);

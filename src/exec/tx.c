@@ -171,13 +171,19 @@ int64_t wi_tx_undo_by(const struct weir_conn *c)
 	return wi_deadline_after(wi_tx_now(c), wi_word_load(&c->pool->options.check_timeout_ms));
 }
 
+const char *wi_tx_words_undone(enum wi_said said)
+{
+	/* Who was late keeps the connection until it is given back, and it is rolled back then. */
+	return said == WI_SAID_LATE ? "rolled back" : "rolled back, and the connection is lost";
+}
+
 weir_status wi_tx_undone(const struct weir_conn *c, enum wi_said said, const struct wi_failure *f,
                          weir_error *error)
 {
 	if (said == WI_SAID_DONE)
 		return WEIR_OK;
 	return wi_tell(c, said == WI_SAID_LATE ? WEIR_TIMEOUT : WEIR_CONNECT,
-	               "rolled back, and the connection is lost", f, error);
+	               wi_tx_words_undone(said), f, error);
 }
 
 /* The same for both kinds: what failed before is what its commit is told by. */

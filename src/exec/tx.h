@@ -73,6 +73,7 @@ int64_t wi_tx_until(const struct weir_conn *c, int64_t deadline_ns);
 int64_t wi_tx_undo_by(const struct weir_conn *c);
 
 /* What a rollback came to. */
+const char *wi_tx_words_undone(enum wi_said said);
 weir_status wi_tx_undone(const struct weir_conn *c, enum wi_said said, const struct wi_failure *f,
                          weir_error *error);
 

@@ -94,5 +94,5 @@ weir_status wi_tx_release(struct wi_tx_at *e, weir_error *error)
 		return wi_outcome(e->c, said, false, "RELEASE SAVEPOINT", &f, error);
 	}
 	wi_tx_ended(e);
-	return wi_outcome(e->c, said, false, "rolled back, and the connection is lost", &f, error);
+	return wi_outcome(e->c, said, false, wi_tx_words_undone(said), &f, error);
 }

@@ -80,7 +80,11 @@ static const char *run_shape(const struct test_shape *s, const struct test_store
 
 	if (!wrong)
 		wrong = test_history_audit(&history);
-	/* If nobody has needed the heavy fence since it was forbidden, this one does. */
+	/*
+	 * If nobody has needed the heavy fence since it was forbidden, as the bias has lingered
+	 * away all the time since the last one, this one does.
+	 */
+	wi_bias_restore(&test_core.bias);
 	wi_bias_revoke(&test_core.bias);
 	wi_bias_release(&test_core.bias);
 	if (!wrong)
@@ -130,11 +134,15 @@ static void forbid_now(void)
 	wi_store_rel(&is_forbidden, true);
 }
 
-/* One of the takers puts the filter up, while everybody is busy. */
+/*
+ * One of the takers puts the filter up, while everybody is busy. The bias is restored whenever it
+ * can be: where so many want so few, hardly anybody would need the fence again.
+ */
 static bool take_and_forbid(struct test_op *op, int64_t timeout_ns)
 {
 	if (wi_add_rlx(&takes, 1) == EARLY)
 		forbid_now();
+	wi_bias_restore(&test_core.bias);
 	return test_core_store.take(op, timeout_ns);
 }
 

@@ -208,6 +208,52 @@ static void no_more_connects_at_once_than_allowed(void **state)
 	close_pool();
 }
 
+/* Who waits has one opened for him, and not one more each time that the keeper looks. */
+static void what_is_being_opened_is_counted_on(void **state)
+{
+	struct user users[5];
+
+	(void)state;
+	o.pool_max = 20;
+	o.connect_parallel = 4;
+	open_pool();
+	for (int i = 0; i < 3; i++)
+		users[i] = (struct user){.rounds = 1, .hold_ms = 10};
+	run_users(users, 3); /* as many as may be at once from now on */
+	wi_store_rlx(&sim_server()->connect_ns, 100 * WI_MS);
+	for (int i = 0; i < 5; i++) {
+		users[i] = (struct user){.rounds = 1, .hold_ms = 1000};
+		sim_spawn(use, &users[i]);
+	}
+	sim_settle();
+	assert_int_equal(sim_stats()->busy, 3);
+	assert_int_equal(sim_stats()->opening, 2);
+	sim_run(50);
+	assert_int_equal(sim_stats()->opening, 2);
+	sim_join();
+	assert_int_equal(wi_load_rlx(&sim_server()->connects), 5);
+	close_pool();
+}
+
+/* Nor is one opened for whom a connection comes that is only rolled back or reset before. */
+static void what_is_being_put_right_is_counted_on(void **state)
+{
+	weir_conn *conn;
+
+	(void)state;
+	open_pool();
+	conn = sim_checkout(1000);
+	wi_store_rlx(&sim_server()->answer_ns, 20 * WI_MS);
+	sim_leave(conn, WI_LOOK_CHANGED);
+	weir_checkin(&conn);
+	sim_settle();
+	conn = sim_checkout(1000);
+	assert_non_null(conn);
+	weir_checkin(&conn);
+	assert_int_equal(wi_load_rlx(&sim_server()->connects), 1);
+	close_pool();
+}
+
 /* A new pool, and one whose connections were lost, begins with one: 1, 2, 4, ... at once. */
 static void the_window_of_connects_grows_with_success(void **state)
 {
@@ -434,6 +480,8 @@ int main(void)
 		TEST(the_pool_grows_to_the_maximum_and_not_beyond),
 		TEST(a_spike_does_not_open_what_returns_make_needless),
 		TEST(no_more_connects_at_once_than_allowed),
+		TEST(what_is_being_opened_is_counted_on),
+		TEST(what_is_being_put_right_is_counted_on),
 		TEST(the_window_of_connects_grows_with_success),
 		TEST(the_maximum_holds_while_the_server_says_goodbye_slowly),
 		TEST(a_goodbye_that_never_ends_is_not_waited_for_for_ever),

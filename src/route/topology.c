@@ -97,7 +97,8 @@ static void fill(weir_router *r, struct wi_topology *t, const struct wi_judgemen
 	t->settled = r->settled;
 	t->balance = (weir_balance)r->options.balance;
 	t->plain_reads = wi_wish_is_plain(r);
-	t->draws = t->balance == WEIR_BALANCE_P2C || t->balance == WEIR_BALANCE_RANDOM;
+	t->draws = t->plain_reads &&
+	           (t->balance == WEIR_BALANCE_P2C || t->balance == WEIR_BALANCE_RANDOM);
 	t->system = j->so_far.system;
 	t->split = j->split;
 	if (j->primary >= 0) {

@@ -30,8 +30,12 @@ struct wi_topology {
 	uint32_t n_drawn; /* among how many reads without a wish are drawn by lot */
 	/* what the options ask of reads, as they are when it is published */
 	weir_balance balance;
-	bool plain_reads;  /* a read is asked nothing more than a policy's choice */
-	bool draws;        /* reads are drawn by lot, some at a time */
+	bool plain_reads; /* a read is asked nothing more than a policy's choice */
+	/*
+	 * plain reads are drawn by lot, some at a time: as soon as more is asked of them, no thread
+	 * stays any longer with the replica it drew
+	 */
+	bool draws;
 	bool settled;      /* every host has been probed at least once */
 	bool split;        /* hosts contradict each other: no standby is known to be right */
 	uint32_t timeline; /* the primary's; 0: unknown */

@@ -97,31 +97,6 @@ static void closing_waits_for_what_is_out(void **state)
 
 /* ---- in the middle of changes ---- */
 
-/* With the first n servers as its hosts. */
-static void open_first(int n)
-{
-	assert_int_equal(fake_cluster_open_first(&cluster, n, &options, &router, &said), WEIR_OK);
-	probe();
-	fake_cluster_calm(router, (uint32_t)options.pool_min);
-}
-
-static void must(weir_status st)
-{
-	if (st != WEIR_OK)
-		fail_msg("%s", said.text);
-}
-
-static void add(int i)
-{
-	must(weir_router_host_add(router, fake_host_name(i), NULL, &said));
-	probe();
-}
-
-static void remove_host(int i)
-{
-	must(weir_router_host_remove(router, fake_host_name(i), &said));
-}
-
 static void a_close_waits_for_what_is_out_of_a_removed_host(void **state)
 {
 	weir_conn *c;
@@ -129,7 +104,7 @@ static void a_close_waits_for_what_is_out_of_a_removed_host(void **state)
 	(void)state;
 	open_first(2);
 	c = take(WEIR_READ);
-	add(2);
+	add_host(2);
 	remove_host(1);
 	assert_int_equal(weir_router_close(&router, 20), WEIR_TIMEOUT);
 	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_STILL_OUT]), 1);
@@ -225,7 +200,7 @@ static void a_child_is_without_those_that_were_leaving(void **state)
 	options.fork = WEIR_FORK_REOPEN;
 	open_first(2);
 	held = take(WEIR_READ);
-	add(2);
+	add_host(2);
 	remove_host(1);
 	child = fork_whole();
 	assert_true(child >= 0);

@@ -23,6 +23,13 @@ static int set_up(void **state)
 	return 0;
 }
 
+/* Of a hundred such reads none goes to another host. */
+static void only_serves(int host, const weir_request *read)
+{
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(visit_with(read), host);
+}
+
 /* ---- freshness ---- */
 
 static void a_stale_replica_serves_no_bounded_read(void **state)
@@ -151,32 +158,24 @@ static void any_number_is_a_limit(void **state)
 static void an_unknown_lag_is_not_fresh(void **state)
 {
 	weir_request fresh = WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = 60000);
-	int host;
 
 	(void)state;
 	wi_store_rlx(&cluster.host[1].basic_only, true);
 	open_warm();
-	for (int i = 0; i < 100; i++) {
-		assert_int_equal(try_visit(&fresh, &host, NULL), WEIR_OK);
-		assert_int_equal(host, 2);
-	}
+	only_serves(2, &fresh);
 }
 
 /* A standby that stayed on another timeline may be far ahead in numbers, and is not comparable. */
 static void another_timeline_is_not_fresh(void **state)
 {
 	weir_request fresh = WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = 60000);
-	int host;
 
 	(void)state;
 	wi_store_rlx(&cluster.host[0].server.timeline, 2);
 	wi_store_rlx(&cluster.host[2].server.timeline, 2);
 	wi_store_rlx(&cluster.host[1].server.lsn, FAKE_LSN + 100000);
 	open_warm();
-	for (int i = 0; i < 100; i++) {
-		assert_int_equal(try_visit(&fresh, &host, NULL), WEIR_OK);
-		assert_int_equal(host, 2);
-	}
+	only_serves(2, &fresh);
 }
 
 /* With an hour between probes a limit of 400 ms could never be kept. */
@@ -226,24 +225,19 @@ static void a_read_sees_what_its_token_says(void **state)
 static void a_token_of_an_older_timeline_is_for_the_primary(void **state)
 {
 	weir_request mine = WEIR_REQUEST(.intent = WEIR_READ);
-	int host;
 
 	(void)state;
 	open_warm();
 	mine.at_least = token_now();
 	fake_cluster_promote(&cluster, 0); /* a new timeline, all follow */
 	probe();
-	for (int i = 0; i < 100; i++) {
-		assert_int_equal(try_visit(&mine, &host, NULL), WEIR_OK);
-		assert_int_equal(host, 0);
-	}
+	only_serves(0, &mine);
 }
 
 /* The old branch may be longer in numbers: it has not what was written on the new one. */
 static void a_replica_on_an_older_timeline_reaches_no_token(void **state)
 {
 	weir_request mine = WEIR_REQUEST(.intent = WEIR_READ);
-	int host;
 
 	(void)state;
 	wi_store_rlx(&cluster.host[0].server.timeline, 2);
@@ -251,10 +245,7 @@ static void a_replica_on_an_older_timeline_reaches_no_token(void **state)
 	wi_store_rlx(&cluster.host[1].server.lsn, FAKE_LSN + 100000);
 	open_warm();
 	mine.at_least = token_now();
-	for (int i = 0; i < 100; i++) {
-		assert_int_equal(try_visit(&mine, &host, NULL), WEIR_OK);
-		assert_int_equal(host, 2);
-	}
+	only_serves(2, &mine);
 }
 
 /*
@@ -264,17 +255,13 @@ static void a_replica_on_an_older_timeline_reaches_no_token(void **state)
 static void a_token_from_before_the_failover_is_for_the_primary(void **state)
 {
 	weir_request mine = WEIR_REQUEST(.intent = WEIR_READ);
-	int host;
 
 	(void)state;
 	open_warm();
 	mine.at_least = token_now();
 	wi_store_rlx(&cluster.host[0].server.timeline, 2);
 	probe();
-	for (int i = 0; i < 100; i++) {
-		assert_int_equal(try_visit(&mine, &host, NULL), WEIR_OK);
-		assert_int_equal(host, 0);
-	}
+	only_serves(0, &mine);
 }
 
 static void a_token_from_the_future_is_for_nobody(void **state)

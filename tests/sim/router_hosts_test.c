@@ -30,31 +30,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-/* With the first n servers as its hosts. */
-static void open_first(int n)
-{
-	assert_int_equal(fake_cluster_open_first(&cluster, n, &options, &router, &said), WEIR_OK);
-	probe();
-	fake_cluster_calm(router, (uint32_t)options.pool_min);
-}
-
-static void must(weir_status st)
-{
-	if (st != WEIR_OK)
-		fail_msg("%s", said.text);
-}
-
-static void add(int i)
-{
-	must(weir_router_host_add(router, fake_host_name(i), NULL, &said));
-	probe();
-}
-
-static void remove_host(int i)
-{
-	must(weir_router_host_remove(router, fake_host_name(i), &said));
-}
-
 /* It has one that is ready, and all that was to be asked of those that are open is answered. */
 static void await_idle(int i)
 {
@@ -62,18 +37,6 @@ static void await_idle(int i)
 		weir_pool_stats s = stats_of(i).pool;
 
 		times = s.idle && !s.kept && !s.doubted ? times + 1 : 0;
-	}
-}
-
-/* How many of so many reads at once each host got. */
-static void count_reads(int n, int of[FAKE_HOSTS])
-{
-	memset(of, 0, FAKE_HOSTS * sizeof(*of));
-	for (int i = 0; i < n; i++) {
-		weir_conn *c = take(WEIR_READ);
-
-		of[fake_host_of(c)]++;
-		weir_checkin(&c);
 	}
 }
 
@@ -107,7 +70,7 @@ static void an_added_host_serves_reads(void **state)
 	open_first(2);
 	count_reads(100, of);
 	assert_int_equal(of[1], 100);
-	add(2);
+	add_host(2);
 	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_ADDED]), 1);
 	assert_int_equal(stats_of(2).role, WEIR_ROLE_REPLICA);
 	assert_int_equal(stats_of(2).weight, 100);
@@ -124,7 +87,7 @@ static void an_added_primary_takes_the_writes(void **state)
 	open_first(2);
 	assert_int_equal(visit(WEIR_WRITE), 0);
 	fake_cluster_promote(&cluster, 3);
-	add(3);
+	add_host(3);
 	assert_int_equal(visit(WEIR_WRITE), 3);
 }
 
@@ -161,7 +124,7 @@ static void an_added_host_follows_suit(void **state)
 	open_first(2);
 	must(weir_router_resize(router, 0, 1, &said));
 	must(weir_router_suspend(router, WEIR_SUSPEND_WAIT));
-	add(2);
+	add_host(2);
 	assert_true(stats_of(2).pool.suspended);
 	assert_int_equal(weir_checkout_with(router,
 	                                    &WEIR_REQUEST(.intent = WEIR_READ, .timeout_ms = 30),
@@ -186,7 +149,7 @@ static void a_removed_host_gets_nobody_and_its_connections_stay_good(void **stat
 	open_first(2);
 	c = take(WEIR_READ);
 	assert_int_equal(fake_host_of(c), 1);
-	add(2);
+	add_host(2);
 	remove_host(1);
 	assert_int_equal(wi_load_seq(&told[WEIR_EVENT_HOST_REMOVED]), 1);
 	count_reads(200, of);
@@ -215,7 +178,7 @@ static void what_a_host_was_made_of_is_given_back(void **state)
 	(void)state;
 	open_first(2);
 	for (int i = 0; i < 5; i++) {
-		add(2);
+		add_host(2);
 		remove_host(2);
 		await_told(WEIR_EVENT_HOST_LEFT, i + 1);
 		while (weir_router_stats_get(router, NULL, 0) > 2)
@@ -240,7 +203,7 @@ static void the_same_name_may_come_again_at_once(void **state)
 		assert_int_equal(fake_host_of(c), 1);
 		old[i] = c;
 		remove_host(1);
-		add(1);
+		add_host(1);
 		assert_true(find_host(1, &s, true));
 		assert_int_equal(stats_of(1).role, WEIR_ROLE_REPLICA);
 	}
@@ -486,7 +449,7 @@ static void an_event_may_change_the_hosts(void **state)
 	(void)state;
 	open_first(2);
 	wi_store_rel(&on_told, change_hosts_in_an_event);
-	add(2);
+	add_host(2);
 	await_told(WEIR_EVENT_HOST_REFUSED, 1);
 	await_told(WEIR_EVENT_HOST_CHANGED, 1);
 	assert_true(stats_of(2).drained);

@@ -32,6 +32,16 @@ static weir_request of_session(weir_session *session, weir_intent intent)
 	return WEIR_REQUEST(.intent = intent, .session = session);
 }
 
+/* Of the replicas 1 has replayed what 2 has not, and that is known; no read waits for it. */
+static void open_with_1_ahead(void)
+{
+	options.token_wait_ms = 1;
+	open_warm();
+	fake_cluster_write(&cluster, 0, 800);
+	fake_cluster_catch_up(&cluster, 0, 1);
+	know();
+}
+
 /* Without a token in anybody's hands. */
 static void a_session_reads_what_it_wrote(void **state)
 {
@@ -67,11 +77,7 @@ static void a_session_never_goes_back(void **state)
 	bool seen[3] = {false};
 
 	(void)state;
-	options.token_wait_ms = 1;
-	open_warm();
-	fake_cluster_write(&cluster, 0, 800);
-	fake_cluster_catch_up(&cluster, 0, 1);
-	know();
+	open_with_1_ahead();
 	for (int i = 0; i < 10 || !seen[1]; i++) {
 		weir_session session = WEIR_SESSION();
 		int first;
@@ -119,11 +125,7 @@ static void a_restarted_replica_is_not_the_same(void **state)
 	weir_request read = of_session(&session, WEIR_READ);
 
 	(void)state;
-	options.token_wait_ms = 1;
-	open_warm();
-	fake_cluster_write(&cluster, 0, 800);
-	fake_cluster_catch_up(&cluster, 0, 1);
-	know();
+	open_with_1_ahead();
 	pin_to_replica(&session, 1);
 	assert_int_equal(visit_with(&read), 1);
 	wi_store_rlx(&cluster.host[1].server.lsn, FAKE_LSN);
@@ -202,11 +204,7 @@ static void what_was_read_rides_in_a_cookie(void **state)
 	weir_conn *c;
 
 	(void)state;
-	options.token_wait_ms = 1;
-	open_warm();
-	fake_cluster_write(&cluster, 0, 800);
-	fake_cluster_catch_up(&cluster, 0, 1);
-	know();
+	open_with_1_ahead();
 	pin_to_replica(&here, 1);
 	c = take_with(&first);
 	assert_int_equal(weir_session_take(&here, c, 5000, &said), WEIR_OK);
@@ -231,11 +229,7 @@ static void a_session_is_of_one_router(void **state)
 	bool seen[3] = {false};
 
 	(void)state;
-	options.token_wait_ms = 1;
-	open_warm();
-	fake_cluster_write(&cluster, 0, 800);
-	fake_cluster_catch_up(&cluster, 0, 1);
-	know();
+	open_with_1_ahead();
 	pin_to_replica(&session, 1);
 	first = router;
 	open_warm();

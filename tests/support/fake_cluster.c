@@ -215,14 +215,22 @@ const char *fake_host_name(int i)
 	return name[i];
 }
 
-void fake_cluster_init(struct fake_cluster *c, int n)
+static void name_hosts(char conninfo[FAKE_CONNINFO], int n)
 {
 	struct wi_text text;
 
+	wi_text_init(&text, conninfo, FAKE_CONNINFO);
+	wi_text_add(&text, "postgresql://app@");
+	for (int i = 0; i < n; i++)
+		wi_text_add(&text, "%s%s", i ? "," : "", fake_host_name(i));
+	wi_text_add(&text, "/shop");
+}
+
+void fake_cluster_init(struct fake_cluster *c, int n)
+{
 	memset(c, 0, sizeof(*c));
 	c->n = n;
-	wi_text_init(&text, c->conninfo, sizeof(c->conninfo));
-	wi_text_add(&text, "postgresql://app@");
+	name_hosts(c->conninfo, n);
 	for (int i = 0; i < n; i++) {
 		struct fake_host *h = &c->host[i];
 
@@ -234,9 +242,7 @@ void fake_cluster_init(struct fake_cluster *c, int n)
 		wi_store_rlx(&h->server.system, 7000000000000000001);
 		wi_store_rlx(&h->started, UINT64_C(1700000000000000) + (uint64_t)i);
 		c->scripts[i] = &h->server;
-		wi_text_add(&text, "%s%s", i ? "," : "", fake_host_name(i));
 	}
-	wi_text_add(&text, "/shop");
 }
 
 void fake_cluster_fini(struct fake_cluster *c)
@@ -253,37 +259,32 @@ static void *script_of(void *arg, const struct wi_endpoint *endpoint)
 	return i >= 0 && i < c->n ? &c->host[i].server : NULL;
 }
 
-weir_status fake_cluster_open(struct fake_cluster *c, const weir_options *options,
-                              weir_router **router, weir_error *error)
+static weir_status open_at(struct fake_cluster *c, const char *conninfo, int n,
+                           const weir_options *options, weir_router **router, weir_error *error)
 {
 	const struct wi_router_config config = {.driver = &wi_driver_fake,
 	                                        .world = c->world ? c->world : &wi_world_linux,
 	                                        .scripts = c->scripts,
-	                                        .n_scripts = (size_t)c->n,
+	                                        .n_scripts = (size_t)n,
 	                                        .script_of = script_of,
 	                                        .script_arg = c};
 
-	return wi_router_open_with(&config, c->conninfo, options, router, error);
+	return wi_router_open_with(&config, conninfo, options, router, error);
+}
+
+weir_status fake_cluster_open(struct fake_cluster *c, const weir_options *options,
+                              weir_router **router, weir_error *error)
+{
+	return open_at(c, c->conninfo, c->n, options, router, error);
 }
 
 weir_status fake_cluster_open_first(struct fake_cluster *c, int n, const weir_options *options,
                                     weir_router **router, weir_error *error)
 {
-	char conninfo[sizeof(c->conninfo)];
-	const struct wi_router_config config = {.driver = &wi_driver_fake,
-	                                        .world = &wi_world_linux,
-	                                        .scripts = c->scripts,
-	                                        .n_scripts = (size_t)n,
-	                                        .script_of = script_of,
-	                                        .script_arg = c};
-	struct wi_text text;
+	char conninfo[FAKE_CONNINFO];
 
-	wi_text_init(&text, conninfo, sizeof(conninfo));
-	wi_text_add(&text, "postgresql://app@");
-	for (int i = 0; i < n; i++)
-		wi_text_add(&text, "%s%s", i ? "," : "", fake_host_name(i));
-	wi_text_add(&text, "/shop");
-	return wi_router_open_with(&config, conninfo, options, router, error);
+	name_hosts(conninfo, n);
+	return open_at(c, conninfo, n, options, router, error);
 }
 
 void fake_cluster_promote(struct fake_cluster *c, int i)

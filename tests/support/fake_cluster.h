@@ -41,11 +41,13 @@ struct fake_host {
 	_Atomic uint64_t refusals;         /* questions that basic_only and plain_only refused */
 };
 
+#define FAKE_CONNINFO 512
+
 struct fake_cluster {
 	int n;
 	struct fake_host host[FAKE_HOSTS];
 	void *scripts[FAKE_HOSTS];
-	char conninfo[512];           /* postgresql://app@127.0.0.1:6000,127.0.0.1:6001,.../shop */
+	char conninfo[FAKE_CONNINFO]; /* postgresql://app@127.0.0.1:6000,127.0.0.1:6001,.../shop */
 	const struct wi_world *world; /* NULL: the real one */
 };
 

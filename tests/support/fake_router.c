@@ -58,7 +58,7 @@ int fake_router_end(void **state)
 
 /* ---- opening and looking ---- */
 
-static void must(weir_status st)
+void must(weir_status st)
 {
 	if (st != WEIR_OK)
 		fail_msg("%s: %s", weir_status_name(st), said.text);
@@ -74,6 +74,24 @@ void open_warm(void)
 {
 	must(fake_cluster_open(&cluster, &options, &router, &said));
 	fake_cluster_calm(router, 1);
+}
+
+void open_first(int n)
+{
+	must(fake_cluster_open_first(&cluster, n, &options, &router, &said));
+	probe();
+	fake_cluster_calm(router, (uint32_t)options.pool_min);
+}
+
+void add_host(int i)
+{
+	must(weir_router_host_add(router, fake_host_name(i), NULL, &said));
+	probe();
+}
+
+void remove_host(int i)
+{
+	must(weir_router_host_remove(router, fake_host_name(i), &said));
 }
 
 void probe(void)
@@ -180,6 +198,13 @@ weir_status try_visit(const weir_request *request, int *host, weir_reason *reaso
 weir_status try_for(int64_t timeout_ms, weir_intent intent)
 {
 	return try_visit(&WEIR_REQUEST(.intent = intent, .timeout_ms = timeout_ms), NULL, NULL);
+}
+
+void count_reads(int n, int of[FAKE_HOSTS])
+{
+	memset(of, 0, FAKE_HOSTS * sizeof(*of));
+	for (int i = 0; i < n; i++)
+		of[visit(WEIR_READ)]++;
 }
 
 bool is_refused(const weir_request *request)

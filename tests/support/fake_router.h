@@ -36,6 +36,9 @@ void fake_router_begin(int n);
 /* Closes the router if it is open. Fit to be cmocka's tear-down. */
 int fake_router_end(void **state);
 
+/* Fails the test with what was said. */
+void must(weir_status st);
+
 /* ---- opening and looking ---- */
 
 /* On all servers; every host has been looked at. */
@@ -43,6 +46,13 @@ void open_router(void);
 
 /* Every host has an idle connection, too, of which nothing is left to be asked. */
 void open_warm(void);
+
+/* With the first n servers as its hosts, each with pool_min such connections. */
+void open_first(int n);
+
+/* Server i joins and has been looked at; it leaves. */
+void add_host(int i);
+void remove_host(int i);
 
 /* All hosts are asked, by questions that begin after the call; twice: know() */
 void probe(void);
@@ -66,6 +76,9 @@ int visit_with(const weir_request *request);
 /* The same where it may be refused; host and reason may be NULL. */
 weir_status try_visit(const weir_request *request, int *host, weir_reason *reason);
 weir_status try_for(int64_t timeout_ms, weir_intent intent);
+
+/* How many of so many reads, one after the other, each host got. */
+void count_reads(int n, int of[FAKE_HOSTS]);
 
 /* UNAVAILABLE; false: somebody serves it. */
 bool is_refused(const weir_request *request);

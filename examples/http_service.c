@@ -290,9 +290,30 @@ static void on_event(void *arg, const weir_event *event)
 	        event->text);
 }
 
+/*
+ * Until each replica that answers has the table, too: a read without a cookie may go to any of
+ * them. One that is stopped, or far behind, is waited for no longer than some ten seconds.
+ */
+static void await_replicas(weir_router *router, const weir_token *made)
+{
+	static weir_host_stats hosts[16];
+	bool behind = true;
+
+	for (time_t end = time(NULL) + 10; behind && time(NULL) < end; usleep(20000)) {
+		size_t n = weir_router_probe(router, 10000) == WEIR_OK
+		                   ? weir_router_stats_get(router, hosts, 16)
+		                   : 0;
+
+		behind = false;
+		for (size_t k = 0; k < n && k < 16; k++)
+			behind |= hosts[k].role == WEIR_ROLE_REPLICA && hosts[k].lsn < made->lsn;
+	}
+}
+
 static bool open_router(const char *url, weir_router **router)
 {
 	weir_options options;
+	weir_token made;
 	weir_error error;
 	bool ok;
 
@@ -309,9 +330,12 @@ static bool open_router(const char *url, weir_router **router)
 		     weir_exec(c,
 		               "CREATE TABLE IF NOT EXISTS users"
 		               "(id bigserial PRIMARY KEY, name text NOT NULL)",
-		               10000, &error) == WEIR_OK;
+		               10000, &error) == WEIR_OK &&
+		     weir_token_take(c, 10000, &made, &error) == WEIR_OK;
 	}
-	if (!ok)
+	if (ok)
+		await_replicas(*router, &made);
+	else
 		fprintf(stderr, "http_service: %s\n", error.text);
 	return ok;
 }

@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <libpq-fe.h>
@@ -40,9 +41,30 @@ static void on_signal(int number)
 
 /* ---- the parent's part before the fork ---- */
 
+/*
+ * Until each replica that answers has the table, too, as any of them may be read from. One that is
+ * stopped, or far behind, is waited for no longer than some ten seconds.
+ */
+static void await_replicas(weir_router *router, const weir_token *made)
+{
+	static weir_host_stats hosts[16];
+	bool behind = true;
+
+	for (time_t end = time(NULL) + 10; behind && time(NULL) < end; usleep(20000)) {
+		size_t n = weir_router_probe(router, 10000) == WEIR_OK
+		                   ? weir_router_stats_get(router, hosts, 16)
+		                   : 0;
+
+		behind = false;
+		for (size_t k = 0; k < n && k < 16; k++)
+			behind |= hosts[k].role == WEIR_ROLE_REPLICA && hosts[k].lsn < made->lsn;
+	}
+}
+
 static bool make_table(const char *url)
 {
 	weir_router *router = NULL;
+	weir_token made;
 	weir_error error;
 	bool ok = false;
 
@@ -53,9 +75,12 @@ static bool make_table(const char *url)
 		     weir_exec(c,
 		               "CREATE TABLE IF NOT EXISTS prefork_counter"
 		               "(name text PRIMARY KEY, n bigint NOT NULL)",
-		               10000, &error) == WEIR_OK;
+		               10000, &error) == WEIR_OK &&
+		     weir_token_take(c, 10000, &made, &error) == WEIR_OK;
 	}
-	if (!ok)
+	if (ok)
+		await_replicas(router, &made);
+	else
 		fprintf(stderr, "prefork: %s\n", error.text);
 	return weir_router_close(&router, 5000) == WEIR_OK && ok;
 }

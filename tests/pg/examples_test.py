@@ -73,6 +73,20 @@ class WithProgram(unittest.TestCase):
             time.sleep(0.01)
         return answer
 
+    def start_behind(self, table, name, *arguments):
+        """A program's port, which makes its table while the standbys are stopped short of it, and then go on."""
+        ask(f"DROP TABLE IF EXISTS {table}")
+        for port in (1, 2):
+            ask("SELECT pg_wal_replay_pause()", port)
+            self.addCleanup(ask, "SELECT pg_wal_replay_resume()", port)
+        program = self.start(name, URL, *arguments)
+        self.until(lambda: ask(f"SELECT to_regclass('{table}')"), lambda found: found == [table])
+        said_early = select.select([program.process.stdout], [], [], 0.5)[0]
+        for port in (1, 2):
+            ask("SELECT pg_wal_replay_resume()", port)
+        self.assertFalse(said_early, "it serves, and no standby has its table")
+        return program, int(program.line(r"listening on 127\.0\.0\.1:(\d+)"))
+
     def start(self, name, *arguments, **environment):
         program = Program(name, *arguments, **environment)
         self.addCleanup(lambda: program.process.poll() is None and (program.process.kill(),
@@ -122,6 +136,12 @@ class HttpService(WithProgram):
         self.assertIn("version=0.0.4", headers["Content-Type"])
         self.assertRegex(body, r"(?m)^weir_\w+.* \d+")
 
+    def test_its_first_reads_find_its_table(self):
+        self.service.end(signal.SIGTERM)
+        self.service, self.port = self.start_behind("users", "http_service", "--port", "0")
+        for _ in range(20):
+            self.assertEqual(self.ask("GET", "/users")[::2], (200, "[]"))
+
     def test_it_ends_with_what_is_under_way(self):
         holder = subprocess.Popen([f"{BINDIR}/psql", SUPER.rsplit("@", 1)[0] + f"@127.0.0.1:{PORTS[0]}/shop", "-XAtq"],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean(), text=True)
@@ -169,6 +189,11 @@ class Prefork(WithProgram):
         self.assertLessEqual(int(ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'weir'")[0]), 32)
         self.assertEqual(self.say("NONSENSE"), ["? GET name, or ADD name"])
         self.until(lambda: self.say("GET hits"), lambda said: said == ["hits 80"])  # a replica comes to it
+
+    def test_its_first_reads_find_its_table(self):
+        self.server.end(signal.SIGTERM)
+        self.server, self.port = self.start_behind("prefork_counter", "prefork")
+        self.assertEqual(self.say(*["GET none"] * 20), ["none 0"] * 20)
 
     def test_a_worker_that_dies_is_started_anew(self):
         victim = self.await_workers(lambda workers: len(workers) == 3)[0]

@@ -138,7 +138,7 @@ static void quiesce(struct test_thread *self)
 
 static void operate(struct test_thread *self)
 {
-	while (!wi_load_rlx(self->stop)) {
+	do { /* once at least, however late the thread begins */
 		uint32_t max = 1 + wi_rng_below(&self->rng, MAX_EVER);
 
 		quiesce(self);
@@ -147,19 +147,19 @@ static void operate(struct test_thread *self)
 		if (wi_rng_below(&self->rng, 4) == 0)
 			must(self, "evict", evict());
 		nap(wi_rng_below(&self->rng, 2000));
-	}
+	} while (!wi_load_rlx(self->stop));
 }
 
 /* Two at once: what they say contradicts, until both have resumed. */
 static void disagree(struct test_thread *self)
 {
-	while (!wi_load_rlx(self->stop)) {
+	do {
 		bool waits = wi_rng_below(&self->rng, 2);
 
 		must(self, "suspend", suspend(waits ? WEIR_SUSPEND_WAIT : WEIR_SUSPEND_FAIL));
 		must(self, "resume", resume());
 		self->count[1]++;
-	}
+	} while (!wi_load_rlx(self->stop));
 }
 
 static void operator_and_users(struct test_thread *self)

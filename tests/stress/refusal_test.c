@@ -129,9 +129,12 @@ static void so_does_a_router_whose_hosts_are_all_dead(void **state)
 #define MOST 5
 #define CROWD 24
 
+static _Atomic bool is_served, is_shed;
+
+/* Until both has happened, however little of the processor there is. */
 static void crowd(struct test_thread *self)
 {
-	while (!wi_load_rlx(self->stop)) {
+	while (!wi_load_rlx(self->stop) || !wi_load_rlx(&is_served) || !wi_load_rlx(&is_shed)) {
 		weir_conn *conn = NULL;
 		weir_status st = weir_pool_checkout(pool, PATIENCE_MS, &conn, NULL);
 
@@ -141,6 +144,7 @@ static void crowd(struct test_thread *self)
 			test_wrong(self, "%s", weir_status_name(st));
 		self->count[0] += st == WEIR_OK;
 		self->count[1] += st == WEIR_SHED;
+		wi_store_rlx(st == WEIR_OK ? &is_served : &is_shed, true);
 		if (st == WEIR_OK && wi_rng_below(&self->rng, 4) == 0)
 			sched_yield(); /* with the connection */
 		weir_checkin(&conn);

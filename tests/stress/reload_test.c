@@ -33,6 +33,7 @@ static struct wi_fake_server server;
 static struct fake_cluster cluster;
 static weir_pool *pool;
 static weir_router *router;
+static _Atomic bool is_served; /* somebody was, since a run began */
 
 static void nap(int64_t us)
 {
@@ -63,14 +64,16 @@ static void ask(weir_conn *conn)
 	PQclear(rows);
 }
 
+/* Until one was served, at least: on a busy machine that may take longer than a run should. */
 static void come_and_go(struct test_thread *self)
 {
-	while (!wi_load_rlx(self->stop)) {
+	while (!wi_load_rlx(self->stop) || !wi_load_rlx(&is_served)) {
 		weir_conn *conn = NULL;
 		weir_status st = check_out(self, &conn);
 
 		if (st == WEIR_OK) {
 			self->count[0]++;
+			wi_store_rlx(&is_served, true);
 			if (wi_rng_below(&self->rng, 8) == 0)
 				nap(wi_rng_below(&self->rng, 300));
 			else if (wi_rng_below(&self->rng, 8) == 0)
@@ -130,7 +133,7 @@ static void operate(struct test_thread *self)
 {
 	static _Thread_local weir_options o;
 
-	while (!wi_load_rlx(self->stop)) {
+	do { /* once at least, however late the thread begins */
 		weir_error error;
 		weir_status st;
 
@@ -145,12 +148,25 @@ static void operate(struct test_thread *self)
 			resize(self);
 		self->count[1]++;
 		nap(wi_rng_below(&self->rng, 1000));
-	}
+	} while (!wi_load_rlx(self->stop));
 }
 
 static void body(struct test_thread *self)
 {
 	(self->number > 1 ? come_and_go : operate)(self);
+}
+
+/* A pool's keeper has what was said, and puts it into force in its next turn. */
+static void await_said_last(const weir_options *said)
+{
+	const weir_options *now = pool ? &pool->options : &router->options;
+
+	for (int i = 0; pool && i < 60000; i++) {
+		if (wi_word_load(&now->checkout_timeout_ms) == said->checkout_timeout_ms)
+			break;
+		nap(1000);
+	}
+	assert_int_equal(wi_word_load(&now->checkout_timeout_ms), said->checkout_timeout_ms);
 }
 
 static void run(const char *name)
@@ -160,6 +176,7 @@ static void run(const char *name)
 	weir_options o;
 	weir_conn *conn = NULL;
 
+	wi_store_rlx(&is_served, false);
 	test_threads_run(USERS + 2, body, NULL, test_seconds(1.0), reports);
 	wrong = test_first_wrong(reports, USERS + 2);
 	printf("%-8s %8llu checkouts, %6llu reloads\n", name,
@@ -174,6 +191,7 @@ static void run(const char *name)
 	o.pool_max = 3;
 	o.checkout_timeout_ms = 60000;
 	assert_int_equal(reload(&o, NULL), WEIR_OK);
+	await_said_last(&o);
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(pool ? weir_pool_checkout(pool, WEIR_DEFAULT_TIMEOUT, &conn, NULL)
 		                      : weir_checkout(router, WEIR_READ, &conn, NULL),

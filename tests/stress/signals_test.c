@@ -306,6 +306,8 @@ static void histories_stay_what_they_are(void **state)
 
 enum { TIMED_OUT, LATEST_NS };
 
+static _Atomic bool has_timed_out;
+
 static void check_out_and_time(weir_pool *pool, struct test_thread *self)
 {
 	int64_t ms = wi_rng_below(&self->rng, 30), begun_ns, late_ns, ready_ns = test_ready_ns();
@@ -320,13 +322,15 @@ static void check_out_and_time(weir_pool *pool, struct test_thread *self)
 	if (late_ns > (int64_t)self->count[LATEST_NS])
 		self->count[LATEST_NS] = (uint64_t)late_ns;
 	self->count[TIMED_OUT] += st == WEIR_TIMEOUT;
+	if (st == WEIR_TIMEOUT)
+		wi_store_rlx(&has_timed_out, true);
 	test_nap(wi_rng_below(&self->rng, conn ? 20000000 : 100000));
 	weir_checkin(&conn);
 }
 
 static void use_by_the_clock(struct test_thread *self)
 {
-	while (!wi_load_rlx(self->stop))
+	while (!wi_load_rlx(self->stop) || !wi_load_rlx(&has_timed_out))
 		check_out_and_time(self->arg, self);
 }
 

@@ -28,7 +28,7 @@
 #define THREADS 8 /* the first is stopped, the last sweeps */
 #define ENOUGH 60 /* slots that each other thread gets while it stands still */
 
-enum { GOT, LONGEST_NS };
+enum { GOT, LONGEST_NS, CAME_BY_NS };
 
 static struct wi_core core;
 static struct wi_slot slots[SLOTS + 1];
@@ -207,11 +207,12 @@ static void sweep(struct test_thread *self)
  */
 static void sweeper(struct test_thread *self)
 {
-	int64_t late_ns = wi_now_ns() + 20 * WI_SEC * test_slowness();
+	int64_t begun_ns = wi_now_ns(), late_ns = begun_ns + 20 * WI_SEC * test_slowness();
 
 	while (!stands() && wi_now_ns() < late_ns)
 		sweep(self);
 	self->count[GOT] = stands();
+	self->count[CAME_BY_NS] = (uint64_t)(wi_now_ns() - begun_ns);
 	while (stands() && wi_load_acq(&still_hungry))
 		sweep(self);
 	test_stop_release(&stop);
@@ -241,7 +242,8 @@ static void stop_at(const char *point, int visit)
 	for (int i = 1; i < THREADS - 1; i++)
 		if ((int64_t)reports[i].count[LONGEST_NS] > longest_ns)
 			longest_ns = (int64_t)reports[i].count[LONGEST_NS];
-	printf("%-24s longest wait %.1f ms\n", point, (double)longest_ns / 1e6);
+	printf("%-24s come by after %.1f ms, longest wait %.1f ms\n", point,
+	       (double)reports[THREADS - 1].count[CAME_BY_NS] / 1e6, (double)longest_ns / 1e6);
 	if (test_first_wrong(reports, THREADS))
 		fail_msg("stopped at %s: %s", point, test_first_wrong(reports, THREADS));
 	if (!reports[THREADS - 1].count[GOT])

@@ -37,7 +37,7 @@ static void use(struct test_thread *self)
 	weir_conn *conn;
 	weir_error error;
 
-	while (!wi_load_rlx(self->stop)) {
+	do { /* once at least, however late the thread begins */
 		if (weir_pool_checkout(pool, 10000, &conn, &error) != WEIR_OK) {
 			test_wrong(self, "%s", error.text);
 			return;
@@ -46,7 +46,7 @@ static void use(struct test_thread *self)
 			usleep((useconds_t)(wi_rng_next(&self->rng) % 2000));
 		weir_checkin(&conn);
 		self->count[0]++;
-	}
+	} while (!wi_load_rlx(self->stop));
 }
 
 /* The last thread looks. */

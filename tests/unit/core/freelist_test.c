@@ -153,7 +153,7 @@ static void a_stale_pop_does_not_hand_out_what_is_taken(void **state)
 
 static void churn(struct test_thread *self)
 {
-	while (!wi_load_rlx(self->stop)) {
+	do { /* once at least, however late the thread begins */
 		uint32_t slot = pop();
 
 		if (!slot)
@@ -164,7 +164,7 @@ static void churn(struct test_thread *self)
 		if (wi_swap_acq_rel(&the.owner[slot], 0) != self->number + 1)
 			test_wrong(self, "slot %u was taken out of this hand", slot);
 		push(slot);
-	}
+	} while (!wi_load_rlx(self->stop));
 }
 
 static void threads_never_share_a_slot_and_none_is_lost(void **state)

@@ -432,6 +432,8 @@ static void a_stopped_giver_holds_up_nobody(void **state)
 static _Atomic uint32_t owner[SLOTS + 1];
 static _Atomic uint32_t pile[SLOTS]; /* slots that no waiter took; 0: none */
 
+static _Atomic bool is_held; /* somebody has held one: the least that is to happen */
+
 static uint32_t from_pile(void)
 {
 	for (int i = 0; i < SLOTS; i++) {
@@ -460,6 +462,7 @@ static void hold(struct test_thread *self, uint32_t slot)
 	if (wi_swap_acq_rel(&owner[slot], 1) != 0)
 		test_wrong(self, "slot %u granted to two", slot);
 	self->count[0]++;
+	wi_store_rlx(&is_held, true);
 	if (wi_swap_acq_rel(&owner[slot], 0) != 1)
 		test_wrong(self, "slot %u let go by two", slot);
 }
@@ -479,7 +482,7 @@ static void wait_and_give(struct test_thread *self)
 {
 	struct wi_seat *mine = w[self->number];
 
-	while (!wi_load_rlx(self->stop)) {
+	while (!wi_load_rlx(self->stop) || !wi_load_rlx(&is_held)) {
 		int64_t patience = wi_rng_below(&self->rng, 100) * 1000;
 		uint32_t slot = from_pile();
 		struct wi_outcome o = {WI_GRANTED, slot};

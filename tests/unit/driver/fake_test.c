@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/atomic.h"
 #include "base/clock.h"
 
 static const struct wi_driver *const driver = &wi_driver_fake;
@@ -171,6 +172,7 @@ static void a_goodbye_that_takes_time_ends_by_itself(void **state)
 	struct pollfd p = {.events = POLLIN};
 	int64_t begin;
 	void *conn;
+	int left;
 
 	(void)state;
 	server.goodbye_ns = 60 * WI_MS;
@@ -178,7 +180,8 @@ static void a_goodbye_that_takes_time_ends_by_itself(void **state)
 		conn = open_now();
 		begin = wi_now_ns();
 		p.fd = driver->close(conn);
-		assert_int_equal(server.sessions, 1);
+		left = wi_load_rlx(&server.sessions);
+		assert_true(left == 1 || wi_now_ns() - begin >= 60 * WI_MS);
 		assert_int_equal(poll(&p, 1, 30000), 1);
 		assert_true(wi_now_ns() - begin >= 60 * WI_MS);
 		assert_true(has_ended(p.fd));

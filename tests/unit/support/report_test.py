@@ -55,6 +55,9 @@ class Report(unittest.TestCase):
         self.assertEqual(self.ask("--failed", self.folder.name, "dev"), (0, "^(pg\\.b|pg\\.c)$\n"))
         self.write("dev", (PASSED, "a"))
         self.assertEqual(self.ask("--failed", self.folder.name, "dev"), (0, "\n"))
+        broken = FAILED.replace("it said {}", "12 ok\nBROKEN fresh: an old value of {}")
+        self.write("dev", (FAILED, "pg.b"), (broken, "check.short"))  # that is a find, however busy the machine was
+        self.assertEqual(self.ask("--failed", self.folder.name, "dev"), (0, "^(pg\\.b)$\n"))
         self.write("dev", *((FAILED, f"pg.{i}") for i in range(13)))  # that is no moment of the machine's
         self.assertEqual(self.ask("--failed", self.folder.name, "dev"), (0, "\n"))
 

@@ -19,9 +19,12 @@ typedef struct weir_pool weir_pool;
  * Opens a pool on the one host that conninfo names.
  *
  * conninfo is a libpq URI or keyword string and may carry weir's own options as parameters
- * (postgresql://app@db/shop?pool_max=20); it wins over `options`. NULL means the environment:
- * DATABASE_URL, then libpq's PG* variables. options may be NULL for the defaults; it is copied.
- * Several hosts are INVALID here: that is what a router is for.
+ * (postgresql://app@db/shop?pool_max=20); it wins over `options`. libpq's connect_timeout (s) and
+ * tcp_user_timeout (ms) mean weir's options of these names; target_session_attrs and
+ * load_balance_hosts are not heeded. NULL means the environment: DATABASE_URL, DB_HOST and its
+ * like, then libpq's PG* variables. options may be NULL for the defaults (WEIR_POOL_MAX and its
+ * like are read by weir_options_from_env alone); it is copied. Several hosts are INVALID here: that
+ * is what a router is for.
  *
  * Returns as soon as the background thread (the keeper) runs: it does not wait for a connection. A
  * server that is down or refuses the password is told by the first checkout, with the cause. Any

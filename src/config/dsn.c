@@ -11,6 +11,8 @@
  */
 #include "config/dsn.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,11 +177,72 @@ static bool asks_service(const struct wi_parse *parse)
 	       (!parse->options->isolated && getenv("PGSERVICE"));
 }
 
+/* ---- libpq's names for what are options of weir's ---- */
+
+/* Neither of them can be left to libpq: it is weir that connects, and tcp_user_timeout_ms is set. */
+static const struct twin {
+	const char *keyword, *option;
+	int64_t unit;  /* of the keyword, in the option's */
+	bool for_ever; /* 0 and less mean so there: as long as the option allows */
+} twins[] = {
+	{"connect_timeout", "connect_timeout_ms", 1000, true},
+	{"tcp_user_timeout", "tcp_user_timeout_ms", 1, false},
+};
+
+/* As libpq reads a number: digits with a sign, blanks around them, an int. */
+static bool is_int(const char *text, int64_t *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoll(text, &end, 10);
+	return end != text && !errno && *number >= INT_MIN && *number <= INT_MAX &&
+	       !end[strspn(end, " \t\n\v\f\r")];
+}
+
+static weir_status take_twin(struct wi_parse *parse, const struct twin *twin)
+{
+	const struct wi_option *row = wi_option_find(twin->option);
+	const char *text = wi_dsn_param(parse->dsn, twin->keyword);
+	int64_t *option = wi_option_number(row, parse->options), number;
+	const char **source = &parse->sources.of[wi_option_number_of(row)];
+
+	if (!text || !*text)
+		return WEIR_OK;
+	if (!is_int(text, &number))
+		return wi_fail(parse->error, WEIR_INVALID,
+		               "%s: parameter \"%s\": the value is not a whole number%s",
+		               parse->source, twin->keyword,
+		               twin->unit == 1000 ? " of seconds" : "");
+	number = number > 0 ? number * twin->unit : twin->for_ever ? row->shown.max : 0;
+	if (number > row->shown.max)
+		number = row->shown.max;
+	if (*source && *option != number)
+		return wi_fail(parse->error, WEIR_INVALID,
+		               "%s: \"%s\" and \"%s\" say different things; leave one of them "
+		               "out, or make them equal",
+		               parse->source, twin->keyword, twin->option);
+	*option = number;
+	*source = parse->source;
+	return WEIR_OK;
+}
+
+static weir_status take_twins(struct wi_parse *parse)
+{
+	weir_status status = WEIR_OK;
+
+	for (size_t i = 0; status == WEIR_OK && i < sizeof(twins) / sizeof(twins[0]); i++)
+		status = take_twin(parse, &twins[i]);
+	return status;
+}
+
 static weir_status parse_all(struct wi_parse *parse, const char *conninfo)
 {
 	weir_status status = conninfo ? parse_text(parse, conninfo) : WEIR_OK;
 	bool service;
 
+	if (status == WEIR_OK)
+		status = take_twins(parse);
 	if (status == WEIR_OK && parse->in_parts)
 		status = wi_parts_read(parse);
 	if (status == WEIR_OK && parse->in_parts && wi_file_named())

@@ -10,6 +10,7 @@
 #include "config/dsn.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,6 +56,7 @@ static const char *const strings[] = {
 	"postgresql://user:p:w@host/",
 	"postgresql://user:p?w@host/",
 	"postgresql://user:p&w=@host/",
+	"postgresql://h/?connect_timeout=12&tcp_user_timeout=3000",
 	"postgresql://user%20name:p%40ss%2Fw%3Aord@host:1/d%62?connect_timeout=%31",
 	"postgresql://us%C3%BCr@host/",
 	"postgresql://host?user=a",
@@ -252,6 +254,18 @@ static bool word_among(const char *word, const char *words)
 	return false;
 }
 
+/* What libpq refuses when it connects. */
+static bool timeout_is_valid(const char *text)
+{
+	int end = -1;
+	long number;
+
+	if (!text)
+		return true;
+	return sscanf(text, " %ld %n", &number, &end) == 1 && end == (int)strlen(text) &&
+	       number >= INT_MIN && number <= INT_MAX;
+}
+
 static bool options_are_valid(const PQconninfoOption *all)
 {
 	static const char *const bounded[] = {"sslrootcert", "sslcert", "sslkey", "sslcrl"};
@@ -260,7 +274,8 @@ static bool options_are_valid(const PQconninfoOption *all)
 	for (size_t i = 0; i < WI_ARRAY_LEN(bounded); i++)
 		if (value_of(all, bounded[i]) && strlen(value_of(all, bounded[i])) > 511)
 			return false;
-	return (!name || strlen(name) < 64) &&
+	return (!name || strlen(name) < 64) && timeout_is_valid(value_of(all, "connect_timeout")) &&
+	       timeout_is_valid(value_of(all, "tcp_user_timeout")) &&
 	       word_among(value_of(all, "sslmode"),
 	                  "disable allow prefer require verify-ca verify-full") &&
 	       word_among(value_of(all, "ssl_min_protocol_version"),

@@ -198,6 +198,41 @@ static void weirs_options_ride_along(void **state)
 	assert_string_equal(options.sslmode, "verify-full");
 }
 
+/* libpq's words for what weir does itself: who writes them means what they mean there. */
+static void libpqs_timeouts_are_weirs(void **state)
+{
+	(void)state;
+	(void)read_as("postgresql://db?connect_timeout=3&tcp_user_timeout=4000");
+	assert_int_equal(options.connect_timeout_ms, 3000);
+	assert_int_equal(options.tcp_user_timeout_ms, 4000);
+	(void)read_as("host=db connect_timeout=' 7 ' tcp_user_timeout=0");
+	assert_int_equal(options.connect_timeout_ms, 7000);
+	assert_int_equal(options.tcp_user_timeout_ms, 0);
+	(void)read_as("host=db connect_timeout=0"); /* for ever, there */
+	assert_int_equal(options.connect_timeout_ms, 3600000);
+	(void)read_as("host=db connect_timeout=86400 tcp_user_timeout=-1");
+	assert_int_equal(options.connect_timeout_ms, 3600000);
+	assert_int_equal(options.tcp_user_timeout_ms, 0);
+	options.connect_timeout_ms = 5000; /* the string goes over what the caller says */
+	(void)read_as("host=db connect_timeout=9 connect_timeout=2 connect_timeout_ms=2s");
+	assert_int_equal(options.connect_timeout_ms, 2000);
+	(void)read_as("host=db connect_timeout=''");
+	assert_int_equal(options.connect_timeout_ms, 2000);
+	{
+		ENVIRONMENT("DATABASE_URL=postgresql://db?connect_timeout=8");
+		(void)read_as(NULL);
+		assert_int_equal(options.connect_timeout_ms, 8000);
+	}
+	refuse("host=db connect_timeout=3s",
+	       "connection string: parameter \"connect_timeout\": the value is not a whole number "
+	       "of seconds");
+	refuse("host=db tcp_user_timeout=99999999999",
+	       "connection string: parameter \"tcp_user_timeout\": the value is not a whole number");
+	refuse("host=db connect_timeout=10 connect_timeout_ms=500",
+	       "connection string: \"connect_timeout\" and \"connect_timeout_ms\" say different "
+	       "things; leave one of them out, or make them equal");
+}
+
 static void wrong_options_are_told_without_their_values(void **state)
 {
 	(void)state;
@@ -458,6 +493,7 @@ int main(void)
 	                                        fresh, cleanup),
 		cmocka_unit_test_setup_teardown(old_spellings_are_taken, fresh, cleanup),
 		cmocka_unit_test_setup_teardown(weirs_options_ride_along, fresh, cleanup),
+		cmocka_unit_test_setup_teardown(libpqs_timeouts_are_weirs, fresh, cleanup),
 		cmocka_unit_test_setup_teardown(wrong_options_are_told_without_their_values, fresh,
 	                                        cleanup),
 		cmocka_unit_test_setup_teardown(uri_errors_say_what_and_where, fresh, cleanup),

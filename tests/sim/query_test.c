@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The query helpers over fake servers: what each end means for the caller, for the connection, and
- * whether a read is run again.
+ * The query helpers of a pool over a fake server: what each end means for the caller and for the
+ * connection. What a router runs again is in query_router_test.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,11 +20,10 @@
 #include "base/atomic.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
-#include "support/fake_cluster.h"
 #include "support/watchdog.h"
 
 static struct wi_fake_server server;
-static _Atomic int seen; /* statements that name ONCE, by any server */
+static _Atomic int seen; /* statements that name ONCE */
 static bool outlasts;    /* the limit of a statement takes longer than all of it may */
 static weir_pool *pool;
 static weir_conn *conn;
@@ -435,185 +434,27 @@ static void want_of_memory_is_told(void **state)
 	assert_int_equal(st, WEIR_OK);
 }
 
-static const struct CMUnitTest of_a_pool[] = {
-	cmocka_unit_test_setup_teardown(a_result_is_the_callers, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(an_error_has_its_result_too, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(losses_are_judged_by_what_may_have_been_committed, set_up,
-                                        tear_down),
-	cmocka_unit_test_setup_teardown(misuse_is_refused, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(a_pools_query_gives_back_on_every_path, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(one_deadline_covers_checkout_and_statement, set_up,
-                                        tear_down),
-	cmocka_unit_test_setup_teardown(what_comes_again_is_prepared, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(what_is_stale_is_prepared_anew, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(nothing_is_sent_when_its_time_is_over, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(behind_a_pooler_nothing_is_prepared, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(the_connection_of_who_gives_up_is_kept, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(a_late_cancel_hits_nobody, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(a_batch_is_all_or_nothing, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(a_batch_with_a_stale_plan_is_sent_again, set_up, tear_down),
-	cmocka_unit_test_setup_teardown(want_of_memory_is_told, set_up, tear_down),
-};
-
-/* ---- a router ---- */
-
-static struct fake_cluster cluster;
-static weir_router *router;
-static _Atomic int losses; /* so many more statements that name SHAKY end their sessions */
-static struct wi_fake_server *shaken[8]; /* at these, in turn; one caller at a time */
-static int n_shaken;
-
-/* Results only: everything else of the cluster's servers is as ever. */
-static bool reply(struct wi_fake_server *s, const struct wi_call *call, struct pg_result **result,
-                  struct wi_failure *failure)
-{
-	struct wi_answer row = {0};
-
-	if (strstr(call->sql, "SHAKY") && wi_load_rlx(&losses) > 0) {
-		wi_sub_rlx(&losses, 1);
-		shaken[n_shaken++ % 8] = s;
-		wi_add_rlx(&seen, 1);
-		*failure = (struct wi_failure){.fault = WI_FAULT_LOST, .text = "as scripted"};
-		if (strstr(call->sql, "CONFLICT"))
-			*failure = (struct wi_failure){.fault = WI_FAULT_SQL, .sqlstate = "40001"};
-		return false;
-	}
-	if (!answer(s, call->sql, &row, failure))
-		return false;
-	*result = wi_fake_result(&row, false);
-	return true;
-}
-
-static int set_up_router(void **state)
-{
-	weir_options o;
-
-	(void)state;
-	memset(&e, 0, sizeof(e));
-	wi_store_rlx(&seen, 0);
-	wi_store_rlx(&losses, 0);
-	n_shaken = 0;
-	rows = NULL;
-	fake_cluster_init(&cluster, 3);
-	for (int i = 0; i < 3; i++)
-		cluster.host[i].server.reply = reply;
-	weir_options_init(&o);
-	o.probe_interval_ms = 50;
-	o.checkout_timeout_ms = 20000;
-	o.query_timeout_ms = 20000;
-	assert_int_equal(fake_cluster_open(&cluster, &o, &router, &e), WEIR_OK);
-	fake_cluster_calm(router, 1);
-	return 0;
-}
-
-static int tear_down_router(void **state)
-{
-	(void)state;
-	PQclear(rows);
-	assert_int_equal(weir_router_close(&router, 10000), WEIR_OK);
-	fake_cluster_fini(&cluster);
-	return 0;
-}
-
-static weir_status ask(weir_intent intent, const char *sql)
-{
-	PQclear(rows);
-	return weir_query(router, intent, sql, 0, NULL, &rows, &e);
-}
-
-static void a_read_that_was_lost_is_run_again(void **state)
-{
-	(void)state;
-	wi_store_rlx(&losses, 1);
-	assert_int_equal(ask(WEIR_READ, "SELECT SHAKY"), WEIR_OK);
-	assert_int_equal(PQntuples(rows), 1);
-	assert_int_equal(wi_load_rlx(&seen), 1);
-}
-
-static void a_read_that_conflicts_with_replay_is_run_again(void **state)
-{
-	(void)state;
-	wi_store_rlx(&losses, 2);
-	assert_int_equal(ask(WEIR_READ, "SELECT SHAKY CONFLICT"), WEIR_OK);
-	assert_int_equal(wi_load_rlx(&seen), 2);
-}
-
-static void a_read_is_not_run_for_ever(void **state)
-{
-	(void)state;
-	wi_store_rlx(&losses, 100);
-	assert_int_equal(ask(WEIR_READ, "SELECT SHAKY"), WEIR_CONNECT);
-	assert_int_equal(wi_load_rlx(&seen), 3);
-	assert_null(rows);
-	assert_ptr_not_equal(shaken[0], shaken[1]); /* both replicas, and not one twice */
-}
-
-static void a_write_is_run_once(void **state)
-{
-	(void)state;
-	wi_store_rlx(&losses, 100);
-	assert_int_equal(ask(WEIR_WRITE, "INSERT SHAKY"), WEIR_OUTCOME_UNKNOWN);
-	assert_int_equal(wi_load_rlx(&seen), 1);
-	assert_int_equal(ask(WEIR_WRITE, "INSERT SHAKY CONFLICT"), WEIR_RETRY);
-	assert_int_equal(wi_load_rlx(&seen), 2);
-}
-
-/* What is no plain statement could change the session before it commits: nobody can know. */
-static void a_read_that_is_none_is_not_run_again(void **state)
-{
-	(void)state;
-	wi_store_rlx(&losses, 100);
-	assert_int_equal(ask(WEIR_READ, "DO SHAKY"), WEIR_OUTCOME_UNKNOWN);
-	assert_int_equal(wi_load_rlx(&seen), 1);
-	/* A procedure may have committed before it met with the conflict. */
-	assert_int_equal(ask(WEIR_READ, "CALL SHAKY CONFLICT"), WEIR_RETRY);
-	assert_int_equal(wi_load_rlx(&seen), 2);
-}
-
-/* A pooler was found between: what was SET to make the session read-only is anybody's by now. */
-static void a_read_that_nobody_guards_may_have_written(void **state)
-{
-	const weir_statement s = WEIR_STATEMENT(.sql = "SELECT SHAKY");
-	weir_conn *c = NULL;
-
-	(void)state;
-	wi_store_rlx(&losses, 1);
-	assert_int_equal(weir_checkout(router, WEIR_READ, &c, &e), WEIR_OK);
-	wi_store_rlx(&wi_conn_of(c)->pool->guards, false);
-	assert_int_equal(weir_conn_query(c, &s, &rows, &e), WEIR_OUTCOME_UNKNOWN);
-	weir_checkin(&c);
-}
-
-static void an_error_of_the_statement_is_not_run_again(void **state)
-{
-	(void)state;
-	assert_int_equal(ask(WEIR_READ, "SELECT ONCE FAIL 42P01"), WEIR_QUERY);
-	assert_int_equal(wi_load_rlx(&seen), 1);
-	assert_int_equal(ask(2, "SELECT 1"), WEIR_INVALID);
-}
-
-static const struct CMUnitTest of_a_router[] = {
-	cmocka_unit_test_setup_teardown(a_read_that_was_lost_is_run_again, set_up_router,
-                                        tear_down_router),
-	cmocka_unit_test_setup_teardown(a_read_that_conflicts_with_replay_is_run_again,
-                                        set_up_router, tear_down_router),
-	cmocka_unit_test_setup_teardown(a_read_is_not_run_for_ever, set_up_router,
-                                        tear_down_router),
-	cmocka_unit_test_setup_teardown(a_write_is_run_once, set_up_router, tear_down_router),
-	cmocka_unit_test_setup_teardown(a_read_that_is_none_is_not_run_again, set_up_router,
-                                        tear_down_router),
-	cmocka_unit_test_setup_teardown(a_read_that_nobody_guards_may_have_written, set_up_router,
-                                        tear_down_router),
-	cmocka_unit_test_setup_teardown(an_error_of_the_statement_is_not_run_again, set_up_router,
-                                        tear_down_router),
-};
-
 int main(void)
 {
-	int failed;
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_result_is_the_callers),
+		TEST(an_error_has_its_result_too),
+		TEST(losses_are_judged_by_what_may_have_been_committed),
+		TEST(misuse_is_refused),
+		TEST(a_pools_query_gives_back_on_every_path),
+		TEST(one_deadline_covers_checkout_and_statement),
+		TEST(what_comes_again_is_prepared),
+		TEST(what_is_stale_is_prepared_anew),
+		TEST(nothing_is_sent_when_its_time_is_over),
+		TEST(behind_a_pooler_nothing_is_prepared),
+		TEST(the_connection_of_who_gives_up_is_kept),
+		TEST(a_late_cancel_hits_nobody),
+		TEST(a_batch_is_all_or_nothing),
+		TEST(a_batch_with_a_stale_plan_is_sent_again),
+		TEST(want_of_memory_is_told),
+	};
 
-	test_watchdog(100, "the query helpers");
-	failed = cmocka_run_group_tests_name("query: a pool", of_a_pool, NULL, NULL);
-	failed += cmocka_run_group_tests_name("query: a router", of_a_router, NULL, NULL);
-	return failed;
+	test_watchdog(100, "the query helpers of a pool");
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,32 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Each alias: its name, its unit, its bounds, and what happens when two names disagree. The
- * expectations are written out by hand; a row of aliases.def that has none here is a failure.
+ * Each alias of an option: its name, its unit, its bounds, and what happens when two names
+ * disagree. The expectations are written out by hand; a row of aliases.def that has none here is a
+ * failure. Parts of the connection string are in alias_parts_test.c.
  */
 #include "config/alias.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/line.h"
-#include "config/dsn.h"
 #include "config/options.h"
+#include "support/environment.h"
 
 static weir_options options;
 static weir_error error;
-static char **own_environ;
 
 static int fresh(void **state)
 {
 	(void)state;
-	own_environ = environ;
+	env_begin();
 	weir_options_init(&options);
 	memset(&error, 0, sizeof(error));
 	return 0;
@@ -35,7 +33,7 @@ static int fresh(void **state)
 static int restore(void **state)
 {
 	(void)state;
-	environ = own_environ;
+	env_end();
 	return 0;
 }
 
@@ -94,48 +92,6 @@ static const struct {
          {"-0.1", "1.01", "10", "10%"}},
 };
 
-/* The same for parts of a connection string: how the one who reads it finds it. */
-static const struct {
-	const char *env, *given, *keyword, *refused;
-} parts[] = {
-	{"DB_HOST", "db1,db2", "host", "db 1"},
-	{"DB_PORT", "6543", "port", "65536"},
-	{"DB_NAME", "shop", "dbname", NULL},
-	{"DB_USER", "app", "user", NULL},
-	{"DB_PASSWORD", "s3cr&t=@/", "password", NULL},
-	{"DB_SSLMODE", "require", "sslmode", "yes"},
-	{"DB_SSLROOTCERT", "/tls/ca.pem", "sslrootcert", NULL},
-	{"DB_SSLCERT", "/tls/cert.pem", "sslcert", NULL},
-	{"DB_SSLKEY", "/tls/key.pem", "sslkey", NULL},
-};
-
-/* ---- an environment that is written line by line ---- */
-
-static char lines[8][256];
-static char *entries[9];
-
-static void no_environment(void)
-{
-	memset(entries, 0, sizeof(entries));
-	environ = entries;
-}
-
-static void put(const char *name, const char *value)
-{
-	size_t n = 0;
-
-	while (entries[n])
-		n++;
-	snprintf(lines[n], sizeof(lines[n]), "%s=%s", name, value);
-	entries[n] = lines[n];
-}
-
-static void only(const char *name, const char *value)
-{
-	no_environment();
-	put(name, value);
-}
-
 static const char *get(const char *option)
 {
 	static char text[256];
@@ -161,39 +117,35 @@ static void refuse(void)
 	assert_memory_equal(&options, &before, sizeof(before));
 }
 
-/* ---- tests ---- */
-
-static void each_row_is_expected_here(void **state)
+static void each_row_of_an_option_is_expected_here(void **state)
 {
 	const weir_alias_row *row;
 	size_t n = 0;
 
 	(void)state;
-	for (size_t i = 0; (row = weir_alias_at(i)); i++, n++) {
+	for (size_t i = 0; (row = weir_alias_at(i)); i++) {
 		size_t found = 0;
 
+		if (*row->keyword)
+			continue; /* alias_parts_test.c */
 		for (size_t k = 0; k < WI_ARRAY_LEN(expected); k++)
 			if (strcmp(expected[k].env, row->env) == 0) {
 				assert_string_equal(row->option, expected[k].option);
 				assert_non_null(wi_option_find(row->option));
 				found++;
 			}
-		for (size_t k = 0; k < WI_ARRAY_LEN(parts); k++)
-			if (strcmp(parts[k].env, row->env) == 0) {
-				assert_string_equal(row->keyword, parts[k].keyword);
-				found++;
-			}
 		if (found != 1)
 			fail_msg("%s: expected %zu times", row->env, found);
+		n++;
 	}
-	assert_int_equal(n, WI_ARRAY_LEN(expected) + WI_ARRAY_LEN(parts));
+	assert_int_equal(n, WI_ARRAY_LEN(expected));
 }
 
 static void each_sets_its_option_in_its_unit(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < WI_ARRAY_LEN(expected); i++) {
-		only(expected[i].env, expected[i].given);
+		env_only(expected[i].env, expected[i].given);
 		take();
 		if (strcmp(get(expected[i].option), expected[i].want) != 0)
 			fail_msg("%s=%s: %s is %s", expected[i].env, expected[i].given,
@@ -212,7 +164,7 @@ static void each_refuses_what_is_out_of_bounds(void **state)
 
 			if (!*value)
 				continue;
-			only(expected[i].env, value);
+			env_only(expected[i].env, value);
 			refuse();
 			snprintf(quoted, sizeof(quoted), "environment: %s: \"%s\"", expected[i].env,
 			         *value == ' ' ? "" : value);
@@ -229,11 +181,11 @@ static void each_may_be_empty(void **state)
 	(void)state;
 	weir_options_init(&untouched);
 	for (size_t i = 0; (row = weir_alias_at(i)); i++) {
-		only(row->env, "");
+		env_only(row->env, "");
 		take();
 		assert_memory_equal(&options, &untouched, sizeof(options));
 	}
-	only("WEIR_POOL_MAX", "");
+	env_only("WEIR_POOL_MAX", "");
 	take();
 	assert_memory_equal(&options, &untouched, sizeof(options));
 }
@@ -251,13 +203,13 @@ static void each_agrees_with_weirs_own_name_or_is_refused(void **state)
 		                            : "11";
 
 		snprintf(own, sizeof(own), "%s", row->shown.env);
-		only(expected[i].env, expected[i].given);
-		put(own, expected[i].want);
+		env_only(expected[i].env, expected[i].given);
+		env_put(own, expected[i].want);
 		take();
 		assert_string_equal(get(expected[i].option), expected[i].want);
 
-		only(expected[i].env, expected[i].given);
-		put(own, other);
+		env_only(expected[i].env, expected[i].given);
+		env_put(own, other);
 		refuse();
 		if (!strstr(error.text, own) || !strstr(error.text, expected[i].env) ||
 		    !strstr(error.text, expected[i].given))
@@ -272,21 +224,21 @@ static void names_of_one_meaning_agree_or_are_refused(void **state)
 		for (size_t k = 0; k < i; k++) {
 			if (strcmp(expected[i].option, expected[k].option) != 0)
 				continue;
-			only(expected[i].env, "17");
-			put(expected[k].env, "17");
+			env_only(expected[i].env, "17");
+			env_put(expected[k].env, "17");
 			take();
-			only(expected[i].env, "17");
-			put(expected[k].env, "18");
+			env_only(expected[i].env, "17");
+			env_put(expected[k].env, "18");
 			refuse();
 			assert_non_null(strstr(error.text, expected[i].env));
 			assert_non_null(strstr(error.text, expected[k].env));
 		}
-	only("DB_TIMEOUT", "30");
-	put("POSTGRES_POOL_TIMEOUT", "30.000");
-	put("WEIR_CHECKOUT_TIMEOUT_MS", "30s");
+	env_only("DB_TIMEOUT", "30");
+	env_put("POSTGRES_POOL_TIMEOUT", "30.000");
+	env_put("WEIR_CHECKOUT_TIMEOUT_MS", "30s");
 	take();
-	only("DB_POOL_MAX", "20");
-	put("POSTGRES_POOL_SIZE", "5");
+	env_only("DB_POOL_MAX", "20");
+	env_put("POSTGRES_POOL_SIZE", "5");
 	refuse();
 	assert_string_equal(error.text,
 	                    "environment: DB_POOL_MAX is \"20\", and POSTGRES_POOL_SIZE is \"5\": "
@@ -322,21 +274,21 @@ static void numbers_are_read_as_they_are_written(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < WI_ARRAY_LEN(cases); i++) {
-		only(cases[i].name, cases[i].value);
+		env_only(cases[i].name, cases[i].value);
 		take();
 		if (strcmp(get(cases[i].option), cases[i].want) != 0)
 			fail_msg("%s=%s: %s", cases[i].name, cases[i].value, get(cases[i].option));
 	}
-	only("DB_TIMEOUT", "99999999999999999999999999");
+	env_only("DB_TIMEOUT", "99999999999999999999999999");
 	refuse();
 	assert_non_null(strstr(error.text, "is out of range: 0 to 86400 s"));
-	only("POSTGRES_POOL_RECYCLE", "0");
+	env_only("POSTGRES_POOL_RECYCLE", "0");
 	refuse();
 	assert_non_null(strstr(error.text, "\"0\" is out of range: -1 (never), or 0.001 to "));
-	only("POSTGRES_MAX_OVERFLOW", "-2");
+	env_only("POSTGRES_MAX_OVERFLOW", "-2");
 	refuse();
 	assert_non_null(strstr(error.text, "\"-2\" is out of range: -1 (no limit), or 0 to 32767"));
-	only("POSTGRES_POOL_SIZE", "-1"); /* no limit is said of the overflow */
+	env_only("POSTGRES_POOL_SIZE", "-1"); /* no limit is said of the overflow */
 	refuse();
 	assert_non_null(strstr(error.text, "\"-1\" is out of range: 1 to 32767"));
 }
@@ -348,200 +300,17 @@ static void yes_and_no_have_many_words(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < WI_ARRAY_LEN(yes); i++) {
-		only("POSTGRES_POOL_PRE_PING", yes[i]);
-		put("DB_ENABLE_MONITORING", yes[i]);
+		env_only("POSTGRES_POOL_PRE_PING", yes[i]);
+		env_put("DB_ENABLE_MONITORING", yes[i]);
 		take();
 		assert_string_equal(get("pre_ping"), "ping");
 		assert_string_equal(get("monitoring"), "on");
-		only("POSTGRES_POOL_PRE_PING", no[i]);
-		put("DB_ENABLE_MONITORING", no[i]);
+		env_only("POSTGRES_POOL_PRE_PING", no[i]);
+		env_put("DB_ENABLE_MONITORING", no[i]);
 		take();
 		assert_string_equal(get("pre_ping"), "off");
 		assert_string_equal(get("monitoring"), "off");
 	}
-}
-
-/* ---- parts of the connection string ---- */
-
-static const char *part_of(const struct wi_dsn *dsn, const weir_options *o, const char *keyword)
-{
-	static char text[600];
-
-	if (strcmp(keyword, "host") == 0) {
-		snprintf(text, sizeof(text), "%s%s%s", dsn->hosts[0].host,
-		         dsn->n_hosts > 1 ? "," : "", dsn->n_hosts > 1 ? dsn->hosts[1].host : "");
-		return text;
-	}
-	if (strcmp(keyword, "port") == 0)
-		return dsn->hosts[0].port;
-	if (weir_options_get(o, keyword, text, sizeof(text)) == WEIR_OK)
-		return text;
-	return wi_dsn_param(dsn, keyword);
-}
-
-static weir_status open_like(struct wi_dsn *dsn)
-{
-	weir_options_init(&options);
-	return wi_dsn_parse(dsn, NULL, &options, &error);
-}
-
-static void each_part_stands_in_for_a_connection_string(void **state)
-{
-	struct wi_dsn dsn;
-
-	(void)state;
-	for (size_t i = 0; i < WI_ARRAY_LEN(parts); i++) {
-		only(parts[i].env, parts[i].given);
-		put("PGHOST", "elsewhere");
-		put("PGPORT", "1111");
-		assert_int_equal(open_like(&dsn), WEIR_OK);
-		assert_string_equal(part_of(&dsn, &options, parts[i].keyword), parts[i].given);
-		wi_dsn_fini(&dsn);
-
-		only(parts[i].env, "");
-		assert_int_equal(open_like(&dsn), WEIR_OK);
-		assert_int_equal(dsn.n_params, 0);
-		wi_dsn_fini(&dsn);
-	}
-}
-
-static void a_connection_string_that_is_given_is_all_there_is(void **state)
-{
-	struct wi_dsn dsn;
-
-	(void)state;
-	no_environment();
-	put("DB_HOST", "elsewhere");
-	put("DB_PASSWORD", "x");
-	put("DB_SSLMODE", "disable");
-	weir_options_init(&options);
-	assert_int_equal(wi_dsn_parse(&dsn, "postgresql://here/shop", &options, &error), WEIR_OK);
-	assert_string_equal(dsn.hosts[0].host, "here");
-	assert_null(wi_dsn_param(&dsn, "password"));
-	assert_string_equal(options.sslmode, "");
-	wi_dsn_fini(&dsn);
-}
-
-static void parts_fill_what_the_url_leaves_out_or_agree_with_it(void **state)
-{
-	struct wi_dsn dsn;
-
-	(void)state;
-	no_environment();
-	put("DATABASE_URL", "postgres://app@Db1/shop?sslmode=require");
-	put("DB_HOST", "db1");
-	put("DB_USER", "app");
-	put("DB_PASSWORD", "pw");
-	put("DB_PORT", "6000");
-	put("DB_SSLMODE", "require");
-	assert_int_equal(open_like(&dsn), WEIR_OK);
-	assert_string_equal(dsn.hosts[0].name, "Db1:6000");
-	assert_string_equal(wi_dsn_param(&dsn, "password"), "pw");
-	wi_dsn_fini(&dsn);
-}
-
-static const char url[] = "postgresql://me:urlpw@db1:5432/books?sslmode=require&sslrootcert=a&"
-			  "sslcert=b&sslkey=c";
-
-static void each_part_that_contradicts_the_url_is_refused(void **state)
-{
-	struct wi_dsn dsn;
-
-	(void)state;
-	for (size_t i = 0; i < WI_ARRAY_LEN(parts); i++) {
-		bool secret = strcmp(parts[i].keyword, "password") == 0;
-		const char *other =
-			strcmp(parts[i].keyword, "sslmode") == 0 ? "verify-full" : parts[i].given;
-
-		only("DATABASE_URL", url);
-		put(parts[i].env, other);
-		assert_int_equal(open_like(&dsn), WEIR_INVALID);
-		assert_non_null(strstr(error.text, parts[i].env));
-		assert_non_null(strstr(error.text, "DATABASE_URL"));
-		assert_null(strstr(error.text, "urlpw"));
-		if (secret)
-			assert_null(strstr(error.text, other));
-		else
-			assert_non_null(strstr(error.text, other));
-		wi_dsn_fini(&dsn);
-	}
-}
-
-static void each_part_that_makes_no_sense_is_told_by_its_name(void **state)
-{
-	struct wi_dsn dsn;
-
-	(void)state;
-	for (size_t i = 0; i < WI_ARRAY_LEN(parts); i++) {
-		if (!parts[i].refused)
-			continue;
-		only(parts[i].env, parts[i].refused);
-		assert_int_equal(open_like(&dsn), WEIR_INVALID);
-		assert_memory_equal(error.text, parts[i].env, strlen(parts[i].env));
-		assert_non_null(strstr(error.text, parts[i].refused));
-		wi_dsn_fini(&dsn);
-	}
-}
-
-static void no_text_shows_a_password(void **state)
-{
-	static const char *const names[] = {"DB_HOST", "DB_NAME", "DB_USER", "DB_SSLMODE"};
-	struct wi_dsn dsn;
-
-	(void)state;
-	for (size_t i = 0; i < WI_ARRAY_LEN(names); i++) {
-		only("DATABASE_URL", url);
-		put("DB_PASSWORD", "canary");
-		put(names[i], "postgresql://app:canary@db1/shop");
-		assert_int_not_equal(open_like(&dsn), WEIR_OK);
-		assert_null(strstr(error.text, "canary"));
-		wi_dsn_fini(&dsn);
-
-		only(names[i], "postgresql://app:canary@db1/shop");
-		put("WEIR_SSLMODE", "require");
-		if (open_like(&dsn) != WEIR_OK)
-			assert_null(strstr(error.text, "canary"));
-		wi_dsn_fini(&dsn);
-		weir_options_init(&options);
-		if (weir_options_from_env(&options, &error) != WEIR_OK)
-			assert_null(strstr(error.text, "canary"));
-	}
-}
-
-static void weirs_own_name_and_a_part_agree_or_are_refused(void **state)
-{
-	(void)state;
-	only("DB_SSLMODE", "require");
-	put("WEIR_SSLMODE", "require");
-	take();
-	only("DB_SSLMODE", "require");
-	put("WEIR_SSLMODE", "verify-full");
-	refuse();
-	assert_non_null(strstr(error.text, "WEIR_SSLMODE is \"verify-full\", and DB_SSLMODE is "));
-}
-
-static void urls_of_sqlalchemy_are_urls(void **state)
-{
-	static const char *const urls[] = {"postgresql+psycopg2://app:pw@db1:6000/shop",
-	                                   "postgres://app:pw@db1:6000/shop",
-	                                   "postgresql+asyncpg://app:pw@db1:6000/shop?ssl=require",
-	                                   "postgresql+psycopg://app:pw@db1:6000/shop",
-	                                   "postgres+pg8000://app:pw@db1:6000/shop"};
-	struct wi_dsn dsn;
-
-	(void)state;
-	for (size_t i = 0; i < WI_ARRAY_LEN(urls); i++) {
-		only("DATABASE_URL", urls[i]);
-		assert_int_equal(open_like(&dsn), WEIR_OK);
-		assert_string_equal(dsn.hosts[0].name, "db1:6000");
-		assert_string_equal(wi_dsn_param(&dsn, "user"), "app");
-		assert_string_equal(wi_dsn_param(&dsn, "password"), "pw");
-		assert_string_equal(options.sslmode, i == 2 ? "require" : "");
-		wi_dsn_fini(&dsn);
-	}
-	only("DATABASE_URL", "mysql+pymysql://app@db1/shop");
-	assert_int_equal(open_like(&dsn), WEIR_INVALID);
-	wi_dsn_fini(&dsn);
 }
 
 /* ---- strangers ---- */
@@ -559,11 +328,11 @@ static void hear(void *arg, const weir_event *event)
 static void names_near_an_alias_are_told_and_left_alone(void **state)
 {
 	(void)state;
-	only("DB_POOL_MAXX", "sekrit");
-	put("DB_BACKEND_TYPE", "mysql");
-	put("POSTGRES_USER", "me");
-	put("POSTGRES_POOL_SIZ", "9");
-	put("DB_DATABASE", "other");
+	env_only("DB_POOL_MAXX", "sekrit");
+	env_put("DB_BACKEND_TYPE", "mysql");
+	env_put("POSTGRES_USER", "me");
+	env_put("POSTGRES_POOL_SIZ", "9");
+	env_put("DB_DATABASE", "other");
 	weir_options_init(&options);
 	options.on_event = hear;
 	assert_int_equal(weir_options_from_env(&options, &error), WEIR_OK);
@@ -576,89 +345,25 @@ static void names_near_an_alias_are_told_and_left_alone(void **state)
 	assert_int_equal(options.pool_max, 10);
 }
 
-static void what_an_orchestrator_puts_there_counts_as_unset(void **state)
-{
-	struct wi_dsn dsn;
-
-	(void)state;
-	no_environment();
-	put("DB_PORT", "tcp://10.0.0.1:5432");
-	put("DB_PORT_5432_TCP_ADDR", "10.0.0.1");
-	put("DB_SERVICE_HOST", "10.0.0.1");
-	put("WEIR_PORT", "tcp://10.0.0.2:80");
-	put("WEIR_PORT_80_TCP_PROTO", "tcp");
-	put("WEIR_SERVICE_HOST", "10.0.0.2");
-	put("WEIR_API_SERVICE_PORT_HTTP", "80");
-	take();
-	assert_int_equal(open_like(&dsn), WEIR_OK);
-	assert_string_equal(dsn.hosts[0].port, "5432");
-	wi_dsn_fini(&dsn);
-}
-
 static void a_minimum_above_the_maximum_is_told(void **state)
 {
 	(void)state;
-	only("DB_POOL_MIN", "20");
-	put("DB_POOL_MAX", "10");
+	env_only("DB_POOL_MIN", "20");
+	env_put("DB_POOL_MAX", "10");
 	take(); /* the connection string may yet say another maximum */
 	assert_int_equal(wi_options_agree(&options, &error), WEIR_INVALID);
 	assert_string_equal(error.text, "pool_min is 20, more than pool_max, which is 10");
-	only("POSTGRES_POOL_SIZE", "1");
+	env_only("POSTGRES_POOL_SIZE", "1");
 	take(); /* nobody has set a minimum */
 	assert_int_equal(wi_options_agree(&options, &error), WEIR_OK);
 	assert_int_equal(options.pool_min, 1);
-}
-
-/*
- * A URL in the wrong place; the second one's "@" lies beyond what an error has room for, the last
- * one's is lost.
- */
-static void say_nothing_of(const char *name)
-{
-	static const char *const misplaced[] = {
-		"postgresql://app:canary@db1/shop",
-		("postgresql://app:canary-of-a-password-that-is-longer-than-any-error-has-room-to-"
-	         "show@db1/shop"),
-		"host=db1 password=canary",
-		"postgresql://app:canary",
-	};
-	struct wi_dsn dsn;
-
-	for (size_t i = 0; i < WI_ARRAY_LEN(misplaced); i++) {
-		only(name, misplaced[i]);
-		weir_options_init(&options);
-		if (weir_options_from_env(&options, &error) != WEIR_OK)
-			assert_null(strstr(error.text, "canary"));
-		for (int with_url = 0; with_url < 2; with_url++) {
-			if (open_like(&dsn) != WEIR_OK)
-				assert_null(strstr(error.text, "canary"));
-			wi_dsn_fini(&dsn);
-			if (strcmp(name, "DATABASE_URL") != 0)
-				put("DATABASE_URL", url);
-		}
-	}
-}
-
-static void no_name_shows_a_misplaced_connection_string(void **state)
-{
-	const weir_alias_row *alias;
-	const weir_option_row *option;
-
-	(void)state;
-	for (size_t i = 0; (alias = weir_alias_at(i)); i++)
-		say_nothing_of(alias->env);
-	for (size_t i = 0; (option = weir_option_at(i)); i++)
-		say_nothing_of(option->env);
-	say_nothing_of("PGHOST");
-	say_nothing_of("PGHOSTADDR");
-	say_nothing_of("PGPORT");
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, restore)
 	const struct CMUnitTest tests[] = {
-		TEST(each_row_is_expected_here),
+		TEST(each_row_of_an_option_is_expected_here),
 		TEST(each_sets_its_option_in_its_unit),
 		TEST(each_refuses_what_is_out_of_bounds),
 		TEST(each_may_be_empty),
@@ -666,17 +371,7 @@ int main(void)
 		TEST(names_of_one_meaning_agree_or_are_refused),
 		TEST(numbers_are_read_as_they_are_written),
 		TEST(yes_and_no_have_many_words),
-		TEST(each_part_stands_in_for_a_connection_string),
-		TEST(a_connection_string_that_is_given_is_all_there_is),
-		TEST(parts_fill_what_the_url_leaves_out_or_agree_with_it),
-		TEST(each_part_that_contradicts_the_url_is_refused),
-		TEST(each_part_that_makes_no_sense_is_told_by_its_name),
-		TEST(no_text_shows_a_password),
-		TEST(no_name_shows_a_misplaced_connection_string),
-		TEST(weirs_own_name_and_a_part_agree_or_are_refused),
-		TEST(urls_of_sqlalchemy_are_urls),
 		TEST(names_near_an_alias_are_told_and_left_alone),
-		TEST(what_an_orchestrator_puts_there_counts_as_unset),
 		TEST(a_minimum_above_the_maximum_is_told),
 	};
 

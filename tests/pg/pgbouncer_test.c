@@ -4,24 +4,13 @@
  * settings are in force all the same, also after a reset; in transaction mode they cannot be, and
  * weir says so and stops trying.
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <pwd.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -31,8 +20,8 @@
 #include <weir/weir.h>
 
 #include "base/clock.h"
-#include "base/rng.h"
 #include "support/cluster.h"
+#include "support/pgbouncer.h"
 #include "support/watchdog.h"
 
 #define PATIENCE_MS 30000
@@ -42,151 +31,6 @@ static weir_options o;
 static weir_error error;
 static _Atomic int told[WEIR_EVENT_KINDS];
 static char words[WEIR_EVENT_KINDS][256];
-
-/* One PgBouncer at a time, and its port, which `held` keeps for it until it listens there. */
-static pid_t bouncer;
-static int port, held = -1;
-static char folder[64], url[128];
-
-static const char *program(void)
-{
-	static const char *const places[] = {"/usr/sbin/pgbouncer", "/usr/bin/pgbouncer",
-	                                     "/usr/local/bin/pgbouncer"};
-
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (access(places[i], X_OK) == 0)
-			return places[i];
-	return NULL;
-}
-
-static struct sockaddr_in loopback(void)
-{
-	return (struct sockaddr_in){.sin_family = AF_INET,
-	                            .sin_port = htons((uint16_t)port),
-	                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-}
-
-/*
- * As clusterlib/ports.py does it: a port below those of outgoing connections, bound and never
- * listened at, beside which PgBouncer, which sets SO_REUSEADDR too, may listen.
- */
-static void hold_port(void)
-{
-	struct wi_rng rng;
-	int yes = 1;
-
-	wi_rng_seed(&rng, (uint64_t)wi_now_ns() ^ (uint64_t)getpid() << 32);
-	held = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(held >= 0);
-	for (int i = 0; i < 200; i++) {
-		struct sockaddr_in a;
-
-		port = 15000 + (int)wi_rng_below(&rng, 17000);
-		a = loopback();
-		if (bind(held, (struct sockaddr *)&a, sizeof(a)) == 0) {
-			setsockopt(held, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-			return;
-		}
-	}
-	fail_msg("found no free port");
-}
-
-static bool answers(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in a = loopback();
-	bool ok = connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
-
-	close(fd);
-	return ok;
-}
-
-/* The user, his password and the database of the cluster, out of its URL. */
-static void write_configuration(const char *more)
-{
-	char path[128], user[64], password[128];
-	FILE *f;
-
-	assert_int_equal(
-		sscanf(test_cluster_url(cluster), "postgresql://%63[^:]:%127[^@]@", user, password),
-		2);
-	snprintf(path, sizeof(path), "%s/ini", folder);
-	f = fopen(path, "we");
-	assert_non_null(f);
-	fprintf(f,
-	        "[databases]\nshop = host=127.0.0.1 port=%d dbname=shop user=%s password=%s\n"
-	        "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\n"
-	        "auth_type = any\nlogfile = %s/log\n%s",
-	        test_cluster_port(cluster, 0), user, password, port, folder, more);
-	assert_int_equal(fclose(f), 0);
-}
-
-/* PgBouncer does not run as root: as the servers' user then, who has to have the folder. */
-static void become(const struct passwd *user)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/ini", folder);
-	if (chown(folder, user->pw_uid, user->pw_gid) != 0 ||
-	    chown(path, user->pw_uid, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
-	    setuid(user->pw_uid) != 0)
-		_exit(126);
-}
-
-static void start_bouncer(const char *more)
-{
-	struct passwd *postgres = getpwnam("postgres");
-	char path[128];
-
-	strcpy(folder, "/tmp/weir-pgbouncer-XXXXXX");
-	assert_non_null(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/ini", folder);
-	hold_port();
-	write_configuration(more);
-	snprintf(url, sizeof(url), "postgresql://app@127.0.0.1:%d/shop", port);
-	bouncer = fork();
-	if (bouncer == 0) {
-		int nowhere = open("/dev/null", O_RDWR);
-
-		if (geteuid() == 0 && postgres)
-			become(postgres);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		dup2(nowhere, 0);
-		dup2(nowhere, 1);
-		dup2(nowhere, 2);
-		execl(program(), program(), "-q", path, (char *)NULL);
-		_exit(127);
-	}
-	assert_true(bouncer > 0);
-	for (int i = 0; i < 3000 && !answers(); i++) {
-		assert_int_equal(waitpid(bouncer, NULL, WNOHANG), 0);
-		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-	}
-	assert_true(answers());
-	close(held);
-	held = -1;
-}
-
-static void remove_file(const char *name)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	unlink(path);
-}
-
-static void stop_bouncer(void)
-{
-	if (bouncer <= 0)
-		return;
-	kill(bouncer, SIGTERM); /* at once: a test that failed has its clients still */
-	while (waitpid(bouncer, NULL, 0) < 0 && errno == EINTR)
-		;
-	bouncer = 0;
-	remove_file("ini");
-	remove_file("log");
-	rmdir(folder);
-}
 
 static void hear(void *arg, const weir_event *event)
 {
@@ -213,7 +57,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	stop_bouncer();
+	test_bouncer_stop();
 	return 0;
 }
 
@@ -249,7 +93,7 @@ static void shows(weir_conn *conn, const char *setting, const char *value)
 
 static void are_in_force_also_after_a_reset(void)
 {
-	weir_pool *pool = open_pool(url);
+	weir_pool *pool = open_pool(test_bouncer_url());
 	weir_in_force f;
 
 	for (int i = 0; i < 3; i++) {
@@ -274,7 +118,7 @@ static void are_in_force_also_after_a_reset(void)
 static void startup_options_that_are_refused_are_set_instead(void **state)
 {
 	(void)state;
-	start_bouncer("pool_mode = session\n");
+	test_bouncer_start(cluster, "pool_mode = session\n");
 	strcpy(o.reset, "always");
 	are_in_force_also_after_a_reset();
 	assert_non_null(strstr(words[WEIR_EVENT_SETTINGS_FALLBACK], "startup parameter"));
@@ -284,7 +128,7 @@ static void startup_options_that_are_refused_are_set_instead(void **state)
 static void startup_options_that_are_swallowed_are_noticed(void **state)
 {
 	(void)state;
-	start_bouncer("pool_mode = session\nignore_startup_parameters = options\n");
+	test_bouncer_start(cluster, "pool_mode = session\nignore_startup_parameters = options\n");
 	strcpy(o.reset, "always");
 	are_in_force_also_after_a_reset();
 }
@@ -296,9 +140,9 @@ static void a_setting_that_the_server_is_too_old_for_is_told(void **state)
 	weir_in_force f;
 
 	(void)state;
-	start_bouncer("pool_mode = session\n");
+	test_bouncer_start(cluster, "pool_mode = session\n");
 	o.transaction_timeout_ms = 5000;
-	pool = open_pool(url);
+	pool = open_pool(test_bouncer_url());
 	conn = check_out(pool);
 	shows(conn, "statement_timeout", "12345ms");
 	assert_true(weir_pool_in_force_get(pool, &f));
@@ -319,8 +163,9 @@ static void the_users_own_options_are_not_dropped_in_silence(void **state)
 	weir_pool *pool;
 
 	(void)state;
-	start_bouncer("pool_mode = session\n");
-	snprintf(conninfo, sizeof(conninfo), "%s?options=-c%%20work_mem%%3D2MB", url);
+	test_bouncer_start(cluster, "pool_mode = session\n");
+	snprintf(conninfo, sizeof(conninfo), "%s?options=-c%%20work_mem%%3D2MB",
+	         test_bouncer_url());
 	pool = open_pool(conninfo);
 	assert_int_not_equal(weir_pool_checkout(pool, 2000, &conn, &error), WEIR_OK);
 	assert_non_null(strstr(error.text, "startup parameter"));
@@ -335,8 +180,8 @@ static void what_is_shared_between_transactions_is_told_and_left_alone(void **st
 
 	(void)state;
 	/* One server process for both: what PgBouncer does with any number when they are idle. */
-	start_bouncer("pool_mode = transaction\ndefault_pool_size = 1\n");
-	pool = open_pool(url);
+	test_bouncer_start(cluster, "pool_mode = transaction\ndefault_pool_size = 1\n");
+	pool = open_pool(test_bouncer_url());
 	one = check_out(pool);
 	two = check_out(pool);
 	assert_true(weir_pool_in_force_get(pool, &f));
@@ -387,8 +232,8 @@ static void queries_leave_nothing_in_a_shared_session(void **state)
 	weir_pool *pool;
 
 	(void)state;
-	start_bouncer("pool_mode = transaction\ndefault_pool_size = 1\n");
-	pool = open_pool(url);
+	test_bouncer_start(cluster, "pool_mode = transaction\ndefault_pool_size = 1\n");
+	pool = open_pool(test_bouncer_url());
 	one = check_out(pool);
 	other = check_out(pool); /* so that there are two */
 	weir_checkin(&other);
@@ -437,8 +282,8 @@ static void the_program_says_so(void **state)
 	(void)state;
 	if (!getenv("TEST_BIN") || access(getenv("TEST_BIN"), X_OK) != 0)
 		return;
-	start_bouncer("pool_mode = session\n");
-	snprintf(command, sizeof(command), "%s check '%s'", getenv("TEST_BIN"), url);
+	test_bouncer_start(cluster, "pool_mode = session\n");
+	snprintf(command, sizeof(command), "%s check '%s'", getenv("TEST_BIN"), test_bouncer_url());
 	f = popen(command, "re");
 	assert_non_null(f);
 	n = fread(said, 1, sizeof(said) - 1, f);
@@ -457,9 +302,9 @@ static void a_router_finds_the_role_through_it(void **state)
 	PGresult *result;
 
 	(void)state;
-	start_bouncer("pool_mode = transaction\ndefault_pool_size = 1\n");
+	test_bouncer_start(cluster, "pool_mode = transaction\ndefault_pool_size = 1\n");
 	o.search_path[0] = '\0';
-	if (weir_router_open(url, &o, &router, &error) != WEIR_OK ||
+	if (weir_router_open(test_bouncer_url(), &o, &router, &error) != WEIR_OK ||
 	    weir_checkout(router, WEIR_WRITE, &conn, &error) != WEIR_OK)
 		fail_msg("%s", error.text);
 	result = PQexec(weir_pg(conn), "SELECT pg_is_in_recovery()");
@@ -489,7 +334,7 @@ static int start(void **state)
 	struct test_cluster_options options = {.standbys = -1};
 
 	(void)state;
-	if (!program()) {
+	if (!test_bouncer_is_installed()) {
 		printf("skipped: PgBouncer is not installed\n");
 		exit(77);
 	}

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a pool watches over itself, in a world whose clock the test moves: each alert rule is
- * raised, told again after the cooldown, and over; a pool that is exhausted is told once, and so is
- * what was slow.
+ * raised, told again after the cooldown, and over.
  */
 #include "stat/alert.h"
 
@@ -32,16 +31,6 @@ static int set_up(void **state)
 	o.pool_max = 2;
 	o.breaker_failures = 0;
 	return 0;
-}
-
-static void open_pool(void)
-{
-	assert_int_equal(sim_open(&o), WEIR_OK);
-}
-
-static void close_pool(void)
-{
-	assert_int_equal(sim_close(), 0);
 }
 
 /* The alert of a rule, if it is raised. */
@@ -100,14 +89,12 @@ static void is_over(weir_alert_rule rule)
 	assert_int_equal(sim_told(WEIR_EVENT_ALERT_RAISED), 2);
 }
 
-/* ---- each rule ---- */
-
 static void nothing_is_raised_of_a_pool_that_is_well(void **state)
 {
 	weir_conn *conn;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 50; i++) {
 		conn = sim_checkout(1000);
 		sim_run(500);
@@ -118,7 +105,7 @@ static void nothing_is_raised_of_a_pool_that_is_well(void **state)
 	assert_int_equal(sim_told(WEIR_EVENT_ALERT_RAISED), 0);
 	assert_int_equal(sim_told(WEIR_EVENT_ALERT_CLEARED), 0);
 	assert_int_equal(sim_told(WEIR_EVENT_EXHAUSTED), 0);
-	close_pool();
+	sim_end();
 }
 
 static void a_pool_that_cannot_connect_is_unhealthy(void **state)
@@ -128,7 +115,7 @@ static void a_pool_that_cannot_connect_is_unhealthy(void **state)
 	(void)state;
 	o.pool_min = 1;
 	o.alert_failure_pct = 0;
-	open_pool();
+	sim_begin(&o);
 	sim_run(60000);
 	assert_int_equal(all_raised(), 0);
 	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_REFUSED);
@@ -142,7 +129,7 @@ static void a_pool_that_cannot_connect_is_unhealthy(void **state)
 	lasts(WEIR_ALERT_UNHEALTHY, NULL);
 	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_NONE);
 	is_over(WEIR_ALERT_UNHEALTHY);
-	close_pool();
+	sim_end();
 }
 
 static void an_open_breaker_is_an_alert(void **state)
@@ -151,7 +138,7 @@ static void an_open_breaker_is_an_alert(void **state)
 	o.pool_min = 1;
 	o.breaker_failures = 3;
 	o.alert_failure_pct = 0;
-	open_pool();
+	sim_begin(&o);
 	sim_run(20000);
 	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_REFUSED);
 	(void)wi_fake_kill(sim_server());
@@ -163,7 +150,7 @@ static void an_open_breaker_is_an_alert(void **state)
 	minutes(3);
 	assert_int_equal(all_raised(), 0);
 	assert_int_equal(sim_told(WEIR_EVENT_ALERT_CLEARED), 2);
-	close_pool();
+	sim_end();
 }
 
 static void fail_checkouts(void)
@@ -180,7 +167,7 @@ static void many_failures_are_an_alert(void **state)
 	o.pool_max = 1;
 	o.alert_usage_pct = 0;
 	o.leak_after_ms = 0;
-	open_pool();
+	sim_begin(&o);
 	sim_run(15000);
 	conn = sim_checkout(1000);
 	fail_checkouts();
@@ -189,7 +176,7 @@ static void many_failures_are_an_alert(void **state)
 	lasts(WEIR_ALERT_FAILURE_RATE, fail_checkouts);
 	weir_checkin(&conn);
 	is_over(WEIR_ALERT_FAILURE_RATE);
-	close_pool();
+	sim_end();
 }
 
 static void failed_connects_count_for_themselves(void **state)
@@ -197,7 +184,7 @@ static void failed_connects_count_for_themselves(void **state)
 	weir_conn *conn;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	sim_run(15000);
 	/* Checkouts are fine, hundreds of them; the second connection never comes. */
 	conn = sim_checkout(1000);
@@ -215,7 +202,7 @@ static void failed_connects_count_for_themselves(void **state)
 	assert_non_null(raised(WEIR_ALERT_FAILURE_RATE));
 	assert_int_equal(raised(WEIR_ALERT_FAILURE_RATE)->threshold, 50);
 	weir_checkin(&conn);
-	close_pool();
+	sim_end();
 }
 
 static void leak_one(void)
@@ -231,7 +218,7 @@ static void leaks_are_an_alert(void **state)
 {
 	(void)state;
 	o.leak_after_ms = 1000;
-	open_pool();
+	sim_begin(&o);
 	sim_run(20000);
 	leak_one();
 	sim_run(10000);
@@ -239,7 +226,7 @@ static void leaks_are_an_alert(void **state)
 	assert_int_equal(raised(WEIR_ALERT_LEAKS)->severity, WEIR_SEVERITY_WARNING);
 	lasts(WEIR_ALERT_LEAKS, leak_one);
 	is_over(WEIR_ALERT_LEAKS);
-	close_pool();
+	sim_end();
 }
 
 static void usage_is_an_alert(void **state)
@@ -248,7 +235,7 @@ static void usage_is_an_alert(void **state)
 
 	(void)state;
 	o.leak_after_ms = 0;
-	open_pool();
+	sim_begin(&o);
 	sim_run(15000);
 	conn[0] = sim_checkout(1000);
 	minutes(2);
@@ -262,7 +249,7 @@ static void usage_is_an_alert(void **state)
 	weir_checkin(&conn[1]);
 	is_over(WEIR_ALERT_USAGE);
 	weir_checkin(&conn[0]);
-	close_pool();
+	sim_end();
 }
 
 static void ask_slowly(void)
@@ -278,7 +265,7 @@ static void ask_slowly(void)
 static void slow_statements_are_an_alert(void **state)
 {
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	sim_run(15000);
 	ask_slowly();
 	assert_int_equal(sim_told(WEIR_EVENT_SLOW_QUERY), 1);
@@ -291,34 +278,12 @@ static void slow_statements_are_an_alert(void **state)
 	lasts(WEIR_ALERT_SLOW_QUERIES, ask_slowly);
 	assert_non_null(strstr(sim_text(WEIR_EVENT_SLOW_QUERY), "; 11 more since the last"));
 	is_over(WEIR_ALERT_SLOW_QUERIES);
-	close_pool();
-}
-
-static void wait_for_long(void *arg)
-{
-	weir_conn *conn = sim_checkout(10000);
-
-	(void)arg;
-	assert_non_null(conn);
-	weir_checkin(&conn);
-}
-
-/* So many wait for three seconds for what the director holds. */
-static void keep_waiting(int n)
-{
-	weir_conn *conn[2] = {sim_checkout(1000), sim_checkout(1000)};
-
-	for (int i = 0; i < n; i++)
-		sim_spawn(wait_for_long, NULL);
-	sim_run(3000);
-	weir_checkin(&conn[0]);
-	weir_checkin(&conn[1]);
-	sim_join();
+	sim_end();
 }
 
 static void keep_twelve_waiting(void)
 {
-	keep_waiting(12);
+	sim_keep_waiting(12, 3000);
 }
 
 static void slow_checkouts_are_an_alert(void **state)
@@ -326,9 +291,9 @@ static void slow_checkouts_are_an_alert(void **state)
 	char *text;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	sim_run(15000);
-	keep_waiting(12);
+	sim_keep_waiting(12, 3000);
 	sim_run(10000);
 	assert_int_equal(sim_told(WEIR_EVENT_SLOW_CHECKOUT), 1);
 	assert_non_null(strstr(sim_text(WEIR_EVENT_SLOW_CHECKOUT), "OK after 3000"));
@@ -342,7 +307,7 @@ static void slow_checkouts_are_an_alert(void **state)
 	lasts(WEIR_ALERT_SLOW_CHECKOUTS, keep_twelve_waiting);
 	assert_non_null(strstr(sim_text(WEIR_EVENT_SLOW_CHECKOUT), "; 11 more since the last"));
 	is_over(WEIR_ALERT_SLOW_CHECKOUTS);
-	close_pool();
+	sim_end();
 }
 
 static void with_monitoring_off_nothing_is_judged(void **state)
@@ -350,153 +315,19 @@ static void with_monitoring_off_nothing_is_judged(void **state)
 	(void)state;
 	o.monitoring = 0;
 	o.pool_min = 1;
-	open_pool();
+	sim_begin(&o);
 	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_REFUSED);
 	minutes(3);
 	assert_int_equal(all_raised(), 0);
 	assert_int_equal(sim_told(WEIR_EVENT_ALERT_RAISED), 0);
-	close_pool();
+	sim_end();
 	o.monitoring = 1;
 	o.metrics_interval_ms = 0;
-	open_pool();
+	sim_begin(&o);
 	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_REFUSED);
 	minutes(3);
 	assert_int_equal(all_raised(), 0);
-	close_pool();
-}
-
-/* ---- events ---- */
-
-static void slow_checkouts_that_fail_are_told(void **state)
-{
-	weir_conn *conn;
-
-	(void)state;
-	o.pool_max = 1;
-	o.slow_checkout_ms = 100;
-	open_pool();
-	conn = sim_checkout(1000);
-	assert_null(sim_checkout(50));
-	assert_int_equal(sim_told(WEIR_EVENT_SLOW_CHECKOUT), 0);
-	assert_null(sim_checkout(200));
-	assert_string_equal(sim_text(WEIR_EVENT_SLOW_CHECKOUT),
-	                    "TIMEOUT after 200.0 ms (slow_checkout_ms is 100)");
-	sim_run(2000);
-	weir_checkin(&conn);
-	close_pool();
-	o.slow_checkout_ms = 0;
-	open_pool();
-	conn = sim_checkout(1000);
-	assert_null(sim_checkout(2000));
-	assert_int_equal(sim_told(WEIR_EVENT_SLOW_CHECKOUT), 0);
-	weir_checkin(&conn);
-	close_pool();
-}
-
-static void an_exhausted_pool_is_told_once(void **state)
-{
-	(void)state;
-	o.slow_checkout_ms = 0;
-	open_pool();
-	sim_run(1000);
-	keep_waiting(3);
-	assert_int_equal(sim_told(WEIR_EVENT_EXHAUSTED), 1);
-	assert_string_equal(sim_text(WEIR_EVENT_EXHAUSTED),
-	                    "all 2 connections are out, and 3 callers wait");
-	sim_run(2000);
-	keep_waiting(1); /* soon after: not again */
-	assert_int_equal(sim_told(WEIR_EVENT_EXHAUSTED), 1);
-	sim_run(10000);
-	keep_waiting(1);
-	assert_int_equal(sim_told(WEIR_EVENT_EXHAUSTED), 2);
-	close_pool();
-}
-
-/* Too short for the keeper to see: the caller whose time ran out tells. */
-static void a_timeout_in_between_tells_it_too(void **state)
-{
-	weir_conn *conn;
-
-	(void)state;
-	o.pool_max = 1;
-	open_pool();
-	conn = sim_checkout(1000);
-	sim_run(100);
-	assert_null(sim_checkout(20));
-	assert_int_equal(sim_told(WEIR_EVENT_EXHAUSTED), 1);
-	weir_checkin(&conn);
-	close_pool();
-}
-
-static void one_that_is_still_opening_is_not_exhausted(void **state)
-{
-	weir_conn *conn;
-
-	(void)state;
-	open_pool();
-	conn = sim_checkout(1000);
-	wi_store_rlx(&sim_server()->connect_ns, 5 * WI_SEC);
-	assert_null(sim_checkout(4000));
-	assert_int_equal(sim_told(WEIR_EVENT_EXHAUSTED), 0);
-	sim_run(10000);
-	weir_checkin(&conn);
-	close_pool();
-}
-
-static void events_are_there_to_be_read(void **state)
-{
-	weir_event_record r[WEIR_EVENTS_KEPT];
-	weir_conn *conn;
-	uint64_t lost;
-	size_t n;
-
-	(void)state;
-	open_pool();
-	conn = sim_checkout(1000);
-	assert_non_null(conn);
-	weir_discard(&conn);
-	sim_run(1000);
-	n = weir_pool_events_get(sim_pool(), 0, r, WEIR_EVENTS_KEPT, &lost);
-	assert_true(n >= 2);
-	assert_int_equal(lost, 0);
-	assert_int_equal(r[0].kind, WEIR_EVENT_CONNECTED);
-	assert_int_equal(r[n - 1].kind, WEIR_EVENT_CLOSED);
-	assert_string_equal(r[n - 1].host, "127.0.0.1:5432");
-	assert_string_equal(r[n - 1].text, "discarded by its holder");
-	assert_int_equal(weir_pool_events_count(sim_pool(), WEIR_EVENT_CONNECTED),
-	                 sim_told(WEIR_EVENT_CONNECTED));
-	assert_int_equal(weir_pool_events_get(sim_pool(), r[n - 1].sequence, r, 1, &lost), 0);
-	close_pool();
-}
-
-static uint64_t heard, found;
-
-static void look_into_the_ring(void *arg, const weir_event *event)
-{
-	weir_event_record r;
-
-	(void)arg;
-	heard++;
-	if (sim_pool() && weir_pool_events_get(sim_pool(), event->sequence - 1, &r, 1, NULL) == 1 &&
-	    r.sequence == event->sequence && r.kind == event->kind)
-		found++;
-	(void)(sim_pool() && weir_pool_alerts_get(sim_pool(), alert, WEIR_ALERT_RULES));
-}
-
-static void a_sink_may_read_them(void **state)
-{
-	weir_conn *conn;
-
-	(void)state;
-	heard = found = 0;
-	o.on_event = look_into_the_ring;
-	open_pool();
-	conn = sim_checkout(1000);
-	weir_discard(&conn);
-	sim_run(1000);
-	assert_true(heard >= 2);
-	assert_int_equal(found, heard);
-	close_pool();
+	sim_end();
 }
 
 int main(void)
@@ -513,12 +344,6 @@ int main(void)
 		TEST(slow_statements_are_an_alert),
 		TEST(slow_checkouts_are_an_alert),
 		TEST(with_monitoring_off_nothing_is_judged),
-		TEST(slow_checkouts_that_fail_are_told),
-		TEST(an_exhausted_pool_is_told_once),
-		TEST(a_timeout_in_between_tells_it_too),
-		TEST(one_that_is_still_opening_is_not_exhausted),
-		TEST(events_are_there_to_be_read),
-		TEST(a_sink_may_read_them),
 	};
 
 	test_watchdog(100, "sim.pool_alert");

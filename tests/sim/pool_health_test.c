@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Whether a connection lives: what a checkout does to find out, and what it costs.
+ * Whether a connection lives: what a checkout does to find out, what it costs, and what one death
+ * means for the others.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,6 @@
 #include <cmocka.h>
 
 #include "base/atomic.h"
-#include "base/clock.h"
 #include "base/line.h"
 #include "pool/pool.h"
 #include "support/fake_cluster.h"
@@ -25,16 +25,6 @@ static int set_up(void **state)
 	(void)state;
 	sim_options(&o);
 	return 0;
-}
-
-static void open_pool(void)
-{
-	assert_int_equal(sim_open(&o), WEIR_OK);
-}
-
-static void close_pool(void)
-{
-	assert_int_equal(sim_close(), 0);
 }
 
 static uint64_t queries(void)
@@ -71,7 +61,7 @@ static bool hands_out_a_dead_one(weir_pre_ping pre_ping)
 	bool dead;
 
 	o.pre_ping = pre_ping;
-	open_pool();
+	sim_begin(&o);
 	have_idle(4);
 	wi_fake_kill(sim_server());
 	conn = sim_checkout(1000);
@@ -81,7 +71,7 @@ static bool hands_out_a_dead_one(weir_pre_ping pre_ping)
 	weir_checkin(&conn);
 	sim_settle();
 	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_BROKEN], 4);
-	close_pool();
+	sim_end();
 	return dead;
 }
 
@@ -99,7 +89,7 @@ static void a_look_asks_the_server_nothing(void **state)
 
 	(void)state;
 	o.pre_ping = WEIR_PRE_PING_LOOK;
-	open_pool();
+	sim_begin(&o);
 	have_idle(2);
 	before = queries();
 	for (int i = 0; i < 100; i++) {
@@ -111,7 +101,7 @@ static void a_look_asks_the_server_nothing(void **state)
 	assert_int_equal(queries(), before);
 	assert_int_equal(sim_stats()->opened, 2);
 	assert_int_equal(sim_stats()->checkouts, sim_stats()->checkins);
-	close_pool();
+	sim_end();
 }
 
 static void a_ping_is_a_round_trip_each_time(void **state)
@@ -121,7 +111,7 @@ static void a_ping_is_a_round_trip_each_time(void **state)
 
 	(void)state;
 	o.pre_ping = WEIR_PRE_PING_PING;
-	open_pool();
+	sim_begin(&o);
 	have_idle(2);
 	before = queries();
 	for (int i = 1; i <= 100; i++) {
@@ -136,7 +126,7 @@ static void a_ping_is_a_round_trip_each_time(void **state)
 	assert_non_null(conn);
 	assert_int_equal(queries(), before + 100);
 	weir_checkin(&conn);
-	close_pool();
+	sim_end();
 }
 
 /* A connection just opened, or just reset, is as suspect as any: the note is on every slot. */
@@ -146,7 +136,7 @@ static void the_note_survives_a_reset(void **state)
 
 	(void)state;
 	o.pre_ping = WEIR_PRE_PING_LOOK;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 3; i++) {
 		conn = sim_checkout(1000);
 		sim_leave(conn, WI_LOOK_CHANGED);
@@ -159,7 +149,7 @@ static void the_note_survives_a_reset(void **state)
 		weir_checkin(&conn);
 		sim_settle();
 	}
-	close_pool();
+	sim_end();
 }
 
 /* The same through a router, by the counts of its hosts. */
@@ -223,7 +213,7 @@ static void idleness_is_met_with_a_look_then_a_question(void **state)
 	o.keepalive_ms = 0;
 	o.pool_min = 1;
 	o.pool_max = 1;
-	open_pool();
+	sim_begin(&o);
 	sim_run(400);
 	before = queries();
 	assert_false(is_noted(WI_NOTE_LOOK | WI_NOTE_CHECK));
@@ -240,7 +230,7 @@ static void idleness_is_met_with_a_look_then_a_question(void **state)
 	assert_int_equal(queries(), before + 1);
 	assert_false(is_noted(WI_NOTE_LOOK | WI_NOTE_CHECK));
 	weir_checkin(&conn);
-	close_pool();
+	sim_end();
 }
 
 /* ---- what one death means for the others ---- */
@@ -261,7 +251,7 @@ static uint64_t first_is_idle_for_longest(void)
 	o.look_after_ms = o.validate_after_ms = 0;
 	o.keepalive_ms = 10000;
 	o.check_timeout_ms = 1000;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 5; i++)
 		conn[i] = sim_checkout(1000);
 	serial = sim_serial(conn[0]);
@@ -290,7 +280,7 @@ static void one_stuck_server_process_costs_only_itself(void **state)
 	assert_int_equal(sim_stats()->idle, 5);
 	assert_string_equal(sim_stats()->last_lost_sqlstate, "");
 	assert_non_null(strstr(sim_stats()->last_lost, "no answer within 1000 ms"));
-	close_pool();
+	sim_end();
 }
 
 /* Five connections cost one timeout, not five. */
@@ -307,7 +297,7 @@ static void silence_condemns_all_that_have_not_answered(void **state)
 	sim_run(30000);
 	assert_int_equal(sim_stats()->idle, 5);
 	assert_int_equal(sim_stats()->opened, 10);
-	close_pool();
+	sim_end();
 }
 
 /* The keeper's question is out when the others come back: they are asked, not closed. */
@@ -336,7 +326,7 @@ static void who_was_used_meanwhile_is_asked_instead(void **state)
 	sim_run(1500);
 	assert_int_equal(sim_stats()->idle, 5);
 	assert_int_equal(sim_stats()->opened, 6);
-	close_pool();
+	sim_end();
 }
 
 static void end_one(const char *sqlstate)
@@ -357,7 +347,7 @@ static void a_crash_condemns_all_without_a_question(void **state)
 
 	(void)state;
 	o.pool_max = 5;
-	open_pool();
+	sim_begin(&o);
 	have_idle(5);
 	sim_run(2000);
 	conn = sim_checkout(1000);
@@ -378,7 +368,7 @@ static void a_crash_condemns_all_without_a_question(void **state)
 	weir_checkin(&other);
 	assert_int_equal(settled()->closed[WEIR_CLOSE_BROKEN], 2);
 	assert_int_equal(sim_stats()->idle, 1); /* just used, so asked again instead of closed */
-	close_pool();
+	sim_end();
 }
 
 static void one_ended_session_lets_the_others_be_looked_at(void **state)
@@ -389,7 +379,7 @@ static void one_ended_session_lets_the_others_be_looked_at(void **state)
 	for (size_t i = 0; i < WI_ARRAY_LEN(ends); i++) {
 		o.pool_max = 3;
 		o.look_after_ms = 0;
-		open_pool();
+		sim_begin(&o);
 		have_idle(3);
 		end_one(ends[i]);
 		assert_int_equal(settled()->idle, 2);
@@ -399,7 +389,7 @@ static void one_ended_session_lets_the_others_be_looked_at(void **state)
 			if (sim_pool()->conns[n].life == WI_READY)
 				assert_true(wi_load_rlx(&sim_pool()->conns[n].notes) &
 				            WI_NOTE_LOOK);
-		close_pool();
+		sim_end();
 	}
 }
 
@@ -410,7 +400,7 @@ static void lost_without_a_word_lets_the_others_be_asked(void **state)
 
 	(void)state;
 	o.pool_max = 3;
-	open_pool();
+	sim_begin(&o);
 	have_idle(3);
 	end_one("");
 	before = queries();
@@ -418,7 +408,7 @@ static void lost_without_a_word_lets_the_others_be_asked(void **state)
 	assert_int_equal(queries(), before + 1);
 	weir_checkin(&conn);
 	assert_int_equal(settled()->opened, 3);
-	close_pool();
+	sim_end();
 }
 
 static void a_loss_and_a_refused_connect_are_a_server_that_went(void **state)
@@ -426,7 +416,7 @@ static void a_loss_and_a_refused_connect_are_a_server_that_went(void **state)
 	(void)state;
 	o.pool_min = 3;
 	o.pool_max = 3;
-	open_pool();
+	sim_begin(&o);
 	have_idle(3);
 	sim_run(2000);
 	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_REFUSED);
@@ -434,7 +424,7 @@ static void a_loss_and_a_refused_connect_are_a_server_that_went(void **state)
 	sim_run(100);
 	assert_int_equal(settled()->closed[WEIR_CLOSE_CONDEMNED], 2);
 	assert_int_equal(sim_stats()->total, 0);
-	close_pool();
+	sim_end();
 }
 
 static void a_server_that_starts_has_forgotten_what_was_before(void **state)
@@ -443,7 +433,7 @@ static void a_server_that_starts_has_forgotten_what_was_before(void **state)
 
 	(void)state;
 	o.pool_max = 3;
-	open_pool();
+	sim_begin(&o);
 	have_idle(2);
 	conn = sim_checkout(1000);
 	sim_run(2000);
@@ -455,110 +445,7 @@ static void a_server_that_starts_has_forgotten_what_was_before(void **state)
 	assert_int_equal(settled()->closed[WEIR_CLOSE_CONDEMNED], 0); /* it was lent */
 	weir_checkin(&conn);
 	assert_int_equal(settled()->idle, 1); /* asked, and it lives */
-	close_pool();
-}
-
-/* ---- by SQLSTATE ---- */
-
-static const char *refused_with = "25006";
-
-static bool refuse_writes(struct wi_fake_server *server, const char *sql, struct wi_answer *answer,
-                          struct wi_failure *failure)
-{
-	(void)server;
-	(void)answer;
-	if (strcmp(sql, "write") != 0)
-		return true;
-	memcpy(failure->sqlstate, refused_with, 6);
-	memcpy(failure->text, "refused", 8);
-	return false;
-}
-
-static weir_class judged_as;
-static int asked_hook;
-
-static weir_class judge(void *arg, const char *sqlstate, bool connecting, weir_class usual)
-{
-	assert_ptr_equal(arg, &judged_as);
-	assert_false(connecting);
-	asked_hook++;
-	return strcmp(sqlstate, refused_with) == 0 ? judged_as : usual;
-}
-
-/* A statement is refused with a SQLSTATE, and the connection given back. */
-static weir_status write_once(const char *sqlstate)
-{
-	weir_conn *conn;
-	weir_status st;
-
-	refused_with = sqlstate;
-	open_pool();
-	sim_server()->answer = refuse_writes;
-	have_idle(3);
-	sim_run(2000);
-	conn = sim_checkout(1000);
-	st = weir_exec(conn, "write", 1000, NULL);
-	weir_checkin(&conn);
-	sim_settle();
-	return st;
-}
-
-static void a_wrong_role_costs_the_connection(void **state)
-{
-	(void)state;
-	assert_int_equal(write_once("25006"), WEIR_QUERY);
-	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_WRONG_ROLE], 1);
-	assert_int_equal(sim_stats()->idle, 2);
-	close_pool();
-}
-
-static void statements_are_dropped_after_0a000(void **state)
-{
-	uint64_t before;
-
-	(void)state;
-	assert_int_equal(write_once("0A000"), WEIR_QUERY);
-	assert_int_equal(sim_stats()->idle, 3);
-	before = queries();
-	sim_run(10);
-	assert_int_equal(queries(), before); /* the reset is over, and there was one: */
-	assert_int_equal(before, 3 + 1 + 1); /* verify each, write, DISCARD ALL */
-	close_pool();
-}
-
-static void plain_errors_cost_nothing(void **state)
-{
-	(void)state;
-	assert_int_equal(write_once("23505"), WEIR_QUERY);
-	assert_int_equal(sim_stats()->idle, 3);
-	assert_int_equal(queries(), 3 + 1);
-	close_pool();
-}
-
-static void the_hook_judges_otherwise(void **state)
-{
-	(void)state;
-	o.on_sqlstate = judge;
-	o.on_sqlstate_arg = &judged_as;
-	judged_as = WEIR_CLASS_PLAIN;
-	assert_int_equal(write_once("25006"), WEIR_QUERY);
-	assert_int_equal(sim_stats()->idle, 3);
-	close_pool();
-	judged_as = WEIR_CLASS_CONDEMN;
-	assert_int_equal(write_once("23505"), WEIR_QUERY); /* plain to the table */
-	assert_int_equal(sim_stats()->total, 0);
-	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_CONDEMNED], 2);
-	assert_string_equal(sim_stats()->last_lost_sqlstate, "23505");
-	close_pool();
-	judged_as = WEIR_CLASS_RETRY;
-	assert_int_equal(write_once("55P03"), WEIR_RETRY);
-	assert_int_equal(sim_stats()->idle, 3);
-	close_pool();
-	asked_hook = 0;
-	judged_as = (weir_class)99; /* no class at all: the table's */
-	assert_int_equal(write_once("40001"), WEIR_RETRY);
-	assert_true(asked_hook > 0);
-	close_pool();
+	sim_end();
 }
 
 int main(void)
@@ -578,10 +465,6 @@ int main(void)
 		cmocka_unit_test_setup(lost_without_a_word_lets_the_others_be_asked, set_up),
 		cmocka_unit_test_setup(a_loss_and_a_refused_connect_are_a_server_that_went, set_up),
 		cmocka_unit_test_setup(a_server_that_starts_has_forgotten_what_was_before, set_up),
-		cmocka_unit_test_setup(a_wrong_role_costs_the_connection, set_up),
-		cmocka_unit_test_setup(statements_are_dropped_after_0a000, set_up),
-		cmocka_unit_test_setup(plain_errors_cost_nothing, set_up),
-		cmocka_unit_test_setup(the_hook_judges_otherwise, set_up),
 	};
 
 	test_watchdog(120, "sim.pool_health");

@@ -29,16 +29,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static void open_pool(void)
-{
-	assert_int_equal(sim_open(&o), WEIR_OK);
-}
-
-static void close_pool(void)
-{
-	assert_int_equal(sim_close(), 0);
-}
-
 static size_t list(void)
 {
 	return weir_pool_held_get(sim_pool(), held, 8);
@@ -51,7 +41,7 @@ static void what_is_out_is_listed(void **state)
 	weir_conn *conn[2];
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	assert_int_equal(list(), 0);
 	conn[0] = sim_checkout(1000);
 	conn[1] = sim_checkout(1000);
@@ -76,7 +66,7 @@ static void what_is_out_is_listed(void **state)
 	assert_int_equal(list(), 1);
 	weir_checkin(&conn[1]);
 	assert_int_equal(list(), 0);
-	close_pool();
+	sim_end();
 }
 
 static void a_new_lending_is_not_as_old_as_the_last(void **state)
@@ -84,7 +74,7 @@ static void a_new_lending_is_not_as_old_as_the_last(void **state)
 	weir_conn *conn;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	sim_run(5000);
 	weir_checkin(&conn);
@@ -92,7 +82,7 @@ static void a_new_lending_is_not_as_old_as_the_last(void **state)
 	assert_int_equal(list(), 1);
 	assert_int_equal(held[0].held_ns, 0);
 	weir_checkin(&conn);
-	close_pool();
+	sim_end();
 }
 
 /* ---- stacks ---- */
@@ -124,7 +114,7 @@ static void always_is_every_checkout(void **state)
 	o.leak_stack = WEIR_LEAK_STACK_ALWAYS;
 	o.leak_after_ms = 1000;
 	o.pool_max = 1;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 20; i++) {
 		conn = a_caller_to_be_found();
 		assert_int_equal(list(), 1);
@@ -138,7 +128,7 @@ static void always_is_every_checkout(void **state)
 	assert_non_null(strstr(sim_text(WEIR_EVENT_LEAK), "; taken at "));
 	weir_checkin(&conn);
 	assert_int_equal(sim_stats()->opened, 1); /* the note is no reason to put anything right */
-	close_pool();
+	sim_end();
 }
 
 static void off_is_never(void **state)
@@ -148,7 +138,7 @@ static void off_is_never(void **state)
 	(void)state;
 	o.leak_after_ms = 1000;
 	o.pool_max = 1;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 3; i++) {
 		conn = a_caller_to_be_found();
 		sim_run(3000);
@@ -157,7 +147,7 @@ static void off_is_never(void **state)
 		weir_checkin(&conn);
 	}
 	assert_null(strstr(sim_text(WEIR_EVENT_LEAK), "taken at"));
-	close_pool();
+	sim_end();
 }
 
 static int sampled_of(int checkouts, int64_t pause_ms)
@@ -184,7 +174,7 @@ static void sampled_is_one_now_and_then_and_all_after_a_leak(void **state)
 	o.leak_stack = WEIR_LEAK_STACK_SAMPLED;
 	o.leak_after_ms = 20000;
 	o.pool_max = 1;
-	open_pool();
+	sim_begin(&o);
 	n = sampled_of(200, 100);
 	assert_true(n > 5 && n < 50); /* one a look of the keeper's, about once a second */
 	conn = a_caller_to_be_found();
@@ -196,7 +186,7 @@ static void sampled_is_one_now_and_then_and_all_after_a_leak(void **state)
 	(void)sampled_of(5, 0); /* the notes of before */
 	n = sampled_of(200, 100);
 	assert_true(n > 5 && n < 50);
-	close_pool();
+	sim_end();
 }
 
 /* ---- threads that end ---- */
@@ -223,7 +213,7 @@ static void what_a_thread_leaves_behind_is_told_at_once(void **state)
 {
 	(void)state;
 	o.leak_after_ms = 0;
-	open_pool();
+	sim_begin(&o);
 	sim_spawn(take_and_end, &kept[0]);
 	sim_join();
 	sim_run(1500);
@@ -243,7 +233,7 @@ static void what_a_thread_leaves_behind_is_told_at_once(void **state)
 	assert_int_equal(sim_stats()->misuse, 0);
 	assert_int_equal(sim_stats()->idle, 1);
 	assert_int_equal(sim_stats()->opened, 1);
-	close_pool();
+	sim_end();
 }
 
 static void the_next_in_its_seat_is_not_taken_for_it(void **state)
@@ -253,7 +243,7 @@ static void the_next_in_its_seat_is_not_taken_for_it(void **state)
 
 	(void)state;
 	o.leak_after_ms = 1000;
-	open_pool();
+	sim_begin(&o);
 	sim_spawn(take_and_end, &kept[0]);
 	sim_join();
 	assert_int_equal(list(), 1);
@@ -267,13 +257,13 @@ static void the_next_in_its_seat_is_not_taken_for_it(void **state)
 	assert_int_equal(sim_stats()->orphans, 1);
 	weir_checkin(&conn);
 	weir_checkin(&kept[0]);
-	close_pool();
+	sim_end();
 }
 
 static void who_gives_back_before_it_ends_leaves_nothing(void **state)
 {
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 20; i++) {
 		sim_spawn(take_and_give_back, NULL);
 		sim_join();
@@ -284,7 +274,7 @@ static void who_gives_back_before_it_ends_leaves_nothing(void **state)
 	sim_run(3000);
 	assert_int_equal(sim_stats()->orphans, 0);
 	assert_int_equal(sim_told(WEIR_EVENT_LEAK), 0);
-	close_pool();
+	sim_end();
 }
 
 static void what_it_leaves_behind_is_reclaimed_if_asked_for(void **state)
@@ -294,7 +284,7 @@ static void what_it_leaves_behind_is_reclaimed_if_asked_for(void **state)
 	(void)state;
 	o.pool_max = 2;
 	o.dead_thread_action = WEIR_DEAD_THREAD_RECLAIM;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 10; i++) {
 		sim_spawn(take_and_end, &kept[0]);
 		sim_spawn(take_and_end, &kept[1]);
@@ -311,17 +301,17 @@ static void what_it_leaves_behind_is_reclaimed_if_asked_for(void **state)
 		assert_int_equal(sim_stats()->misuse, i + 1);
 	}
 	assert_true(wi_load_rlx(&sim_server()->sessions_peak) <= 2);
-	close_pool();
+	sim_end();
 }
 
 static void a_drain_does_not_wait_for_the_dead(void **state)
 {
 	(void)state;
 	o.dead_thread_action = WEIR_DEAD_THREAD_RECLAIM;
-	open_pool();
+	sim_begin(&o);
 	sim_spawn(take_and_end, &kept[0]);
 	sim_join();
-	close_pool(); /* at once: nothing may be out */
+	sim_end(); /* at once: nothing may be out */
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, set_up)

@@ -27,11 +27,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static void open_pool(void)
-{
-	assert_int_equal(sim_open(&o), WEIR_OK);
-}
-
 /* The pool serves as if nothing had happened, and all of it is given back. */
 static void assert_unharmed(uint64_t misuse)
 {
@@ -48,7 +43,7 @@ static void assert_unharmed(uint64_t misuse)
 	assert_int_equal(sim_told(WEIR_EVENT_MISUSE), (int)misuse);
 	assert_int_equal(sim_stats()->checkouts, sim_stats()->checkins);
 	assert_int_equal(sim_stats()->idle, 2);
-	assert_int_equal(sim_close(), 0);
+	sim_end();
 }
 
 static void giving_back_nulls_and_null_is_nothing(void **state)
@@ -56,7 +51,7 @@ static void giving_back_nulls_and_null_is_nothing(void **state)
 	weir_conn *conn, *none = NULL;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	weir_checkin(&conn);
 	assert_null(conn);
@@ -73,7 +68,7 @@ static void giving_back_twice_is_noticed(void **state)
 	weir_conn *conn, *copy;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	copy = conn = sim_checkout(1000);
 	weir_checkin(&conn);
 	weir_checkin(&copy);
@@ -86,7 +81,7 @@ static void discarding_twice_is_noticed(void **state)
 	weir_conn *conn, *copy, *late;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	late = copy = conn = sim_checkout(1000);
 	weir_discard(&conn);
 	weir_discard(&copy);
@@ -102,7 +97,7 @@ static void a_stale_copy_does_not_touch_the_next_holder(void **state)
 
 	(void)state;
 	o.pool_max = 2;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 255; i++) {
 		conn = sim_checkout(1000);
 		copy = conn;
@@ -121,7 +116,7 @@ static void a_copy_is_known_as_stale_through_255_loans(void **state)
 	weir_conn *conn, *copy;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	copy = conn = sim_checkout(1000);
 	weir_checkin(&conn);
 	for (int i = 0; i < 255; i++) {
@@ -138,7 +133,7 @@ static void a_stale_handle_leads_nowhere(void **state)
 	weir_conn_info info;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	copy = conn = sim_checkout(1000);
 	assert_int_equal(weir_conn_info_get(conn, &info), WEIR_OK);
 	assert_string_equal(info.host, "127.0.0.1:5432");
@@ -165,7 +160,7 @@ static void a_foreign_pointer_is_not_followed(void **state)
 
 	(void)state;
 	assert_non_null(page);
-	open_pool();
+	sim_begin(&o);
 	memory[4] = 1; /* as if lent */
 	weir_checkin(&foreign);
 	assert_null(foreign);
@@ -183,7 +178,7 @@ static void checkout_wants_a_pool_and_a_place(void **state)
 	weir_conn *conn = (weir_conn *)8;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	assert_int_equal(weir_pool_checkout(NULL, 0, &conn, &error), WEIR_INVALID);
 	assert_string_equal(error.text, "weir_pool_checkout: pool is NULL");
 	assert_int_equal(weir_pool_checkout(sim_pool(), 0, NULL, &error), WEIR_INVALID);
@@ -266,7 +261,7 @@ static void options_in_the_url_win(void **state)
 	                 WEIR_OK);
 	assert_int_equal(sim_stats()->max, 3);
 	assert_string_equal(sim_stats()->host, "127.0.0.1:5432");
-	assert_int_equal(sim_close(), 0);
+	sim_end();
 }
 
 static void open_wants_a_place(void **state)

@@ -2,7 +2,7 @@
 /*
  * Other options while the pool runs: each comes into force where it is used, what may not change is
  * named and nothing is changed, and connections with old server settings are replaced, make before
- * break.
+ * break. Sizes are in pool_reload_size_test.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-#include "base/alloc.h"
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "pool/pool.h"
@@ -28,16 +27,6 @@ static int set_up(void **state)
 	sim_options(&o);
 	memset(&error, 0, sizeof(error));
 	return 0;
-}
-
-static void open_pool(void)
-{
-	assert_int_equal(sim_open(&o), WEIR_OK);
-}
-
-static void close_pool(void)
-{
-	assert_int_equal(sim_close(), 0);
 }
 
 static void reload(void)
@@ -74,14 +63,14 @@ static void callers_wait_for_as_long_as_is_said_now(void **state)
 	(void)state;
 	o.pool_max = 1;
 	o.checkout_timeout_ms = 200;
-	open_pool();
+	sim_begin(&o);
 	out = sim_checkout(1000);
 	assert_int_equal(time_of_a_checkout(), 200);
 	o.checkout_timeout_ms = 3000;
 	reload();
 	assert_int_equal(time_of_a_checkout(), 3000);
 	weir_checkin(&out);
-	close_pool();
+	sim_end();
 }
 
 static void wait_here(void *arg)
@@ -99,7 +88,7 @@ static void a_smaller_line_sheds_who_comes(void **state)
 
 	(void)state;
 	o.pool_max = 1;
-	open_pool();
+	sim_begin(&o);
 	out = sim_checkout(1000);
 	sim_spawn(wait_here, &st[0]);
 	sim_spawn(wait_here, &st[1]);
@@ -113,120 +102,14 @@ static void a_smaller_line_sheds_who_comes(void **state)
 	sim_join();
 	assert_int_equal(st[0], WEIR_OK);
 	assert_int_equal(st[1], WEIR_OK);
-	close_pool();
-}
-
-static void sizes_follow(void **state)
-{
-	weir_conn *out[6];
-
-	(void)state;
-	o.pool_max = 2;
-	open_pool();
-	o.pool_max = 4;
-	o.pool_overflow = 2;
-	reload();
-	for (int i = 0; i < 6; i++)
-		assert_non_null(out[i] = sim_checkout(1000));
-	assert_null(sim_checkout(10));
-	assert_int_equal(sim_stats()->max, 4);
-	o.pool_max = 3;
-	o.pool_overflow = 0;
-	reload();
-	for (int i = 0; i < 6; i++)
-		weir_checkin(&out[i]);
-	sim_settle();
-	assert_int_equal(sim_stats()->idle, 3);
-	o.server_budget = 10;
-	o.pod_count = 5;
-	reload();
-	assert_int_equal(sim_stats()->max, 2);
-	assert_int_equal(sim_stats()->idle, 2);
-	o.server_budget = 0;
-	o.pool_min = 3;
-	reload();
-	assert_int_equal(sim_stats()->idle, 3);
-	close_pool();
-}
-
-/* More slots are wanted though the word of sizes is the same. */
-static void an_overflow_alone_has_room(void **state)
-{
-	weir_conn *out[5];
-
-	(void)state;
-	o.pool_max = 2;
-	open_pool();
-	o.pool_overflow = 3;
-	reload();
-	for (int i = 0; i < 5; i++)
-		assert_non_null(out[i] = sim_checkout(1000));
-	assert_null(sim_checkout(10));
-	for (int i = 0; i < 5; i++)
-		weir_checkin(&out[i]);
-	close_pool();
-}
-
-/* What weir_pool_resize has said stays, as long as the options say nothing else than before. */
-static void a_size_of_before_stays(void **state)
-{
-	(void)state;
-	o.pool_max = 4;
-	open_pool();
-	assert_int_equal(weir_pool_resize(sim_pool(), 0, 7, &error), WEIR_OK);
-	o.checkout_timeout_ms = 100;
-	reload();
-	assert_int_equal(sim_stats()->max, 7);
-	o.pool_max = 5;
-	reload();
-	assert_int_equal(sim_stats()->max, 5);
-	close_pool();
-}
-
-#ifndef __SANITIZE_ADDRESS__ /* there a pool has room for 64 */
-/* Nor does an overflow say another size; and there is memory for both together. */
-static void an_overflow_leaves_the_size(void **state)
-{
-	(void)state;
-	o.pool_max = 4;
-	open_pool();
-	assert_int_equal(weir_pool_resize(sim_pool(), 0, 900, &error), WEIR_OK);
-	o.pool_overflow = 1000;
-	reload();
-	assert_int_equal(sim_stats()->max, 900);
-	assert_int_equal(sim_pool()->n_conns, 1900);
-	o.leak_action = WEIR_LEAK_RECLAIM;
-	reload();
-	assert_int_equal(sim_stats()->max, 900);
-	assert_int_equal(sim_pool()->n_conns, 3800);
-	close_pool();
-}
-#endif
-
-/* The keeper comes to the reload after both were said. */
-static void the_size_that_was_said_last_stays(void **state)
-{
-	(void)state;
-	o.pool_max = 4;
-	open_pool();
-	o.pool_max = 5;
-	assert_int_equal(weir_pool_reload(sim_pool(), &o, &error), WEIR_OK);
-	assert_int_equal(weir_pool_resize(sim_pool(), 0, 7, &error), WEIR_OK);
-	sim_settle();
-	assert_int_equal(sim_stats()->max, 7);
-	assert_int_equal(weir_pool_resize(sim_pool(), 0, 6, &error), WEIR_OK);
-	o.pool_max = 3;
-	assert_int_equal(weir_pool_reload(sim_pool(), &o, &error), WEIR_OK);
-	sim_settle();
-	assert_int_equal(sim_stats()->max, 3);
-	close_pool();
+	sim_end();
 }
 
 static void the_breaker_has_other_limits(void **state)
 {
 	(void)state;
 	o.breaker_failures = 0;
-	open_pool();
+	sim_begin(&o);
 	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_REFUSED);
 	assert_null(sim_checkout(3000));
 	assert_int_equal(sim_told(WEIR_EVENT_BREAKER_OPENED), 0);
@@ -237,7 +120,7 @@ static void the_breaker_has_other_limits(void **state)
 	o.breaker_failures = 0;
 	reload();
 	wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_NONE);
-	close_pool();
+	sim_end();
 }
 
 static void leaks_are_told_by_the_new_limit(void **state)
@@ -246,7 +129,7 @@ static void leaks_are_told_by_the_new_limit(void **state)
 
 	(void)state;
 	o.leak_after_ms = 0;
-	open_pool();
+	sim_begin(&o);
 	out = sim_checkout(1000);
 	sim_run(10000);
 	assert_int_equal(sim_told(WEIR_EVENT_LEAK), 0);
@@ -255,7 +138,7 @@ static void leaks_are_told_by_the_new_limit(void **state)
 	sim_run(10000);
 	assert_int_equal(sim_told(WEIR_EVENT_LEAK), 1);
 	weir_checkin(&out);
-	close_pool();
+	sim_end();
 }
 
 static void open_connections_live_as_long_as_is_said_now(void **state)
@@ -265,7 +148,7 @@ static void open_connections_live_as_long_as_is_said_now(void **state)
 
 	(void)state;
 	o.pool_min = o.pool_max = 1;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	serial = sim_serial(conn);
 	weir_checkin(&conn);
@@ -277,7 +160,7 @@ static void open_connections_live_as_long_as_is_said_now(void **state)
 	assert_int_not_equal(sim_serial(conn), serial);
 	weir_checkin(&conn);
 	assert_true(sim_stats()->closed[WEIR_CLOSE_EXPIRED] > 0);
-	close_pool();
+	sim_end();
 }
 
 /* The keeper does not run between a death and the checkout: only its caller can notice. */
@@ -304,7 +187,7 @@ static void checkouts_look_as_is_said_now(void **state)
 
 	(void)state;
 	o.pool_min = o.pool_max = 2;
-	open_pool();
+	sim_begin(&o);
 	sim_settle();
 	assert_true(hands_out_a_dead_one());
 	sim_run(2000); /* it was lost: another one is opened */
@@ -335,7 +218,7 @@ static void checkouts_look_as_is_said_now(void **state)
 	weir_checkin(&conn[0]);
 	assert_int_equal(wi_load_rlx(&sim_server()->queries), queries);
 	assert_true(hands_out_a_dead_one());
-	close_pool();
+	sim_end();
 }
 
 static void sessions_with_old_settings_are_replaced(void **state)
@@ -346,7 +229,7 @@ static void sessions_with_old_settings_are_replaced(void **state)
 	(void)state;
 	o.pool_min = 3;
 	o.pool_max = 4;
-	open_pool();
+	sim_begin(&o);
 	sim_settle();
 	assert_non_null(strstr(sim_pool()->target.startup_options, "statement_timeout=30000"));
 	out = sim_checkout(1000);
@@ -365,27 +248,27 @@ static void sessions_with_old_settings_are_replaced(void **state)
 	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_EVICTED], 3);
 	assert_int_equal(sim_stats()->idle, 3);
 	assert_true(wi_load_rlx(&sim_server()->sessions_peak) <= 4);
-	close_pool();
+	sim_end();
 }
 
 static void nothing_that_is_the_same_replaces_anything(void **state)
 {
 	(void)state;
 	o.pool_min = 3;
-	open_pool();
+	sim_begin(&o);
 	sim_settle();
 	reload();
 	o.checkout_timeout_ms = 77;
 	reload();
 	sim_run(5000);
 	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_EVICTED], 0);
-	close_pool();
+	sim_end();
 }
 
 static void what_may_not_change_is_named_and_nothing_changes(void **state)
 {
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	o.checkout_timeout_ms = 1;
 	strcpy(o.application_name, "other");
 	refuse("option \"application_name\" may not change while it runs: nothing is changed");
@@ -402,7 +285,7 @@ static void what_may_not_change_is_named_and_nothing_changes(void **state)
 	o.pool_min = 0;
 	o.pool_max = 0;
 	refuse("option \"pool_max\": 0 is out of range");
-	close_pool();
+	sim_end();
 }
 
 static void each_option_that_may_not_change_is_refused(void **state)
@@ -411,7 +294,7 @@ static void each_option_that_may_not_change_is_refused(void **state)
 	char text[32];
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	for (size_t i = 0; (row = weir_option_at(i)); i++) {
 		if (row->reload != WEIR_RELOAD_NEVER || row->type == WEIR_OPTION_IS_TEXT)
 			continue;
@@ -432,7 +315,7 @@ static void each_option_that_may_not_change_is_refused(void **state)
 		if (weir_options_set(&o, row->name, text, NULL) == WEIR_OK)
 			refuse(row->name);
 	}
-	close_pool();
+	sim_end();
 }
 
 static void the_connection_string_has_the_last_word(void **state)
@@ -449,7 +332,7 @@ static void the_connection_string_has_the_last_word(void **state)
 	assert_int_equal(sim_stats()->max, 3);
 	assert_int_equal(sim_pool()->options.checkout_timeout_ms, 50);
 	assert_int_equal(sim_pool()->options.leak_after_ms, 1234);
-	close_pool();
+	sim_end();
 }
 
 static void misuse_is_told(void **state)
@@ -457,7 +340,7 @@ static void misuse_is_told(void **state)
 	static weir_options zeroed;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	assert_int_equal(weir_pool_reload(NULL, &o, &error), WEIR_INVALID);
 	assert_int_equal(weir_pool_reload(sim_pool(), NULL, &error), WEIR_INVALID);
 	assert_int_equal(weir_pool_reload(sim_pool(), &zeroed, &error), WEIR_INVALID);
@@ -469,52 +352,15 @@ static void misuse_is_told(void **state)
 	assert_int_equal(sim_stats()->max, 6);
 	/* and one that nobody takes any more */
 	assert_int_equal(weir_pool_reload(sim_pool(), &o, &error), WEIR_OK);
-	close_pool();
-}
-
-#define TEST(name) cmocka_unit_test_setup(name, set_up)
-
-/* ---- a resize in the middle of it ---- */
-
-static int resized;
-
-static void resize_once(const char *point)
-{
-	if (strcmp(point, "reload.sizes.looked") != 0 || resized++)
-		return;
-	assert_int_equal(weir_pool_resize(sim_pool(), 1, 5, &error), WEIR_OK);
-}
-
-/* To what it was before: an exchange of the sizes alone would not see it. */
-static void a_resize_that_is_said_later_outlasts_it(void **state)
-{
-	(void)state;
-	o.pool_min = 1;
-	o.pool_max = 5;
-	open_pool();
-	sim_settle();
-	resized = 0;
-	o.pool_max = 9;
-	wi_store_seq(&wi_yield_hook, resize_once);
-	reload();
-	wi_store_seq(&wi_yield_hook, NULL);
-	assert_true(resized > 0);
-	assert_int_equal(sim_stats()->max, 5);
-	close_pool();
+	sim_end();
 }
 
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup(name, set_up)
 	const struct CMUnitTest tests[] = {
 		TEST(callers_wait_for_as_long_as_is_said_now),
 		TEST(a_smaller_line_sheds_who_comes),
-		TEST(sizes_follow),
-		TEST(an_overflow_alone_has_room),
-		TEST(a_size_of_before_stays),
-#ifndef __SANITIZE_ADDRESS__
-		TEST(an_overflow_leaves_the_size),
-#endif
-		TEST(the_size_that_was_said_last_stays),
 		TEST(the_breaker_has_other_limits),
 		TEST(leaks_are_told_by_the_new_limit),
 		TEST(open_connections_live_as_long_as_is_said_now),
@@ -525,7 +371,6 @@ int main(void)
 		TEST(each_option_that_may_not_change_is_refused),
 		TEST(the_connection_string_has_the_last_word),
 		TEST(misuse_is_told),
-		TEST(a_resize_that_is_said_later_outlasts_it),
 	};
 
 	test_watchdog(60, "sim.pool_reload");

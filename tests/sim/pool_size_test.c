@@ -24,16 +24,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static void open_pool(void)
-{
-	assert_int_equal(sim_open(&o), WEIR_OK);
-}
-
-static void close_pool(void)
-{
-	assert_int_equal(sim_close(), 0);
-}
-
 static int peak(void)
 {
 	return wi_load_rlx(&sim_server()->sessions_peak);
@@ -81,7 +71,7 @@ static void the_minimum_is_opened_and_kept(void **state)
 {
 	(void)state;
 	o.pool_min = 3;
-	open_pool();
+	sim_begin(&o);
 	sim_settle();
 	assert_int_equal(sim_stats()->idle, 3);
 	assert_int_equal(sim_stats()->opened, 3);
@@ -90,7 +80,7 @@ static void the_minimum_is_opened_and_kept(void **state)
 	assert_int_equal(sim_stats()->idle, 3);
 	assert_int_equal(sim_stats()->opened, 4);
 	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_BROKEN], 1);
-	close_pool();
+	sim_end();
 }
 
 static void the_minimum_is_no_more_than_the_maximum(void **state)
@@ -98,20 +88,20 @@ static void the_minimum_is_no_more_than_the_maximum(void **state)
 	(void)state;
 	o.pool_min = 5;
 	o.pool_max = 3;
-	open_pool();
+	sim_begin(&o);
 	sim_run(5000);
 	assert_int_equal(sim_stats()->total, 3);
 	assert_int_equal(peak(), 3);
-	close_pool();
+	sim_end();
 }
 
 static void nothing_is_opened_that_nobody_wants(void **state)
 {
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	sim_run(60000);
 	assert_int_equal(wi_load_rlx(&sim_server()->connects), 0);
-	close_pool();
+	sim_end();
 }
 
 static void a_waiting_user_has_one_opened(void **state)
@@ -120,7 +110,7 @@ static void a_waiting_user_has_one_opened(void **state)
 	int64_t begun;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	wi_store_rlx(&sim_server()->connect_ns, 30 * WI_MS);
 	begun = sim_now();
 	conn = sim_checkout(1000);
@@ -133,7 +123,7 @@ static void a_waiting_user_has_one_opened(void **state)
 	sim_run(1000);
 	assert_int_equal(sim_stats()->idle, 1);
 	assert_int_equal(wi_load_rlx(&sim_server()->connects), 1);
-	close_pool();
+	sim_end();
 }
 
 static void the_pool_grows_to_the_maximum_and_not_beyond(void **state)
@@ -142,7 +132,7 @@ static void the_pool_grows_to_the_maximum_and_not_beyond(void **state)
 
 	(void)state;
 	o.pool_max = 6;
-	open_pool();
+	sim_begin(&o);
 	wi_store_rlx(&sim_server()->connect_ns, 5 * WI_MS);
 	for (int i = 0; i < 20; i++)
 		users[i] = (struct user){.rounds = 10, .hold_ms = 50};
@@ -152,7 +142,7 @@ static void the_pool_grows_to_the_maximum_and_not_beyond(void **state)
 	assert_int_equal(sim_stats()->checkouts, 200);
 	assert_int_equal(sim_stats()->checkins, 200);
 	assert_int_equal(sim_stats()->idle, 6);
-	close_pool();
+	sim_end();
 }
 
 /*
@@ -167,7 +157,7 @@ static void a_spike_does_not_open_what_returns_make_needless(void **state)
 	(void)state;
 	o.pool_min = 2;
 	o.pool_max = 50;
-	open_pool();
+	sim_begin(&o);
 	sim_settle();
 	wi_store_rlx(&sim_server()->connect_ns, 150 * WI_MS);
 	begun = sim_now();
@@ -178,7 +168,7 @@ static void a_spike_does_not_open_what_returns_make_needless(void **state)
 		assert_true(users[i].served_ns - begun <= 50 * WI_MS);
 	sim_run(1000);
 	assert_true(wi_load_rlx(&sim_server()->connects) <= 2 + (uint64_t)o.connect_parallel);
-	close_pool();
+	sim_end();
 }
 
 static void no_more_connects_at_once_than_allowed(void **state)
@@ -188,7 +178,7 @@ static void no_more_connects_at_once_than_allowed(void **state)
 	(void)state;
 	o.pool_max = 20;
 	o.connect_parallel = 3;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 3; i++)
 		users[i] = (struct user){.rounds = 1, .hold_ms = 10};
 	run_users(users, 3);
@@ -205,7 +195,7 @@ static void no_more_connects_at_once_than_allowed(void **state)
 		assert_int_equal(sim_stats()->busy, 3 + 3 * i);
 	}
 	sim_join();
-	close_pool();
+	sim_end();
 }
 
 /* Who waits has one opened for him, and not one more each time that the keeper looks. */
@@ -216,7 +206,7 @@ static void what_is_being_opened_is_counted_on(void **state)
 	(void)state;
 	o.pool_max = 20;
 	o.connect_parallel = 4;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 3; i++)
 		users[i] = (struct user){.rounds = 1, .hold_ms = 10};
 	run_users(users, 3); /* as many as may be at once from now on */
@@ -232,7 +222,7 @@ static void what_is_being_opened_is_counted_on(void **state)
 	assert_int_equal(sim_stats()->opening, 2);
 	sim_join();
 	assert_int_equal(wi_load_rlx(&sim_server()->connects), 5);
-	close_pool();
+	sim_end();
 }
 
 /* Nor is one opened for whom a connection comes that is only rolled back or reset before. */
@@ -241,7 +231,7 @@ static void what_is_being_put_right_is_counted_on(void **state)
 	weir_conn *conn;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	wi_store_rlx(&sim_server()->answer_ns, 20 * WI_MS);
 	sim_leave(conn, WI_LOOK_CHANGED);
@@ -251,7 +241,7 @@ static void what_is_being_put_right_is_counted_on(void **state)
 	assert_non_null(conn);
 	weir_checkin(&conn);
 	assert_int_equal(wi_load_rlx(&sim_server()->connects), 1);
-	close_pool();
+	sim_end();
 }
 
 /* A new pool, and one whose connections were lost, begins with one: 1, 2, 4, ... at once. */
@@ -262,7 +252,7 @@ static void the_window_of_connects_grows_with_success(void **state)
 	(void)state;
 	o.pool_max = 20;
 	o.connect_parallel = 8;
-	open_pool();
+	sim_begin(&o);
 	wi_store_rlx(&sim_server()->connect_ns, 10 * WI_MS);
 	for (int k = 0; k < 2; k++) {
 		for (int i = 0; i < 20; i++) {
@@ -279,7 +269,7 @@ static void the_window_of_connects_grows_with_success(void **state)
 		sim_run(100);
 		assert_int_equal(sim_stats()->total, 0);
 	}
-	close_pool();
+	sim_end();
 }
 
 /*
@@ -294,14 +284,14 @@ static void the_maximum_holds_while_the_server_says_goodbye_slowly(void **state)
 		set_up(state);
 		o.pool_max = 3;
 		o.leak_action = k ? WEIR_LEAK_RECLAIM : WEIR_LEAK_REPORT;
-		open_pool();
+		sim_begin(&o);
 		wi_store_rlx(&sim_server()->goodbye_ns, 200 * WI_MS);
 		for (int i = 0; i < 8; i++)
 			users[i] = (struct user){.rounds = 10, .hold_ms = 1, .discards = i % 2};
 		run_users(users, 8);
 		assert_int_equal(peak(), 3);
 		assert_int_equal(sim_stats()->closed[WEIR_CLOSE_DISCARDED], 40);
-		close_pool();
+		sim_end();
 	}
 }
 
@@ -311,10 +301,10 @@ static void a_goodbye_that_never_ends_is_not_waited_for_for_ever(void **state)
 
 	(void)state;
 	o.pool_max = 1;
-	open_pool();
+	sim_begin(&o);
 	wi_store_rlx(&sim_server()->goodbye_ns, 1000 * WI_SEC);
 	run_users(&user, 1);
-	close_pool();
+	sim_end();
 	assert_int_equal(user.failures, 0);
 }
 
@@ -325,7 +315,7 @@ static void overflow_serves_a_spike_and_goes_again(void **state)
 	(void)state;
 	o.pool_max = 2;
 	o.pool_overflow = 3;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 10; i++)
 		users[i] = (struct user){.rounds = 4, .hold_ms = 20};
 	run_users(users, 10);
@@ -337,7 +327,7 @@ static void overflow_serves_a_spike_and_goes_again(void **state)
 	 */
 	assert_true(wi_load_rlx(&sim_server()->connects) <= 10);
 	assert_int_equal(sim_stats()->total, 2);
-	close_pool();
+	sim_end();
 }
 
 static void idle_ones_above_the_minimum_are_closed_in_time(void **state)
@@ -348,7 +338,7 @@ static void idle_ones_above_the_minimum_are_closed_in_time(void **state)
 	o.pool_min = 2;
 	o.pool_max = 5;
 	o.idle_timeout_ms = 1000;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 5; i++)
 		users[i] = (struct user){.rounds = 1, .hold_ms = 10};
 	run_users(users, 5);
@@ -361,7 +351,7 @@ static void idle_ones_above_the_minimum_are_closed_in_time(void **state)
 	sim_run(10000);
 	assert_int_equal(sim_stats()->total, 2);
 	assert_int_equal(sim_stats()->opened, 5);
-	close_pool();
+	sim_end();
 }
 
 static void what_is_used_is_not_idle(void **state)
@@ -370,11 +360,11 @@ static void what_is_used_is_not_idle(void **state)
 
 	(void)state;
 	o.idle_timeout_ms = 300;
-	open_pool();
+	sim_begin(&o);
 	run_users(&user, 1);
 	assert_int_equal(sim_stats()->opened, 1);
 	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_IDLE], 0);
-	close_pool();
+	sim_end();
 }
 
 static void instances_share_the_servers_budget(void **state)
@@ -385,13 +375,13 @@ static void instances_share_the_servers_budget(void **state)
 	o.pool_max = 20;
 	o.server_budget = 12;
 	o.pod_count = 4;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 8; i++)
 		users[i] = (struct user){.rounds = 2, .hold_ms = 10};
 	run_users(users, 8);
 	assert_int_equal(sim_stats()->max, 3);
 	assert_int_equal(peak(), 3);
-	close_pool();
+	sim_end();
 }
 
 /* What overflows is of the server's budget, too. */
@@ -404,12 +394,12 @@ static void overflow_stays_within_the_budget(void **state)
 	o.pool_overflow = 10;
 	o.server_budget = 28;
 	o.pod_count = 4;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 20; i++)
 		users[i] = (struct user){.rounds = 3, .hold_ms = 10};
 	run_users(users, 20);
 	assert_int_equal(peak(), 7);
-	close_pool();
+	sim_end();
 }
 
 /*
@@ -424,7 +414,7 @@ static void overflow_is_a_number_and_not_a_connection(void **state)
 	(void)state;
 	o.pool_max = 2;
 	o.pool_overflow = 1;
-	open_pool();
+	sim_begin(&o);
 	first = sim_checkout(1000);
 	second = sim_checkout(1000);
 	over = sim_checkout(1000);
@@ -443,7 +433,7 @@ static void overflow_is_a_number_and_not_a_connection(void **state)
 	weir_checkin(&second);
 	sim_run(5000);
 	assert_int_equal(sim_stats()->total, 2);
-	close_pool();
+	sim_end();
 }
 
 static void overflow_that_nobody_waits_for_is_closed_when_given_back(void **state)
@@ -453,7 +443,7 @@ static void overflow_that_nobody_waits_for_is_closed_when_given_back(void **stat
 	(void)state;
 	o.pool_max = 2;
 	o.pool_overflow = 1;
-	open_pool();
+	sim_begin(&o);
 	for (int i = 0; i < 3; i++)
 		out[i] = sim_checkout(1000);
 	assert_null(sim_checkout(10)); /* and not more than that */
@@ -465,7 +455,7 @@ static void overflow_that_nobody_waits_for_is_closed_when_given_back(void **stat
 	weir_checkin(&out[1]);
 	sim_settle();
 	assert_int_equal(sim_stats()->total, 2);
-	close_pool();
+	sim_end();
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, set_up)

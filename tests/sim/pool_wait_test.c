@@ -29,16 +29,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static void open_pool(void)
-{
-	assert_int_equal(sim_open(&o), WEIR_OK);
-}
-
-static void close_pool(void)
-{
-	assert_int_equal(sim_close(), 0);
-}
-
 static weir_status checkout(int64_t timeout_ms, weir_conn **conn)
 {
 	return weir_pool_checkout(sim_pool(), timeout_ms, conn, &error);
@@ -50,7 +40,7 @@ static void zero_tries_once_and_starts_nothing(void **state)
 	int64_t begun;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	begun = sim_now();
 	assert_int_equal(checkout(0, &conn), WEIR_EXHAUSTED);
 	sim_run(1000);
@@ -69,7 +59,7 @@ static void zero_tries_once_and_starts_nothing(void **state)
 	weir_checkin(&conn);
 	assert_int_equal(checkout(0, &conn), WEIR_OK);
 	weir_checkin(&conn);
-	close_pool();
+	sim_end();
 }
 
 static void a_deadline_is_kept_and_told(void **state)
@@ -78,7 +68,7 @@ static void a_deadline_is_kept_and_told(void **state)
 	int64_t begun;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	begun = sim_now();
 	assert_int_equal(checkout(50, &other), WEIR_TIMEOUT);
@@ -96,7 +86,7 @@ static void a_deadline_is_kept_and_told(void **state)
 	/* no words wanted */
 	assert_int_equal(weir_pool_checkout(sim_pool(), 1, &other, NULL), WEIR_TIMEOUT);
 	weir_checkin(&conn);
-	close_pool();
+	sim_end();
 }
 
 static void the_default_is_the_options(void **state)
@@ -106,17 +96,17 @@ static void the_default_is_the_options(void **state)
 
 	(void)state;
 	o.checkout_timeout_ms = 1234;
-	open_pool();
+	sim_begin(&o);
 	assert_int_equal(checkout(WEIR_DEFAULT_TIMEOUT, &conn), WEIR_OK);
 	begun = sim_now();
 	assert_int_equal(checkout(WEIR_DEFAULT_TIMEOUT, &other), WEIR_TIMEOUT);
 	assert_int_equal(sim_now() - begun, 1234 * WI_MS);
 	weir_checkin(&conn);
-	close_pool();
+	sim_end();
 	o.checkout_timeout_ms = 0;
-	open_pool();
+	sim_begin(&o);
 	assert_int_equal(checkout(WEIR_DEFAULT_TIMEOUT, &other), WEIR_EXHAUSTED);
-	close_pool();
+	sim_end();
 }
 
 static void hold_for_an_hour(void *arg)
@@ -135,7 +125,7 @@ static void a_negative_timeout_waits_for_ever(void **state)
 
 	(void)state;
 	o.leak_after_ms = o.keepalive_ms = 0;
-	open_pool();
+	sim_begin(&o);
 	sim_spawn(hold_for_an_hour, NULL);
 	sim_settle();
 	begun = sim_now();
@@ -143,7 +133,7 @@ static void a_negative_timeout_waits_for_ever(void **state)
 	assert_int_equal(sim_now() - begun, 3600 * WI_SEC);
 	weir_checkin(&conn);
 	sim_join();
-	close_pool();
+	sim_end();
 }
 
 /* ---- in line ---- */
@@ -166,7 +156,7 @@ static void first_come_first_served(void **state)
 	weir_conn *conn;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	turns = 0;
 	for (int i = 0; i < LINE; i++) {
@@ -179,7 +169,7 @@ static void first_come_first_served(void **state)
 	for (int i = 0; i < LINE; i++)
 		assert_int_equal(turn_of[i], i + 1);
 	assert_int_equal(sim_stats()->opened, 1);
-	close_pool();
+	sim_end();
 }
 
 static void wait_5_ms(void *arg)
@@ -195,7 +185,7 @@ static void who_gave_up_is_passed_over(void **state)
 	weir_conn *conn;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	turns = 0;
 	for (int i = 0; i < 9; i++)
@@ -208,7 +198,7 @@ static void who_gave_up_is_passed_over(void **state)
 	for (int i = 0; i < 9; i++)
 		assert_int_equal(turn_of[i], i % 3 ? -1 : i / 3 + 1);
 	assert_int_equal(sim_stats()->idle, 1);
-	close_pool();
+	sim_end();
 }
 
 static void a_waiter_takes_what_comes_first_old_or_new(void **state)
@@ -218,7 +208,7 @@ static void a_waiter_takes_what_comes_first_old_or_new(void **state)
 
 	(void)state;
 	o.pool_max = 2;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	wi_store_rlx(&sim_server()->connect_ns, 100 * WI_MS);
 	begun = sim_now();
@@ -234,7 +224,7 @@ static void a_waiter_takes_what_comes_first_old_or_new(void **state)
 	assert_int_equal(sim_serial(other), 1);
 	weir_checkin(&other);
 	sim_join();
-	close_pool();
+	sim_end();
 }
 
 static void too_many_are_shed(void **state)
@@ -243,7 +233,7 @@ static void too_many_are_shed(void **state)
 
 	(void)state;
 	o.max_waiters = 3;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	for (int i = 0; i < 3; i++)
 		sim_spawn(wait_in_line, &turn_of[i]);
@@ -257,7 +247,7 @@ static void too_many_are_shed(void **state)
 	assert_int_equal(sim_stats()->refused, 2);
 	assert_int_equal(checkout(1000, &other), WEIR_OK);
 	weir_checkin(&other);
-	close_pool();
+	sim_end();
 }
 
 static weir_status told[LINE];
@@ -278,7 +268,7 @@ static void who_waits_for_itself_is_told(void **state)
 
 	(void)state;
 	o.pool_max = 2;
-	open_pool();
+	sim_begin(&o);
 	conn[0] = sim_checkout(1000);
 	assert_int_equal(sim_told(WEIR_EVENT_SELF_DEADLOCK), 0);
 	conn[1] = sim_checkout(1000);
@@ -303,7 +293,7 @@ static void who_waits_for_itself_is_told(void **state)
 	assert_int_equal(sim_told(WEIR_EVENT_SELF_DEADLOCK), 2);
 	weir_checkin(&conn[0]);
 	weir_checkin(&conn[1]);
-	close_pool();
+	sim_end();
 }
 
 static void hold_for_a_second(void *arg)
@@ -321,7 +311,7 @@ static void who_waits_for_others_is_not(void **state)
 
 	(void)state;
 	o.pool_max = 2;
-	open_pool();
+	sim_begin(&o);
 	sim_spawn(hold_for_a_second, NULL);
 	sim_run(1);
 	conn = sim_checkout(1000);
@@ -337,7 +327,7 @@ static void who_waits_for_others_is_not(void **state)
 	weir_checkin(&conn);
 	weir_checkin(&other);
 	assert_int_equal(sim_told(WEIR_EVENT_SELF_DEADLOCK), 0);
-	close_pool();
+	sim_end();
 }
 
 static void closing_tells_everybody_at_once(void **state)
@@ -346,7 +336,7 @@ static void closing_tells_everybody_at_once(void **state)
 	int64_t begun;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	for (int i = 0; i < LINE; i++)
 		sim_spawn(wait_a_minute, &told[i]);
@@ -364,7 +354,7 @@ static void closing_tells_everybody_at_once(void **state)
 	sim_settle();
 	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_SHUTDOWN], 1);
 	assert_int_equal(sim_stats()->total, 0);
-	close_pool();
+	sim_end();
 }
 
 static void who_is_sent_away_is_told_so(void **state)
@@ -372,7 +362,7 @@ static void who_is_sent_away_is_told_so(void **state)
 	weir_conn *conn;
 
 	(void)state;
-	open_pool();
+	sim_begin(&o);
 	conn = sim_checkout(1000);
 	sim_spawn(wait_a_minute, &told[0]);
 	sim_settle();
@@ -380,18 +370,18 @@ static void who_is_sent_away_is_told_so(void **state)
 	sim_join();
 	assert_int_equal(told[0], WEIR_UNAVAILABLE);
 	weir_checkin(&conn);
-	close_pool();
+	sim_end();
 }
 
 static void a_connect_under_way_is_given_up_at_close(void **state)
 {
 	(void)state;
 	o.pool_min = o.pool_max = 4;
-	open_pool();
+	sim_begin(&o);
 	wi_store_rlx(&sim_server()->silent, true);
 	sim_settle();
 	assert_int_equal(sim_stats()->opening, 1); /* a new pool begins with one */
-	close_pool();
+	sim_end();
 	assert_int_equal(wi_load_rlx(&sim_server()->sessions), 0);
 }
 

@@ -6,11 +6,17 @@
 #include "support/sim.h"
 
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/atomic.h"
@@ -379,6 +385,16 @@ long sim_close(void)
 	return left;
 }
 
+void sim_begin(const weir_options *options)
+{
+	assert_int_equal(sim_open(options), WEIR_OK);
+}
+
+void sim_end(void)
+{
+	assert_int_equal(sim_close(), 0);
+}
+
 weir_pool *sim_pool(void)
 {
 	return the.pool;
@@ -400,6 +416,31 @@ weir_conn *sim_checkout(int64_t timeout_ms)
 	weir_conn *conn = NULL;
 
 	return weir_pool_checkout(the.pool, timeout_ms, &conn, NULL) == WEIR_OK ? conn : NULL;
+}
+
+static void get_one(void *arg)
+{
+	weir_conn *conn = sim_checkout(-1);
+
+	(void)arg;
+	assert_non_null(conn);
+	weir_checkin(&conn);
+}
+
+void sim_keep_waiting(int n, int64_t ms)
+{
+	weir_conn *conn[8] = {NULL};
+	uint32_t max = sim_stats()->max;
+
+	assert_in_range(max, 1, 8);
+	for (uint32_t i = 0; i < max; i++)
+		conn[i] = sim_checkout(1000);
+	for (int i = 0; i < n; i++)
+		sim_spawn(get_one, NULL);
+	sim_run(ms);
+	for (uint32_t i = 0; i < max; i++)
+		weir_checkin(&conn[i]);
+	sim_join();
 }
 
 void sim_leave(weir_conn *conn, enum wi_look look)

@@ -194,6 +194,37 @@ static void a_change_by_a_function_that_is_undone_is_none(void **state)
 	suite_close(&libpq_env, conn);
 }
 
+/*
+ * By a function, whose SELECT has no tag to tell of it. Servers before 14 do not report all of
+ * them.
+ */
+static void each_setting_that_is_reported_counts(void **state)
+{
+	static const struct {
+		const char *name, *value;
+	} settings[] = {
+		{"TimeZone", "Asia/Tokyo"},    {"standard_conforming_strings", "off"},
+		{"IntervalStyle", "iso_8601"}, {"default_transaction_read_only", "on"},
+		{"DateStyle", "German"},       {"application_name", "other"},
+		{"client_encoding", "LATIN1"},
+	};
+	void *conn = suite_open(&libpq_env);
+	char sql[128];
+
+	(void)state;
+	for (size_t i = 0; i < WI_ARRAY_LEN(settings); i++) {
+		if (!PQparameterStatus(driver->pg(conn), settings[i].name))
+			continue;
+		snprintf(sql, sizeof(sql), "SELECT set_config('%s', '%s', false)", settings[i].name,
+		         settings[i].value);
+		libpq_exec(conn, sql);
+		assert_look(conn, WI_LOOK_CHANGED, settings[i].name);
+		driver->mark_clean(conn);
+		assert_look(conn, WI_LOOK_CLEAN, settings[i].name);
+	}
+	suite_close(&libpq_env, conn);
+}
+
 /* ---- what is heard by its tag ---- */
 
 static void a_command_that_may_leave_something_is_heard(void **state)
@@ -369,6 +400,7 @@ int main(void)
 	const struct CMUnitTest truths[] = {
 		SUITE_TRUTH(a_change_is_seen_whatever_way_it_was_made),
 		SUITE_TRUTH(a_change_by_a_function_that_is_undone_is_none),
+		SUITE_TRUTH(each_setting_that_is_reported_counts),
 		SUITE_TRUTH(a_command_that_may_leave_something_is_heard),
 		SUITE_TRUTH(a_command_that_leaves_nothing_is_passed_over),
 		SUITE_TRUTH(a_name_prepared_by_protocol_is_heard),

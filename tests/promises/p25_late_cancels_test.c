@@ -58,14 +58,15 @@ static bool goes_on(void)
 	return s.cancels < wanted && wi_now_ns() < ends_ns;
 }
 
-static void sql_that_sleeps(struct test_thread *self, char *sql, size_t room)
+/* Whether it ends by itself, at about the time the cancel comes; one in ten does so only by it. */
+static bool sql_that_sleeps(struct test_thread *self, char *sql, size_t room)
 {
-	/* Most end by themselves at about the time the cancel comes; one in ten only by it. */
-	if (wi_rng_below(&self->rng, 10) == 0)
+	if (wi_rng_below(&self->rng, 10) == 0) {
 		snprintf(sql, room, "SELECT pg_sleep(100)");
-	else
-		snprintf(sql, room, "SELECT pg_sleep(%d * 0.0001)",
-		         (int)wi_rng_below(&self->rng, 60));
+		return false;
+	}
+	snprintf(sql, room, "SELECT pg_sleep(%d * 0.0001)", (int)wi_rng_below(&self->rng, 60));
+	return true;
 }
 
 /* Gives back a query that runs. */
@@ -81,17 +82,31 @@ static void abandon(struct test_thread *self, weir_conn *conn)
 	self->count[ABANDONED]++;
 }
 
-/* Its deadline passes, or not. */
+static void read_on(PGconn *pg)
+{
+	PGresult *r;
+
+	while ((r = PQgetResult(pg)))
+		PQclear(r);
+}
+
+/*
+ * Its deadline passes, or not. Some read the answer after all: then nothing is to be seen of the
+ * request that is still on its way.
+ */
 static void be_overdue(struct test_thread *self, weir_conn *conn)
 {
+	bool ends_by_itself;
 	weir_error error;
 	weir_status st;
 	char sql[64];
 
-	sql_that_sleeps(self, sql, sizeof(sql));
+	ends_by_itself = sql_that_sleeps(self, sql, sizeof(sql));
 	st = weir_exec(conn, sql, 1 + (int)wi_rng_below(&self->rng, 5), &error);
 	if (st != WEIR_OK && st != WEIR_TIMEOUT && st != WEIR_OUTCOME_UNKNOWN)
 		test_wrong(self, "weir_exec: %s: %s", weir_status_name(st), error.text);
+	if (st != WEIR_OK && ends_by_itself && wi_rng_below(&self->rng, 2))
+		read_on(weir_pg(conn));
 	self->count[OVERDUE]++;
 }
 

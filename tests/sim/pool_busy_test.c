@@ -12,6 +12,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "pool/busy.h"
 #include "pool/pool.h"
 #include "support/sim.h"
 #include "support/watchdog.h"
@@ -160,6 +161,38 @@ static void one_that_is_done_waits_for_its_request(void **state)
 	close_pool();
 }
 
+/*
+ * Its holder gave up, had the request sent himself, and then read the answer after all: it looks
+ * as clean as any, and the request is still on its way to it.
+ */
+static void one_that_its_holder_gave_up_waits_for_his_request(void **state)
+{
+	struct wi_failure failure;
+	weir_conn *conn;
+	void *link;
+
+	(void)state;
+	open_pool();
+	conn = sim_checkout(1000);
+	assert_non_null(conn);
+	link = wi_conn_of(conn)->link;
+	hold_requests(true);
+	assert_true(wi_driver_fake.send(link, "SELECT 1", &failure));
+	wi_busy_give_up(wi_conn_of(conn));
+	assert_int_equal(wi_driver_fake.answer_step(link, NULL, &failure), WI_STEP_DONE);
+	assert_int_equal(wi_driver_fake.look(link), WI_LOOK_CLEAN);
+	weir_checkin(&conn);
+	last_said[0] = '\0';
+	assert_null(sim_checkout(90));
+	assert_string_equal(last_said, "");
+	sim_spawn(let_requests_go_in_100_ms, NULL);
+	assert_next(1);
+	sim_join();
+	assert_string_equal(last_said, "(ping)");
+	assert_int_equal(sim_stats()->cancels, 1);
+	close_pool();
+}
+
 static void a_request_of_which_nothing_is_known_costs_the_connection(void **state)
 {
 	(void)state;
@@ -286,6 +319,7 @@ int main(void)
 		TEST(a_reset_is_round_trip_enough),
 		TEST(nobody_gets_it_while_a_request_is_under_way),
 		TEST(one_that_is_done_waits_for_its_request),
+		TEST(one_that_its_holder_gave_up_waits_for_his_request),
 		TEST(a_request_of_which_nothing_is_known_costs_the_connection),
 		TEST(a_request_that_takes_too_long_costs_the_connection),
 		TEST(a_request_that_came_too_early_is_made_again),

@@ -191,6 +191,7 @@ static weir_status refused(struct batch *b, bool *again, struct pg_result **resu
 static enum wi_said exchange(struct batch *b)
 {
 	const struct wi_driver *d = b->c->pool->driver;
+	int64_t sent_ns = b->c->pool->core.world->now();
 	bool leaves = b->unknown && b->look != WI_LOOK_DEAD;
 
 	if (!d->send_calls(b->c->link, b->calls, b->n_calls, &b->failure))
@@ -199,7 +200,7 @@ static enum wi_said exchange(struct batch *b)
 	return wi_said_by(b->c,
 	                  wi_conn_await_results(b->c, b->calls, b->n_calls, &b->results,
 	                                        b->deadline_ns, &b->failure),
-	                  &b->failure);
+	                  sent_ns, &b->failure);
 }
 
 static weir_status once(struct batch *b, bool *again, struct pg_result **results, weir_error *error)

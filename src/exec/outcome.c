@@ -2,8 +2,10 @@
 /* See outcome.h. */
 #include "exec/outcome.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "driver/fault.h"
 #include "pool/busy.h"
@@ -20,7 +22,8 @@ static void note_loss(struct weir_conn *c, const struct wi_failure *f)
 	wi_or_acq_rel(&c->notes, f->fault == WI_FAULT_MEMORY ? WI_NOTE_DISCARD : WI_NOTE_SUSPECT);
 }
 
-enum wi_said wi_said_by(struct weir_conn *c, enum wi_step step, struct wi_failure *f)
+enum wi_said wi_said_by(struct weir_conn *c, enum wi_step step, int64_t sent_ns,
+                        struct wi_failure *f)
 {
 	switch (step) {
 	case WI_STEP_DONE:
@@ -35,8 +38,10 @@ enum wi_said wi_said_by(struct weir_conn *c, enum wi_step step, struct wi_failur
 		break;
 	}
 	wi_busy_give_up(c);
-	*f = (struct wi_failure){.fault = WI_FAULT_TIMEOUT,
-	                         .text = "no answer within the caller's deadline"};
+	*f = (struct wi_failure){.fault = WI_FAULT_TIMEOUT};
+	snprintf(f->text, sizeof(f->text),
+	         "no answer within the caller's deadline, %.1f ms after it was sent",
+	         (double)(c->pool->core.world->now() - sent_ns) / (double)WI_MS);
 	return WI_SAID_LATE;
 }
 
@@ -48,10 +53,12 @@ enum wi_said wi_said_unsent(struct weir_conn *c, bool has_left, const struct wi_
 
 enum wi_said wi_say(struct weir_conn *c, const char *sql, int64_t deadline_ns, struct wi_failure *f)
 {
+	int64_t sent_ns = c->pool->core.world->now();
+
 	memset(f, 0, sizeof(*f));
 	if (!c->pool->driver->send(c->link, sql, f))
 		return wi_said_unsent(c, false, f);
-	return wi_said_by(c, wi_conn_await(c, NULL, deadline_ns, f), f);
+	return wi_said_by(c, wi_conn_await(c, NULL, deadline_ns, f), sent_ns, f);
 }
 
 /* ---- what is told ---- */

@@ -28,10 +28,12 @@ enum wi_said wi_say(struct weir_conn *c, const char *sql, int64_t deadline_ns,
                     struct wi_failure *failure);
 
 /*
- * What an exchange has come to by its last step, with the failure that this left: wi_conn_await and
- * its kin. Notes it on a connection that is of no more use to its holder: after LOST and LATE.
+ * What an exchange that began at sent_ns has come to by its last step, with the failure that this
+ * left: wi_conn_await and its kin. Notes it on a connection that is of no more use to its holder:
+ * after LOST and LATE.
  */
-enum wi_said wi_said_by(struct weir_conn *c, enum wi_step step, struct wi_failure *failure);
+enum wi_said wi_said_by(struct weir_conn *c, enum wi_step step, int64_t sent_ns,
+                        struct wi_failure *failure);
 
 /*
  * The same where the driver could not send it to its end. has_left: something that commits by

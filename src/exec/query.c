@@ -198,6 +198,7 @@ static weir_status refused(struct run *r, bool *again, struct pg_result **result
 static enum wi_said exchange(struct run *r)
 {
 	const struct wi_driver *d = r->c->pool->driver;
+	int64_t sent_ns = r->c->pool->core.world->now();
 	bool leaves = r->unknown && !wi_is_plain_sql(r->s->sql) && r->look != WI_LOOK_DEAD;
 
 	if (!d->send_calls(r->c->link, r->calls, r->n, &r->failure))
@@ -206,7 +207,7 @@ static enum wi_said exchange(struct run *r)
 	return wi_said_by(r->c,
 	                  wi_conn_await_results(r->c, r->calls, r->n, &r->results, r->deadline_ns,
 	                                        &r->failure),
-	                  &r->failure);
+	                  sent_ns, &r->failure);
 }
 
 static weir_status once(struct run *r, bool *again, struct pg_result **result, weir_error *error)

@@ -145,8 +145,11 @@ static weir_status take(struct run *r, weir_conn **conn, weir_error *error)
 
 static weir_status say_nothing_more(weir_status st, weir_error *error)
 {
-	if (error->status != st)
-		wi_fail(error, st, "the callback returned %s", weir_status_name(st));
+	if (error->status == st)
+		return st;
+	if ((unsigned)st < WEIR_STATUSES)
+		return wi_fail(error, st, "the callback returned %s", weir_status_name(st));
+	wi_fail(error, st, "the callback returned %d", (int)st);
 	return st;
 }
 

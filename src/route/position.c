@@ -8,6 +8,7 @@
  * the second fails or the connection is lost between the two. (Both in one simple query would cost
  * as little, but the server keeps the answer to the first until it has that to the second.)
  */
+#include <stdio.h>
 #include <string.h>
 
 #include <weir/session.h>
@@ -313,6 +314,7 @@ static weir_status rolled_back(const struct weir_conn *c, weir_error *error)
 static enum wi_step commit_and_ask(struct weir_conn *c, int64_t deadline_ns,
                                    struct wi_answer *answer, struct wi_failure *f)
 {
+	int64_t sent_ns = c->pool->core.world->now();
 	enum wi_step step = WI_STEP_FAILED;
 
 	if (c->pool->driver->send_two(c->link, "COMMIT", question, f))
@@ -323,7 +325,9 @@ static enum wi_step commit_and_ask(struct weir_conn *c, int64_t deadline_ns,
 		return step;
 	wi_busy_give_up(c);
 	f->fault = WI_FAULT_TIMEOUT;
-	wi_copy(f->text, sizeof(f->text), "no answer within the caller's deadline");
+	snprintf(f->text, sizeof(f->text),
+	         "no answer within the caller's deadline, %.1f ms after it was sent",
+	         (double)(c->pool->core.world->now() - sent_ns) / (double)WI_MS);
 	return WI_STEP_FAILED;
 }
 

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -143,12 +144,16 @@ static void loss_outside_a_transaction_is_an_unknown_outcome(void **state)
 static void silence_ends_at_the_deadline_and_costs_the_connection(void **state)
 {
 	struct fixture *f = *state;
+	const char *words = "no answer within the caller's deadline, %lf ms after it was sent";
 	weir_pool_stats s;
+	double waited_ms;
 	weir_error e;
 
 	assert_int_equal(exec(f, "BEGIN", &e), WEIR_OK);
 	f->server.silent = true;
 	assert_int_equal(weir_exec(f->conn, "SELECT 1", 20, &e), WEIR_TIMEOUT);
+	assert_int_equal(sscanf(e.text, words, &waited_ms), 1);
+	assert_true(waited_ms >= 20);
 	f->server.silent = false;
 	weir_checkin(&f->conn);
 	/* The one that did not answer was closed: there is another. */

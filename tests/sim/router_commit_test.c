@@ -119,6 +119,7 @@ static void no_answer_in_time_leaves_it_unknown(void **state)
 	wi_store_rlx(&cluster.host[0].server.silent, true);
 	assert_int_equal(weir_token_commit(c, 20, &token, &said), WEIR_OUTCOME_UNKNOWN);
 	assert_int_equal(token.lsn, 7);
+	assert_non_null(strstr(said.text, " ms after it was sent"));
 	wi_store_rlx(&cluster.host[0].server.silent, false);
 	weir_checkin(&c);
 }

@@ -224,8 +224,8 @@ static void what_cannot_help_is_told_at_once(void **state)
 		{{.times = 9, .insert = "23505", .hides = true}, WEIR_QUERY, "25P02"},
 		{{.times = 9, .commit = "23505"}, WEIR_QUERY, "23505"},
 		{{.times = 9, .wishes = WEIR_INVALID}, WEIR_INVALID, ""},
-		{{.times = 9, .wishes = (weir_status)1000}, (weir_status)1000, ""},
 		{{.times = 9, .wishes = WEIR_OUTCOME_UNKNOWN}, WEIR_OUTCOME_UNKNOWN, ""},
+		{{.times = 9, .wishes = (weir_status)1000}, (weir_status)1000, ""},
 	};
 
 	(void)state;
@@ -236,6 +236,7 @@ static void what_cannot_help_is_told_at_once(void **state)
 		assert_int_equal(result.why, WEIR_AGAIN_NEVER);
 		assert_false(result.committed);
 	}
+	assert_string_equal(error.text, "the callback returned 1000"); /* a number of its own */
 }
 
 static void unknown_outcome_ends_it(void **state)

@@ -38,7 +38,16 @@ static bool is_silence(const PGconn *pg)
 /* What libpq says, with what a statement of the holder's was told before, if anything. */
 static void tell_by_libpq(const struct pq_conn *c, struct wi_failure *failure)
 {
-	wi_failure_set(failure, WI_FAULT_LOST, c->heard, PQerrorMessage(c->pg), wi_pq_secret_of(c));
+	/* Asked for what is left, libpq complains of the socket that it has closed. */
+	static const char beside[] = "\ninvalid socket\n";
+	char text[4096]; /* far more than a failure holds: what the bound cuts is never shown */
+	size_t n;
+
+	wi_copy(text, sizeof(text), PQerrorMessage(c->pg));
+	n = strlen(text);
+	if (n >= sizeof(beside) && strcmp(text + n - (sizeof(beside) - 1), beside) == 0)
+		text[n - (sizeof(beside) - 1)] = '\0';
+	wi_failure_set(failure, WI_FAULT_LOST, c->heard, text, wi_pq_secret_of(c));
 	failure->silent = !c->heard[0] && is_silence(c->pg);
 }
 

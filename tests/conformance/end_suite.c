@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -217,6 +218,7 @@ static void a_cut_connection_is_gone_on_the_server_and_fails_its_holder(void **s
 	suite_await_sessions(0);
 	assert_int_equal(suite_ask(suite_env, conn, SUITE_ROW, NULL, &failure), WI_STEP_FAILED);
 	assert_int_equal(failure.fault, WI_FAULT_LOST);
+	assert_null(strstr(failure.text, "invalid socket")); /* libpq's, about what it had closed */
 	suite_assert_look(conn, WI_LOOK_DEAD);
 	close(suite_env->driver->close(conn));
 }

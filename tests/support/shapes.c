@@ -173,6 +173,7 @@ struct run {
 	struct test_history *h;
 	pthread_barrier_t done;                 /* of all lanes */
 	_Atomic(struct test_op *) board[BOARD]; /* takes whose values wait for another hand */
+	_Atomic bool is_begun;                  /* something was taken */
 };
 
 /* A lane's thread, or one of its threads. */
@@ -246,10 +247,12 @@ static void take(struct hand *hand)
 		test_wrong(hand->self, "a take failed");
 	test_unwatch();
 	test_op_end(op);
-	if (op->value)
+	if (op->value) {
 		hand->held[hand->n_held++] = op;
-	else if (timeout_ns == TEST_PATIENT_NS)
+		wi_store_rlx(&hand->run->is_begun, true);
+	} else if (timeout_ns == TEST_PATIENT_NS) {
 		test_wrong(hand->self, "one who waits was forgotten");
+	}
 }
 
 static void put_one(struct hand *hand)
@@ -328,9 +331,15 @@ static void sweep(struct hand *hand)
 	}
 }
 
+/* Not before something was taken: a busy machine may spend all of the time on other things. */
+static bool is_time_over(const struct hand *hand)
+{
+	return wi_load_rlx(hand->self->stop) && wi_load_rlx(&hand->run->is_begun);
+}
+
 static void use(struct hand *hand)
 {
-	while (!wi_load_rlx(hand->self->stop) && has_room(hand)) {
+	while (!is_time_over(hand) && has_room(hand)) {
 		if (!hand->run->shape->churn)
 			step(hand);
 		else if (!one_generation(hand))

@@ -127,6 +127,29 @@ static void no_host_is_marked_down(void **state)
 	assert_int_equal(weir_router_close(&router, PATIENCE_MS), WEIR_OK);
 }
 
+/*
+ * A router that has the wrong password from the start, and looks at its hosts every 20 ms: each of
+ * these looks would be a login, and some servers lock an account for less.
+ */
+static void a_router_tries_as_seldom(void **state)
+{
+	weir_router *router = NULL;
+	int64_t times[64];
+	size_t n;
+
+	(void)state;
+	test_mock_password(mock, "another");
+	o.pool_min = 0;
+	o.probe_interval_ms = 20;
+	assert_int_equal(weir_router_open(conninfo, &o, &router, &error), WEIR_OK);
+	assert_true(test_mock_await_connects(mock, 3, PATIENCE_MS));
+	n = test_mock_connect_times(mock, times, 64);
+	/* Pauses of 100, 200 ms and so on, each less a tenth at most. */
+	for (size_t i = 1; i < n; i++)
+		assert_true(times[i] - times[i - 1] >= (INT64_C(90) << (i - 1)) * WI_MS - WI_MS);
+	assert_int_equal(weir_router_close(&router, PATIENCE_MS), WEIR_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -134,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(it_fails_fast_and_is_seldom_tried),
 		TEST(no_host_is_marked_down),
+		TEST(a_router_tries_as_seldom),
 	};
 
 	test_watchdog(280, "promise.21_wrong_password");

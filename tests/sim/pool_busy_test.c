@@ -268,6 +268,26 @@ static void with_no_time_for_it_it_is_closed_at_once_and_cancelled(void **state)
 	close_pool();
 }
 
+/* At once, too, where it is a holder who gives up, and does not give it back yet. */
+static void with_no_time_for_it_a_holder_still_has_it_cancelled(void **state)
+{
+	weir_conn *conn;
+
+	(void)state;
+	o.cancel_timeout_ms = 0;
+	open_pool();
+	conn = sim_checkout(1000);
+	sim_leave(conn, WI_LOOK_BUSY);
+	wi_busy_give_up(wi_conn_of(conn));
+	sim_settle();
+	assert_int_equal(cancels(), 1);
+	weir_checkin(&conn);
+	sim_settle();
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_DISCARDED], 1);
+	assert_next(2);
+	close_pool();
+}
+
 static void discarded_while_busy_it_is_cancelled(void **state)
 {
 	weir_conn *conn;
@@ -325,6 +345,7 @@ int main(void)
 		TEST(a_request_that_came_too_early_is_made_again),
 		TEST(a_server_that_obeys_no_request_is_left),
 		TEST(with_no_time_for_it_it_is_closed_at_once_and_cancelled),
+		TEST(with_no_time_for_it_a_holder_still_has_it_cancelled),
 		TEST(discarded_while_busy_it_is_cancelled),
 		TEST(one_that_died_meanwhile_is_lost),
 		TEST(a_pool_can_be_closed_with_a_request_under_way),

@@ -292,6 +292,27 @@ static void a_full_server_is_lived_with(void **state)
 	close_pool();
 }
 
+/* One more is wanted than there is room for: it is asked for again and again, and costs nothing. */
+static void what_lies_idle_is_kept_while_the_server_is_full(void **state)
+{
+	(void)state;
+	o.pool_min = 3;
+	o.pool_max = 8;
+	open_pool(WI_FAULT_NONE);
+	wi_store_rlx(&sim_server()->max_sessions, 2);
+	sim_run(60000);
+	assert_int_equal(sim_stats()->idle, 2);
+	assert_int_equal(sim_stats()->opened, 2);
+	assert_false(sim_stats()->breaker_open);
+	/* Pauses of 10, 20, ... 640, 1000, 1000 ms, each of them halved at most. */
+	assert_in_range(connects(), 2 + 7 + 58, 2 + 7 + 120);
+	wi_store_rlx(&sim_server()->max_sessions, 0);
+	sim_run(1000);
+	assert_int_equal(sim_stats()->idle, 3);
+	assert_int_equal(sim_stats()->opened, 3);
+	close_pool();
+}
+
 static void an_open_breaker_does_not_stop_what_is_open(void **state)
 {
 	weir_conn *conn;
@@ -389,6 +410,7 @@ int main(void)
 		TEST(a_silent_server_costs_the_connect_timeout),
 		TEST(a_connect_outlives_the_caller_it_was_begun_for),
 		TEST(a_full_server_is_lived_with),
+		TEST(what_lies_idle_is_kept_while_the_server_is_full),
 		TEST(an_open_breaker_does_not_stop_what_is_open),
 		TEST(who_waits_for_the_last_one_is_told_when_it_is_lost),
 		TEST(without_a_breaker_callers_wait_to_their_deadline),

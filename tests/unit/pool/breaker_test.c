@@ -137,6 +137,9 @@ static void a_full_server_does_not_open_it(void **state)
 		assert_false(wi_breaker_allows(&b, now, 0));
 	}
 	assert_int_equal(wi_load_rlx(&b.state), WI_BREAKER_CLOSED);
+	/* Nor are they counted with others: it takes as many of those as ever. */
+	for (int i = 1; i <= 3; i++)
+		assert_int_equal(wi_breaker_failed(&b, now, now, WI_SETBACK_USUAL, &rng), i == 3);
 }
 
 static void a_starting_server_is_asked_again_soon(void **state)

@@ -5,7 +5,9 @@
  */
 #include "cli/table.h"
 
+#include <assert.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,12 +69,13 @@ void cli_head(struct cli_table *table, const char *names)
 {
 	char name[64];
 
-	while (*names) {
+	for (bool more = true; more; names++) {
 		size_t len = strcspn(names, "|");
 
 		cli_copy(name, len + 1 < sizeof(name) ? len + 1 : sizeof(name), names);
 		add(table, CLI_STRONG, name);
-		names += len + (names[len] == '|');
+		names += len;
+		more = *names; /* behind the last '|' there is a column, too, with a name or without */
 	}
 }
 
@@ -120,6 +123,7 @@ void cli_table_print(const struct cli_table *table, FILE *out)
 	size_t rows = table->used / table->columns;
 	size_t *width = cli_alloc(table->columns, sizeof(*width));
 
+	assert(table->used % table->columns == 0);
 	for (size_t i = 0; i < rows * table->columns; i++) {
 		size_t w = width_of(table->cells[i].text);
 

@@ -536,6 +536,26 @@ static void check_document(const char *line)
 	free(name);
 }
 
+/* Each has a line of its own, in which its host stands below that heading. */
+static void check_holders(const char *out)
+{
+	const char *line = strstr(out, "held for  host "), *end;
+	int lines = 0;
+	long column;
+
+	assert_non_null(line);
+	assert_non_null(strstr(line, " reason\n"));
+	column = strstr(line, "host ") - line;
+	for (line = strchr(line, '\n'); (end = strchr(line + 1, '\n')); line = end, lines++) {
+		const char *tag = strstr(line, "the holder"), *host = line + 1 + 2 + column;
+
+		if (!tag || tag > end)
+			break;
+		assert_true(host < end && host[-1] == ' ' && host[0] != ' ');
+	}
+	assert_int_equal(lines, HOLD);
+}
+
 static void the_program_shows_it(void **state)
 {
 	static char out[65536];
@@ -554,7 +574,7 @@ static void the_program_shows_it(void **state)
 	(void)await_picture(view, all_are_stuck);
 	weir_view_close(&view);
 	assert_int_equal(run(out, sizeof(out), arguments), 0);
-	assert_non_null(strstr(out, "the holder"));
+	check_holders(out);
 	assert_non_null(strstr(out, "3 waiting, the oldest for "));
 	snprintf(arguments, sizeof(arguments), "top --once --json --directory %s %d", directory,
 	         (int)child);

@@ -230,6 +230,39 @@ static void the_own_zone_comes_first(void **state)
 	weir_checkin(&held);
 }
 
+static int set_up_four(void **state)
+{
+	set_up(state);
+	fake_cluster_fini(&cluster);
+	fake_cluster_init(&cluster, 4);
+	return 0;
+}
+
+/* One of the zone is busy: the other one helps out, and only where both are, one beyond. */
+static void a_busy_host_is_helped_by_its_own_zone_first(void **state)
+{
+	weir_conn *held[2] = {NULL};
+	weir_reason reason;
+
+	(void)state;
+	options.pool_min = options.pool_max = 1;
+	assert_int_equal(weir_options_set(&options, "balance", "first", &said), WEIR_OK);
+	assert_int_equal(weir_options_set(&options, "zone", "east", &said), WEIR_OK);
+	assert_int_equal(weir_options_set(&options, "host_zones", "east,east,west,east", &said),
+	                 WEIR_OK);
+	open_warm();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(weir_checkout(router, WEIR_READ, &held[i], &said), WEIR_OK);
+		assert_int_equal(fake_host_of(held[i]), i ? 3 : 1);
+		for (int k = 0; k < 50; k++) {
+			assert_int_equal(visit_why(WEIR_READ, &reason), i ? 2 : 3);
+			assert_int_equal(reason, WEIR_REASON_SPILLED);
+		}
+	}
+	for (int i = 0; i < 2; i++)
+		weir_checkin(&held[i]);
+}
+
 #define CROWD 64
 
 static int count_named(const char *text, const char *what)
@@ -313,6 +346,8 @@ int main(void)
 		TEST(a_replica_with_nothing_open_gets_its_first_connection),
 		TEST(who_waits_at_one_host_takes_what_another_has),
 		TEST(the_own_zone_comes_first),
+		cmocka_unit_test_setup_teardown(a_busy_host_is_helped_by_its_own_zone_first,
+	                                        set_up_four, fake_router_end),
 		TEST(every_host_of_many_is_named),
 		TEST(more_zones_than_hosts_are_refused),
 	};

@@ -200,6 +200,23 @@ static void one_that_caught_up_clears_no_token(void **state)
 	fake_host_down(&cluster, 1, false);
 }
 
+/* Positions are multiples of 8: who lacks no more than the last of them does not have it. */
+static void one_step_before_a_token_is_not_there(void **state)
+{
+	weir_request mine = WEIR_REQUEST(.intent = WEIR_READ, .timeout_ms = WEIR_NO_WAIT);
+
+	(void)state;
+	open_warm();
+	mine.at_least = write_some();
+	for (int i = 1; i <= 2; i++)
+		wi_store_rlx(&cluster.host[i].server.lsn, mine.at_least.lsn - 8);
+	know();
+	assert_int_equal(visit_with(&mine), 0);
+	wi_store_rlx(&cluster.host[1].server.lsn, mine.at_least.lsn);
+	know();
+	assert_int_equal(visit_with(&mine), 1);
+}
+
 static void a_token_of_the_primary_alone_is_for_the_primary(void **state)
 {
 	weir_request mine = WEIR_REQUEST(.intent = WEIR_READ, .at_least = WEIR_TOKEN_PRIMARY);
@@ -297,6 +314,7 @@ int main(void)
 		TEST(who_is_far_behind_is_asked_but_not_waited_for),
 		TEST(who_may_not_wait_asks_nobody),
 		TEST(one_that_caught_up_clears_no_token),
+		TEST(one_step_before_a_token_is_not_there),
 		TEST(a_token_of_the_primary_alone_is_for_the_primary),
 		TEST(a_limit_of_the_options_has_a_way_back),
 		TEST(a_limit_of_a_request_has_none),

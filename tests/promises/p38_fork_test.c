@@ -28,20 +28,13 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/rcu.h"
+#include "p38_calls.h"
 #include "support/mock_server.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
 #define PATIENCE_MS 60000
 #define CONNS 3
-
-#define MUST(x)                                                                                    \
-	do {                                                                                       \
-		if (!(x)) {                                                                        \
-			fprintf(stderr, "child: line %d: %s\n", __LINE__, #x);                     \
-			_exit(1);                                                                  \
-		}                                                                                  \
-	} while (0)
 
 static struct test_mock *mock;
 static weir_options o;
@@ -190,62 +183,20 @@ static void in_child(void (*body)(void))
 
 /* ---- what a child calls ---- */
 
-static void use_the_pool(void)
-{
-	weir_conn *conn = NULL;
-	weir_error error;
-	weir_pool_stats stats;
-	weir_held out[4];
-	weir_in_force in_force;
-
-	for (int64_t ms = -1; ms <= 1; ms++) {
-		MUST(weir_pool_checkout(pool, ms, &conn, &error) == WEIR_FORKED);
-		MUST(!conn && error.status == WEIR_FORKED && error.text[0]);
-	}
-	MUST(weir_pool_resize(pool, 1, CONNS + 3, &error) != WEIR_OK);
-	weir_pool_stats_get(pool, &stats);
-	weir_pool_in_force_get(pool, &in_force);
-	MUST(weir_pool_held_get(pool, out, 4) == 0);
-}
-
-static void use_the_router(void)
-{
-	weir_conn *conn = NULL;
-	weir_error error;
-	weir_host_stats hosts[1];
-	weir_held out[4];
-	weir_request q = WEIR_REQUEST(.intent = WEIR_READ, .tag = "of a child");
-
-	MUST(weir_checkout(router, WEIR_WRITE, &conn, &error) == WEIR_FORKED);
-	MUST(weir_checkout(router, WEIR_READ, &conn, &error) == WEIR_FORKED);
-	MUST(weir_checkout_with(router, &q, &conn, &error) == WEIR_FORKED && !conn);
-	MUST(weir_router_probe(router, 1000) == WEIR_FORKED);
-	MUST(weir_router_resize(router, 1, CONNS + 3, &error) != WEIR_OK);
-	MUST(weir_router_stats_get(router, hosts, 1) == 0);
-	MUST(weir_router_held_get(router, out, 4) == 0);
-}
-
 static void use_a_connection(weir_conn **conn, void (*give_back)(weir_conn **conn))
 {
-	weir_conn_info info;
-	weir_token token;
-	weir_error error;
-
-	MUST(weir_pg(*conn) == NULL);
-	MUST(weir_conn_info_get(*conn, &info) == WEIR_FORKED);
-	MUST(weir_exec(*conn, "SELECT 'a child was here'", 1000, &error) == WEIR_FORKED);
-	MUST(weir_token_take(*conn, 1000, &token, &error) == WEIR_FORKED);
+	call_connection(*conn);
 	give_back(conn);
 	MUST(*conn == NULL);
 }
 
 static void use_everything(void)
 {
-	use_the_pool();
-	use_the_router();
+	call_pool(pool);
+	call_router(router);
 	use_a_connection(&held, weir_checkin);
 	use_a_connection(&written, weir_discard);
-	use_the_pool();
+	call_pool(pool);
 }
 
 static void every_call_of_a_child_is_refused_or_does_nothing(void **state)
@@ -256,7 +207,29 @@ static void every_call_of_a_child_is_refused_or_does_nothing(void **state)
 	in_child(use_everything);
 	in_child(use_everything); /* nor did the first one change what the next one finds */
 	assert_silence();
-	assert_false(test_mock_heard(mock, "a child was here", strlen("a child was here")));
+	assert_false(test_mock_heard(mock, OF_A_CHILD, strlen(OF_A_CHILD)));
+	assert_parent_goes_on();
+	close_all();
+}
+
+static weir_tx begun = WEIR_TX();
+
+static void use_the_transaction(void)
+{
+	call_transaction(&begun);
+	call_connection(written);
+	weir_checkin(&written);
+}
+
+static void a_transaction_is_its_parents(void **state)
+{
+	(void)state;
+	open_all(WEIR_FORK_REFUSE);
+	assert_int_equal(weir_tx_begin(written, NULL, &begun, NULL), WEIR_OK);
+	count_traffic(&before);
+	in_child(use_the_transaction);
+	assert_silence();
+	assert_int_equal(weir_tx_commit(&begun, NULL), WEIR_OK);
 	assert_parent_goes_on();
 	close_all();
 }
@@ -370,8 +343,8 @@ static void fork_and_use(struct test_thread *self)
 
 		if (child == 0) {
 			alarm(100);
-			use_the_pool();
-			use_the_router();
+			call_pool(pool);
+			call_router(router);
 			if (i % 2)
 				exit_after_closing();
 			exit_with_handlers();
@@ -470,6 +443,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(every_call_of_a_child_is_refused_or_does_nothing),
+		TEST(a_transaction_is_its_parents),
 		TEST(a_child_that_exits_says_no_goodbye),
 		TEST(another_program_has_nothing_of_it),
 		TEST(forking_in_the_middle_of_it_harms_nobody),

@@ -66,10 +66,10 @@ TABLE = [
     ("epoch: what is open is not asked again", "pool/epoch.c", """\
 	for (uint32_t i = 1; i <= n; i++)
 		wi_or_seq(&pool->conns[i].notes, WI_NOTE_VERIFY);
-	wi_keeper_ring(pool->keeper);
+	wi_add_seq(&pool->epochs_noted, 1);
 """, """\
 	(void)n;
-	wi_keeper_ring(pool->keeper);
+	wi_add_seq(&pool->epochs_noted, 1);
 """, READ_ONLY, ["REFUSED", "REFUSED_ONCE"]),
     ("epoch: whatever the answer is, it is given out", "pool/epoch.c", """\
 		return refuse(c, "the primary's sessions are read-only by default");
@@ -135,11 +135,9 @@ TABLE = [
 			*why = WEIR_AGAIN_LOST;
 """, RUNS, ["ONCE"]),
     ("run: a loss in COMMIT is a loss like any other", "exec/tx.c", """\
-	if (e->root.read_only)
-		return wi_said_of(e->c, st, "the end of a read-only transaction", f, error);
+	bool writes = may_write(e);
 """, """\
-	if (e->c)
-		return wi_said_of(e->c, st, "the end of a read-only transaction", f, error);
+	bool writes = may_write(e) && false;
 """, RUNS, ["ONCE", "NEVER"]),
     ("run: what has failed is committed all the same", "exec/tx.c", """\
 	enum wi_said said = wi_say(e->c, "ROLLBACK", wi_tx_undo_by(e->c), &f);

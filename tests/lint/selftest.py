@@ -15,6 +15,13 @@ EMPTY = "| metric | type | unit | labels | meaning |\n| --- | --- | --- | --- | 
 METRICS = "".join(f"<!-- begin {scope} -->\n{EMPTY}" + ("| `weir_x_total` | counter |  | `host` | Xs. |\n" if scope == "POOL" else "")
                   + f"<!-- end {scope} -->\n" for scope in ("OTEL", "POOL", "HOST", "ROUTER", "ALL"))
 
+
+def mutated(old, new):
+    """A file, and a table that replaces a text of it."""
+    row = f'TABLE = [("it", "core/a.c", "{old}", "{new}", "")]\n'
+    return {"src/core/a.c": "take one;\n", "tests/check/mutations.py": row, "tests/sched/mutations.py": "TABLE = []\n"}
+
+
 # lint, what is wrong, files of the tree, a piece of what it must say (None: it must be content)
 TREES = [
     ("floors", "nothing", {"src/base/a.h": "", "src/core/b.c": '#include "base/a.h"\n'}, None),
@@ -60,6 +67,10 @@ TREES = [
                                    "tests/support/points.h": 'X("a.b")\nX("a.c")\n'}, "a.c: marked nowhere"),
     ("points", "marked twice", {"src/core/a.c": 'WI_YIELD("a.b");\n', "src/core/b.c": 'WI_YIELD("a.b");\n',
                                 "tests/support/points.h": 'X("a.b")\n'}, "a.b: marked twice"),
+    ("mutations", "nothing", mutated("take", "leave"), None),
+    ("mutations", "the text is gone", mutated("took", "leave"), "it: its text occurs 0 times in core/a.c"),
+    ("mutations", "the text is there twice", mutated("e", ""), "it: its text occurs 2 times in core/a.c"),
+    ("mutations", "nothing is taken away", mutated("take", "take"), "it: takes nothing away"),
     ("metrics", "nothing", {"src/report/metrics.def": METRIC, "docs/metrics.md": METRICS,
                             "docs/a.yml": "rate(weir_x_total[5m])"}, None),
     ("metrics", "another meaning", {"src/report/metrics.def": METRIC.replace("Xs", "Ys"), "docs/metrics.md": METRICS},

@@ -167,6 +167,23 @@ void wi_addresses_shuffle(struct wi_addresses *found)
 	}
 }
 
+bool wi_address_may_differ(enum wi_fault fault)
+{
+	return fault == WI_FAULT_REFUSED || fault == WI_FAULT_TIMEOUT || fault == WI_FAULT_LOST ||
+	       fault == WI_FAULT_STARTING;
+}
+
+void wi_addresses_say_none(uint32_t tried, struct wi_failure *last)
+{
+	const struct wi_failure said = *last;
+	struct wi_text t;
+
+	if (tried < 2 || !wi_address_may_differ(last->fault))
+		return;
+	wi_text_init(&t, last->text, sizeof(last->text));
+	wi_text_add(&t, "none of %u addresses answered; the last: %.400s", tried, said.text);
+}
+
 static void say_why(const struct lookup *l, int polled, struct wi_failure *failure)
 {
 	const char *why = "no address";

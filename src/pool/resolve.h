@@ -27,6 +27,12 @@ bool wi_addresses_have(const struct wi_addresses *found, const char *address);
 /* Puts them in an order of chance. */
 void wi_addresses_shuffle(struct wi_addresses *found);
 
+/* Whether another address of the name may do better where one has failed so. */
+bool wi_address_may_differ(enum wi_fault fault);
+
+/* All that were tried have failed in such a way, the last one so: says so where it was not one. */
+void wi_addresses_say_none(uint32_t tried, struct wi_failure *last);
+
 /*
  * Whether a host needs no lookup: a numeric address, a Unix socket directory, or empty (libpq's
  * default).

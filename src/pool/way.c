@@ -75,13 +75,6 @@ static void try_next(struct weir_conn *c, int64_t now_ns)
 	attempt(c, w->found.address[w->tried++], now_ns);
 }
 
-/* Whether another address of the name may do better. */
-static bool is_of_address(enum wi_fault fault)
-{
-	return fault == WI_FAULT_REFUSED || fault == WI_FAULT_TIMEOUT || fault == WI_FAULT_LOST ||
-	       fault == WI_FAULT_STARTING;
-}
-
 /*
  * Ends the attempt without waiting for the server to notice: there was no session yet, or the
  * server says that there will be none.
@@ -102,20 +95,15 @@ static void attempt_failed(struct weir_conn *c, const struct wi_failure *failure
 {
 	struct wi_way *w = c->way;
 	struct wi_failure f = *failure;
-	struct wi_text t;
 
-	if (is_of_address(failure->fault)) {
+	if (wi_address_may_differ(failure->fault)) {
 		if (w->tried < w->found.n && now_ns < w->until_ns) {
 			hang_up(c);
 			try_next(c, now_ns);
 			return;
 		}
 		c->pool->known.n = 0;
-		if (w->tried > 1) {
-			wi_text_init(&t, f.text, sizeof(f.text));
-			wi_text_add(&t, "none of %u addresses answered; the last: %.400s", w->tried,
-			            failure->text);
-		}
+		wi_addresses_say_none(w->tried, &f);
 	}
 	wi_open_failed(c, &f);
 }

@@ -55,6 +55,7 @@ static void hang_up(struct wi_probe *p)
 static enum wi_probe_news failed(struct wi_probe *p)
 {
 	hang_up(p);
+	p->name.n = p->tried = 0;
 	if (p->found.failure.fault == WI_FAULT_AUTH)
 		wi_login_refused(&p->logins);
 	p->late = false;
@@ -86,6 +87,20 @@ static void say_timed_out(const struct wi_probe *p, char *text, size_t size)
 	                 : doing[p->state]);
 }
 
+/*
+ * When it is the next address's turn: of a question's time each has an equal share. What a late
+ * connect has left, they have in turns that get shorter; the end of it is for one alone.
+ */
+static int64_t share_end_ns(const struct wi_probe *p, int64_t now_ns)
+{
+	int64_t left_ns = p->deadline_ns - now_ns;
+	uint32_t others = p->late ? p->name.n : p->name.n - p->tried;
+
+	if (p->late ? p->name.n < 2 || left_ns < p->limit_ms * WI_MS : !others)
+		return WI_FOREVER;
+	return now_ns + left_ns / (others + 1);
+}
+
 /* The deadline has come. A connect's first one is told, and the connect goes on. */
 static enum wi_probe_news timed_out(struct wi_probe *p, int64_t now_ns)
 {
@@ -97,6 +112,8 @@ static enum wi_probe_news timed_out(struct wi_probe *p, int64_t now_ns)
 		return failed_with(p, WI_FAULT_TIMEOUT, text);
 	p->late = true;
 	p->deadline_ns = p->give_up_ns;
+	if (p->tried == p->name.n) /* else the next one's turn has come, too */
+		p->address_ns = share_end_ns(p, now_ns);
 	p->found.sight = (struct wi_sight){0};
 	p->found.failure = (struct wi_failure){.fault = WI_FAULT_TIMEOUT};
 	wi_copy(p->found.failure.text, sizeof(p->found.failure.text), text);
@@ -211,6 +228,17 @@ static enum wi_probe_news read_on(struct wi_probe *p, int64_t now_ns)
 	return refused(p, now_ns);
 }
 
+/* This address was not reached: the name's next one, or the host was not. */
+static enum wi_probe_news unreached(struct wi_probe *p, int64_t now_ns)
+{
+	if (p->tried < p->name.n && wi_address_may_differ(p->found.failure.fault)) {
+		hang_up(p);
+		return look_for_host(p, now_ns);
+	}
+	wi_addresses_say_none(p->tried, &p->found.failure);
+	return failed(p);
+}
+
 static enum wi_probe_news connect_on(struct wi_probe *p, int64_t now_ns)
 {
 	struct wi_facts facts;
@@ -221,6 +249,7 @@ static enum wi_probe_news connect_on(struct wi_probe *p, int64_t now_ns)
 		start_high(p, facts.server_version);
 		p->late = false;
 		p->deadline_ns = wi_deadline_after(now_ns, p->limit_ms);
+		p->name.n = p->tried = 0;
 		return ask(p, now_ns);
 	case WI_STEP_READ:
 		return wait_for(p, EPOLLIN);
@@ -229,7 +258,7 @@ static enum wi_probe_news connect_on(struct wi_probe *p, int64_t now_ns)
 	case WI_STEP_FAILED:
 		break;
 	}
-	return failed(p);
+	return unreached(p, now_ns);
 }
 
 static enum wi_probe_news connect_to(struct wi_probe *p, const weir_login *login, int64_t now_ns)
@@ -237,18 +266,19 @@ static enum wi_probe_news connect_to(struct wi_probe *p, const weir_login *login
 	const struct wi_endpoint *e = p->target.endpoint;
 	bool is_address = !e->hostaddr[0] && e->host[0] && e->host[0] != '/' && e->host[0] != '@';
 	const char *address = is_address ? e->host : NULL;
+	const char *found = p->tried < p->name.n ? p->name.address[p->tried++] : NULL;
 
 	p->state = WI_PROBE_CONNECTING;
 	p->target.login = login;
-	p->link = p->driver->connect(&p->target, p->address[0] ? p->address : address);
+	p->link = p->driver->connect(&p->target, found ? found : address);
 	p->target.login = NULL;
-	memcpy(p->peer, p->address, sizeof(p->peer));
-	p->address[0] = '\0';
+	wi_copy(p->peer, sizeof(p->peer), found ? found : "");
 	wi_login_drop(p->asking);
 	p->asking = NULL;
 	if (!p->link)
 		return failed_with(p, WI_FAULT_MEMORY, "no memory for a probe's connection");
 	make_up(p, now_ns);
+	p->address_ns = share_end_ns(p, wi_keeper_now(p->keeper));
 	if (p->pool)
 		wi_pool_warn(p->pool, &p->target, p->link);
 	return connect_on(p, now_ns);
@@ -257,17 +287,13 @@ static enum wi_probe_news connect_to(struct wi_probe *p, const weir_login *login
 /* -1: failed; 0: not yet; 1: the address is known. */
 static int resolve_on(struct wi_probe *p)
 {
-	struct wi_addresses found;
 	int r;
 
 	if (!p->resolving)
 		return 1;
-	r = wi_resolve_poll(p->resolving, &found, &p->found.failure);
-	if (r == 0)
-		return 0;
-	p->resolving = NULL;
-	if (r > 0)
-		memcpy(p->address, found.address[0], sizeof(p->address));
+	r = wi_resolve_poll(p->resolving, &p->name, &p->found.failure);
+	if (r != 0)
+		p->resolving = NULL;
 	return r;
 }
 
@@ -304,7 +330,8 @@ static enum wi_probe_news look_for_host(struct wi_probe *p, int64_t now_ns)
 
 	p->state = WI_PROBE_RESOLVING;
 	p->preparing = true;
-	if (!e->hostaddr[0] && !wi_host_is_literal(e->host) && !p->resolving)
+	if (!e->hostaddr[0] && !wi_host_is_literal(e->host) && p->tried == p->name.n &&
+	    !p->resolving)
 		if (!(p->resolving = wi_resolve_start(e->host, p->keeper)))
 			return failed_with(p, WI_FAULT_MEMORY, "no memory for a name lookup");
 	if (p->logins.ask && !p->asking && !wi_login_kept(&p->logins, now_ns))
@@ -366,6 +393,18 @@ static enum wi_probe_news go_on(struct wi_probe *p, int64_t now_ns)
 	return WI_PROBE_NO_NEWS;
 }
 
+/* Then the name's next one is tried; of one that is late it has been told already. */
+static bool is_address_over(struct wi_probe *p, int64_t now_ns)
+{
+	if (p->state != WI_PROBE_CONNECTING || now_ns < p->address_ns)
+		return false;
+	if (!p->late)
+		p->found.failure = (struct wi_failure){.fault = WI_FAULT_TIMEOUT};
+	else if (p->tried == p->name.n)
+		p->tried = 0;
+	return true;
+}
+
 /*
  * What has come counts before the deadline does: where this process stood still for longer than a
  * question may take, that was no host's fault.
@@ -380,6 +419,8 @@ enum wi_probe_news wi_probe_step(struct wi_probe *p, int64_t now_ns)
 		news = go_on(p, now_ns);
 	if (news == WI_PROBE_NO_NEWS && wi_probe_is_busy(p) && now_ns >= p->deadline_ns)
 		return timed_out(p, now_ns);
+	if (news == WI_PROBE_NO_NEWS && is_address_over(p, now_ns))
+		return unreached(p, now_ns);
 	return news;
 }
 
@@ -396,6 +437,8 @@ int64_t wi_probe_due(const struct wi_probe *p, int64_t now_ns)
 		return now_ns;
 	if (p->state == WI_PROBE_RESOLVING)
 		return p->deadline_ns; /* rung when it is done */
+	if (p->state == WI_PROBE_CONNECTING && p->address_ns < p->deadline_ns)
+		return earlier(p->driver->due(p->link), p->address_ns);
 	return earlier(p->driver->due(p->link), p->deadline_ns);
 }
 

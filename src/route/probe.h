@@ -54,7 +54,8 @@ struct wi_probe {
 	/* stays when an attempt fails: a dead resolver costs one thread, not many */
 	void *resolving;
 	void *asking;             /* for credentials: the same */
-	char address[WI_ADDRESS]; /* what the name came to, or "" */
+	struct wi_addresses name; /* what it came to; empty but while they are being tried */
+	uint32_t tried;           /* of them */
 	char peer[WI_ADDRESS];    /* that the connection was made to, or "" */
 	struct wi_logins logins;
 	struct wi_watch watch;
@@ -68,6 +69,7 @@ struct wi_probe {
 	int64_t asked_ns;
 	int64_t lowered_ns;     /* since when it is asked less than it might know; 0: it is not */
 	int64_t deadline_ns;    /* of this question; of the connect, where that is late */
+	int64_t address_ns;     /* end of this address's share of it; FOREVER: there is no other */
 	int64_t give_up_ns;     /* end of the connect's patience */
 	int64_t limit_ms;       /* for a question */
 	int64_t connect_ms;     /* for a connect */
@@ -98,11 +100,11 @@ bool wi_probe_is_busy(const struct wi_probe *probe);
 
 /*
  * Begins to ask, connecting first if need be; there is news, of one kind or the other, within
- * limit_ms. A connect that takes longer is told as failed then, so that nobody waits for it, but
- * goes on until connect_ms are over: its host may be far away, or busy, and would never be reached
- * by connects that are all given up. The question itself has limit_ms. What this process lost by
- * standing still is no host's: who asks late waits as long, and an answer that is read late is one.
- * Not while busy.
+ * limit_ms, of which each address of the host's name but the last has a share. A connect that takes
+ * longer is told as failed then, so that nobody waits for it, but goes on until connect_ms are
+ * over: its host may be far away, or busy, and would never be reached by connects that are all
+ * given up. The question itself has limit_ms. What this process lost by standing still is no
+ * host's: who asks late waits as long, and an answer that is read late is one. Not while busy.
  */
 void wi_probe_begin(struct wi_probe *probe, int64_t now_ns, int64_t limit_ms, int64_t connect_ms);
 

@@ -50,12 +50,16 @@ static uint64_t connects(void)
 	return counts.connects;
 }
 
-/* Whether there are so many connections at least, and nothing is on its way any more. */
+/*
+ * Whether there are so many connections at least, and nothing is on its way any more: what is seen
+ * in the middle of the keeper's turn does not add up.
+ */
 static bool is_at_rest(uint32_t least)
 {
 	weir_pool_stats s = stats();
 
-	return s.closed[WEIR_CLOSE_DISCARDED] == BEFORE && s.total >= least && s.idle == s.total;
+	return s.closed[WEIR_CLOSE_DISCARDED] == BEFORE && s.opened == BEFORE + s.idle &&
+	       s.idle == s.total && s.idle >= least;
 }
 
 static void await_rest(uint32_t least)

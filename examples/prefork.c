@@ -12,6 +12,10 @@
  * many share it (pod_count). The parent makes the table, gives all its connections back before it
  * forks, starts a worker anew that ended, and on SIGTERM or Ctrl-C lets each finish what it is at.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* ppoll, accept4 */
+#endif
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>

@@ -33,7 +33,7 @@ class Block:
 
 def documents(root):
     root = pathlib.Path(root)
-    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    return [root / "README.md", root / "examples/README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
 def blocks(file, text):

@@ -99,6 +99,9 @@ class Commands(unittest.TestCase):
         cls.prefix = cls.scratch / "installed"
         subprocess.run([CMAKE, "--install", BUILD, "--prefix", cls.prefix], check=True, stdout=subprocess.DEVNULL, timeout=120)
         (pc,) = cls.prefix.rglob("weir.pc")
+        compiler = cls.prefix / "bin/cc"  # as strict as newer ones are by themselves
+        compiler.write_text(f'#!/bin/sh\nexec {shutil.which("cc")} -Werror=implicit-function-declaration "$@"\n')
+        compiler.chmod(0o755)
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("WEIR_", "PG", "DB_", "TEST_"))}
         cls.environment = {**clean, "DATABASE_URL": URL, "PATH": f"{cls.prefix}/bin:{os.environ['PATH']}",
                            "PKG_CONFIG_PATH": str(pc.parent), "CMAKE_PREFIX_PATH": str(cls.prefix),

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The lines are in the fixed places of one array, which stands in for environ. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -6,7 +6,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,68 +14,9 @@
 #include <weir/weir.h>
 
 #include "base/atomic.h"
-#include "base/world.h"
-#include "driver/fake.h"
-#include "pool/pool.h"
+#include "support/scripted.h"
 
-/*
- * The server's answers: an SQLSTATE to every statement that names one, the end of the session to
- * LOSE.
- */
-static bool answer(struct wi_fake_server *server, const char *sql, struct wi_answer *row,
-                   struct wi_failure *failure)
-{
-	const char *fail = strstr(sql, "FAIL ");
-
-	if (strstr(sql, "ONCE"))
-		wi_add_rlx((_Atomic int *)server->arg, 1);
-	(void)row;
-	*failure = (struct wi_failure){.fault = WI_FAULT_SQL, .text = "as scripted"};
-	if (fail)
-		memcpy(failure->sqlstate, fail + strlen("FAIL "), 5);
-	if (strstr(sql, "LOSE"))
-		failure->fault = WI_FAULT_LOST;
-	return !fail && !strstr(sql, "LOSE");
-}
-
-struct fixture {
-	struct wi_fake_server server;
-	_Atomic int seen; /* statements that name ONCE, by the server */
-	weir_pool *pool;
-	weir_conn *conn;
-};
-
-static int setup(void **state)
-{
-	static struct fixture f;
-	weir_options o;
-
-	memset(&f, 0, sizeof(f));
-	wi_fake_server_init(&f.server);
-	f.server.answer = answer;
-	f.server.arg = &f.seen;
-	weir_options_init(&o);
-	o.pool_min = 0;
-	o.pool_max = 1;
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &f.server,
-	                                   "postgresql://u@127.0.0.1/d", &o, &f.pool, NULL),
-	                 WEIR_OK);
-	assert_int_equal(weir_pool_checkout(f.pool, 10000, &f.conn, NULL), WEIR_OK);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	weir_checkin(&f->conn);
-	assert_int_equal(weir_pool_close(&f->pool, 10000), WEIR_OK);
-	wi_fake_server_fini(&f->server);
-	return 0;
-}
-
-static weir_status exec(struct fixture *f, const char *sql, weir_error *e)
+static weir_status exec(struct scripted *f, const char *sql, weir_error *e)
 {
 	memset(e, 0, sizeof(*e));
 	return weir_exec(f->conn, sql, 10000, e);
@@ -91,7 +31,7 @@ static void success_is_ok(void **state)
 
 static void server_error_keeps_sqlstate_and_connection(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_error e;
 
 	assert_int_equal(exec(f, "FAIL 23505", &e), WEIR_QUERY);
@@ -143,7 +83,7 @@ static void loss_outside_a_transaction_is_an_unknown_outcome(void **state)
 
 static void silence_ends_at_the_deadline_and_costs_the_connection(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	const char *words = "no answer within the caller's deadline, %lf ms after it was sent";
 	weir_pool_stats s;
 	double waited_ms;
@@ -169,7 +109,7 @@ static void nothing_is_sent_twice(void **state)
 	static const char *const texts[] = {"ONCE FAIL 40001",  "ONCE FAIL 40P01",
 	                                    "ONCE FAIL 25006",  "ONCE FAIL 57P01",
 	                                    "SELECT ONCE LOSE", "COMMIT /* ONCE LOSE */"};
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_error e;
 
 	for (int i = 0; i < (int)(sizeof(texts) / sizeof(texts[0])); i++) {
@@ -186,7 +126,7 @@ static void nothing_is_sent_twice(void **state)
 
 static void misuse_is_refused(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_conn *stale = f->conn;
 	weir_error e;
 
@@ -199,23 +139,25 @@ static void misuse_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(success_is_ok, setup, teardown),
-		cmocka_unit_test_setup_teardown(server_error_keeps_sqlstate_and_connection, setup,
-	                                        teardown),
-		cmocka_unit_test_setup_teardown(serialization_and_deadlock_ask_for_a_retry, setup,
-	                                        teardown),
-		cmocka_unit_test_setup_teardown(loss_inside_a_transaction_committed_nothing, setup,
-	                                        teardown),
-		cmocka_unit_test_setup_teardown(loss_in_commit_is_an_unknown_outcome, setup,
-	                                        teardown),
-		cmocka_unit_test_setup_teardown(loss_in_commit_is_one_however_it_is_written, setup,
-	                                        teardown),
+		cmocka_unit_test_setup_teardown(success_is_ok, scripted_begin, scripted_end),
+		cmocka_unit_test_setup_teardown(server_error_keeps_sqlstate_and_connection,
+	                                        scripted_begin, scripted_end),
+		cmocka_unit_test_setup_teardown(serialization_and_deadlock_ask_for_a_retry,
+	                                        scripted_begin, scripted_end),
+		cmocka_unit_test_setup_teardown(loss_inside_a_transaction_committed_nothing,
+	                                        scripted_begin, scripted_end),
+		cmocka_unit_test_setup_teardown(loss_in_commit_is_an_unknown_outcome,
+	                                        scripted_begin, scripted_end),
+		cmocka_unit_test_setup_teardown(loss_in_commit_is_one_however_it_is_written,
+	                                        scripted_begin, scripted_end),
 		cmocka_unit_test_setup_teardown(loss_outside_a_transaction_is_an_unknown_outcome,
-	                                        setup, teardown),
+	                                        scripted_begin, scripted_end),
 		cmocka_unit_test_setup_teardown(
-			silence_ends_at_the_deadline_and_costs_the_connection, setup, teardown),
-		cmocka_unit_test_setup_teardown(nothing_is_sent_twice, setup, teardown),
-		cmocka_unit_test_setup_teardown(misuse_is_refused, setup, teardown),
+			silence_ends_at_the_deadline_and_costs_the_connection, scripted_begin,
+			scripted_end),
+		cmocka_unit_test_setup_teardown(nothing_is_sent_twice, scripted_begin,
+	                                        scripted_end),
+		cmocka_unit_test_setup_teardown(misuse_is_refused, scripted_begin, scripted_end),
 	};
 
 	return cmocka_run_group_tests_name("exec", tests, NULL, NULL);

@@ -18,8 +18,8 @@
 #include "base/clock.h"
 #include "driver/fake.h"
 #include "pool/chore.h"
-#include "pool/pool.h"
 #include "support/fake_cluster.h"
+#include "support/fake_pool.h"
 #include "support/watchdog.h"
 
 #define PATIENCE_MS 60000
@@ -77,9 +77,7 @@ static int set_up(void **state)
 
 static void open_pool(void)
 {
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "host=127.0.0.1", &o, &pool, &error),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 }
 
 static int tear_down(void **state)

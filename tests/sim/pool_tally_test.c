@@ -13,6 +13,7 @@
 #include "base/atomic.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
+#include "support/fake_pool.h"
 #include "support/sim.h"
 #include "support/watchdog.h"
 
@@ -144,9 +145,7 @@ static void what_is_being_checked_is_no_checkout_yet(void **state)
 	o.check_timeout_ms = 60000;
 	o.breaker_failures = 1;
 	o.breaker_open_ms = 10;
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "host=127.0.0.1", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 	assert_int_equal(weir_pool_checkout(pool, -1, &conn, NULL), WEIR_OK);
 	weir_checkin(&conn);
 	await_counts(1, 1, 0);

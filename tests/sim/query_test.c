@@ -20,6 +20,7 @@
 #include "base/atomic.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
+#include "support/fake_pool.h"
 #include "support/watchdog.h"
 
 static struct wi_fake_server server;
@@ -80,9 +81,7 @@ static int set_up(void **state)
 	o.cancel_timeout_ms = 60000;
 	o.pool_min = 0;
 	o.pool_max = 1;
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "postgresql://u@127.0.0.1/d", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 	assert_int_equal(weir_pool_checkout(pool, 10000, &conn, NULL), WEIR_OK);
 	return 0;
 }

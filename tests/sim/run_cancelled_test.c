@@ -17,7 +17,7 @@
 
 #include "base/atomic.h"
 #include "driver/fake.h"
-#include "pool/pool.h"
+#include "support/fake_pool.h"
 #include "support/watchdog.h"
 
 static struct wi_fake_server server;
@@ -37,9 +37,7 @@ static int set_up(void **state)
 	o.pool_max = 1;
 	o.fork = WEIR_FORK_REOPEN;
 	calls = 0;
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "postgresql://u@127.0.0.1/d", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 	return 0;
 }
 

@@ -15,9 +15,9 @@
 #include <weir/weir.h>
 
 #include "base/atomic.h"
-#include "base/world.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
+#include "support/fake_pool.h"
 #include "support/watchdog.h"
 
 static struct wi_fake_server server;
@@ -58,9 +58,7 @@ static int open_pool(int64_t cancel_timeout_ms)
 	o.cancel_timeout_ms = cancel_timeout_ms;
 	/* For each of weir's own statements, from when it is sent. */
 	o.query_timeout_ms = 20;
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "postgresql://u@127.0.0.1/d", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 	assert_int_equal(weir_pool_checkout(pool, 10000, &conn, &e), WEIR_OK);
 	wi_store_rlx(&server.obeys_cancel, true);
 	asked[0] = '\0';

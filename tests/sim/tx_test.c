@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Transactions as scopes, over the fake driver: what is sent for each, what each end means for the
- * caller, and what misuse is told.
+ * Transactions as scopes, over the fake driver: what is sent for each, how they nest, and what
+ * misuse is told. What each end means is in tx_end_test.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,80 +14,12 @@
 
 #include <weir/weir.h>
 
-#include "base/atomic.h"
-#include "base/world.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
+#include "support/scripted.h"
 #include "support/watchdog.h"
 
-/*
- * The server's answers: an SQLSTATE to every statement that names one, the end of the session to
- * LOSE. What it was asked is written down.
- */
-struct fixture {
-	struct wi_fake_server server;
-	char asked[1024];         /* by the holder: one thread */
-	const char *commit_fails; /* an SQLSTATE; "": the connection is lost in it; NULL: not */
-	weir_pool *pool;
-	weir_conn *conn;
-};
-
-static bool answer(struct wi_fake_server *server, const char *sql, struct wi_answer *row,
-                   struct wi_failure *failure)
-{
-	struct fixture *f = server->arg;
-	const char *fail = strstr(sql, "FAIL "), *state = NULL;
-
-	(void)row;
-	if (strlen(f->asked) + strlen(sql) + 2 < sizeof(f->asked))
-		strcat(strcat(f->asked, sql), "|");
-	*failure = (struct wi_failure){.fault = WI_FAULT_SQL, .text = "as scripted"};
-	if (fail)
-		state = fail + strlen("FAIL ");
-	else if (strncmp(sql, "COMMIT", 6) == 0)
-		state = f->commit_fails;
-	if (state && state[0])
-		memcpy(failure->sqlstate, state, 5);
-	if (strstr(sql, "LOSE") || (state && !state[0]))
-		failure->fault = WI_FAULT_LOST;
-	return !state && !strstr(sql, "LOSE");
-}
-
-static int setup(void **state)
-{
-	static struct fixture f;
-	weir_options o;
-
-	memset(&f, 0, sizeof(f));
-	wi_fake_server_init(&f.server);
-	f.server.answer = answer;
-	f.server.arg = &f;
-	weir_options_init(&o);
-	o.pool_min = 0;
-	o.pool_max = 1;
-	o.check_timeout_ms = 30;
-	o.query_timeout_ms = 500;
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &f.server,
-	                                   "postgresql://u@127.0.0.1/d", &o, &f.pool, NULL),
-	                 WEIR_OK);
-	assert_int_equal(weir_pool_checkout(f.pool, 10000, &f.conn, NULL), WEIR_OK);
-	f.asked[0] = '\0';
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	wi_store_rlx(&f->server.silent, false);
-	weir_checkin(&f->conn);
-	assert_int_equal(weir_pool_close(&f->pool, 10000), WEIR_OK);
-	wi_fake_server_fini(&f->server);
-	return 0;
-}
-
-static weir_tx begun(struct fixture *f)
+static weir_tx begun(struct scripted *f)
 {
 	weir_tx tx = WEIR_TX();
 
@@ -96,17 +27,12 @@ static weir_tx begun(struct fixture *f)
 	return tx;
 }
 
-static void say(struct fixture *f, const char *sql, weir_status st)
+static void say(struct scripted *f, const char *sql, weir_status st)
 {
 	assert_int_equal(weir_exec(f->conn, sql, 10000, NULL), st);
 }
 
-static bool is_lost(const struct fixture *f)
-{
-	return f->pool->driver->look(wi_conn_of(f->conn)->link) == WI_LOOK_DEAD;
-}
-
-static bool is_clean(const struct fixture *f)
+static bool is_clean(const struct scripted *f)
 {
 	return f->pool->driver->look(wi_conn_of(f->conn)->link) == WI_LOOK_CLEAN;
 }
@@ -115,7 +41,7 @@ static bool is_clean(const struct fixture *f)
 
 static void commit_and_rollback_end_it(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx tx = begun(f);
 
 	assert_ptr_equal(weir_tx_conn(&tx), f->conn);
@@ -144,7 +70,7 @@ static void settings_ride_with_begin(void **state)
 		{{.statement_timeout_ms = 250, .lock_timeout_ms = -1},
 	         "BEGIN; SET LOCAL statement_timeout = 250; SET LOCAL lock_timeout = 0|"},
 	};
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		weir_tx tx = WEIR_TX();
@@ -161,7 +87,7 @@ static void settings_ride_with_begin(void **state)
 static void settings_of_the_holder_stay_changes(void **state)
 {
 	const weir_tx_settings s = WEIR_TX_SETTINGS(.lock_timeout_ms = 10);
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx tx = WEIR_TX();
 
 	say(f, "SET x = 1", WEIR_OK);
@@ -172,7 +98,7 @@ static void settings_of_the_holder_stay_changes(void **state)
 
 static void scope_rolls_back_what_was_not_committed(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 
 	{
 		WEIR_SCOPED_TX weir_tx tx = WEIR_TX();
@@ -195,7 +121,7 @@ static void scope_rolls_back_what_was_not_committed(void **state)
 
 static void ends_are_counted(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_pool_stats s;
 	weir_tx tx = begun(f);
 
@@ -220,7 +146,7 @@ static void ends_are_counted(void **state)
 /* Whoever is the first to find it lost. */
 static void one_that_is_lost_in_a_nested_one_is_counted_once(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx tx = begun(f), inner = WEIR_TX();
 	weir_pool_stats s;
 
@@ -232,165 +158,11 @@ static void one_that_is_lost_in_a_nested_one_is_counted_once(void **state)
 	assert_int_equal(s.work[WEIR_WRITE].rolled_back, 1);
 }
 
-/* ---- ends ---- */
-
-static void refused_commit_was_rolled_back(void **state)
-{
-	struct fixture *f = *state;
-	weir_error e;
-	weir_tx tx = begun(f);
-
-	f->commit_fails = "23505";
-	assert_int_equal(weir_tx_commit(&tx, &e), WEIR_QUERY);
-	assert_string_equal(e.sqlstate, "23505");
-	assert_string_equal(e.host, "127.0.0.1:5432");
-	tx = begun(f);
-	f->commit_fails = "40001";
-	assert_int_equal(weir_tx_commit(&tx, &e), WEIR_RETRY);
-	assert_true(is_clean(f));
-	assert_int_equal(weir_tx_commit(&tx, &e), WEIR_INVALID);
-}
-
-/* The server would answer COMMIT with ROLLBACK, and that is no error to libpq. */
-static void commit_of_a_failed_one_is_not_ok(void **state)
-{
-	struct fixture *f = *state;
-	weir_error e;
-	weir_tx tx = begun(f);
-
-	say(f, "FAIL 23505", WEIR_QUERY);
-	assert_int_equal(weir_tx_commit(&tx, &e), WEIR_QUERY);
-	assert_string_equal(e.sqlstate, "25P02");
-	tx = begun(f);
-	say(f, "FAIL 40P01", WEIR_RETRY);
-	assert_int_equal(weir_tx_commit(&tx, &e), WEIR_RETRY);
-	assert_string_equal(e.sqlstate, "40P01");
-	assert_null(strstr(f->asked, "COMMIT"));
-	assert_true(is_clean(f));
-}
-
-static void loss_before_commit_is_no_unknown_outcome(void **state)
-{
-	struct fixture *f = *state;
-	weir_error e;
-	weir_tx tx = begun(f);
-
-	say(f, "INSERT", WEIR_OK);
-	wi_fake_kill(&f->server);
-	assert_int_equal(weir_tx_commit(&tx, &e), WEIR_CONNECT);
-	assert_string_equal(e.sqlstate, "57P01");
-	assert_null(strstr(f->asked, "COMMIT"));
-	assert_int_equal(weir_tx_rollback(&tx, &e), WEIR_INVALID);
-}
-
-static void loss_in_commit_is_one(void **state)
-{
-	struct fixture *f = *state;
-	weir_error e;
-	weir_tx tx = begun(f);
-
-	f->commit_fails = "";
-	assert_int_equal(weir_tx_commit(&tx, &e), WEIR_OUTCOME_UNKNOWN);
-	assert_true(is_lost(f));
-}
-
-static void loss_in_commit_of_a_read_only_one_is_a_loss(void **state)
-{
-	const weir_tx_settings s = WEIR_TX_SETTINGS(.read_only = true);
-	struct fixture *f = *state;
-	weir_tx tx = WEIR_TX();
-
-	assert_int_equal(weir_tx_begin(f->conn, &s, &tx, NULL), WEIR_OK);
-	f->commit_fails = "";
-	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_CONNECT);
-}
-
-/* But not where it may have been made one that writes. */
-static void loss_in_commit_of_what_was_read_only_is_an_unknown_outcome(void **state)
-{
-	static const char *const turns[] = {"SET TRANSACTION READ WRITE", "BEGIN READ WRITE"};
-	const weir_tx_settings s = WEIR_TX_SETTINGS(.read_only = true, .lock_timeout_ms = 5);
-	struct fixture *f = *state;
-	weir_tx tx = WEIR_TX();
-
-	for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
-		f->commit_fails = NULL;
-		assert_int_equal(weir_tx_begin(f->conn, &s, &tx, NULL), WEIR_OK);
-		say(f, turns[i], WEIR_OK);
-		say(f, "INSERT", WEIR_OK);
-		f->commit_fails = "";
-		assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_OUTCOME_UNKNOWN);
-		weir_checkin(&f->conn);
-		assert_int_equal(weir_pool_checkout(f->pool, 10000, &f->conn, NULL), WEIR_OK);
-	}
-	/* Which a standby does not allow. */
-	assert_int_equal(weir_tx_begin(f->conn, &s, &tx, NULL), WEIR_OK);
-	wi_store_rlx(&f->server.in_recovery, true);
-	say(f, "SET work_mem = 1", WEIR_OK);
-	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_CONNECT);
-}
-
-static void silence_in_commit_is_an_unknown_outcome(void **state)
-{
-	const weir_tx_settings s = WEIR_TX_SETTINGS(.timeout_ms = 400);
-	struct fixture *f = *state;
-	weir_tx tx = WEIR_TX();
-
-	/* A slow machine may use the time up before: then nothing was sent. */
-	assert_int_equal(weir_tx_begin(f->conn, &s, &tx, NULL), WEIR_OK);
-	wi_store_rlx(&f->server.silent, true);
-	switch (weir_tx_commit(&tx, NULL)) {
-	case WEIR_OUTCOME_UNKNOWN:
-		assert_non_null(strstr(f->asked, "BEGIN"));
-		break;
-	case WEIR_TIMEOUT:
-		break;
-	default:
-		fail_msg("neither");
-	}
-}
-
-/* Without a time of its own: options.query_timeout_ms. */
-static void silent_server_holds_nobody_for_ever(void **state)
-{
-	struct fixture *f = *state;
-	weir_tx tx = begun(f);
-
-	wi_store_rlx(&f->server.silent, true);
-	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_OUTCOME_UNKNOWN);
-}
-
-static void nothing_is_sent_when_its_time_is_over(void **state)
-{
-	const weir_tx_settings s = WEIR_TX_SETTINGS(.timeout_ms = 400);
-	struct fixture *f = *state;
-	weir_tx tx = WEIR_TX();
-
-	assert_int_equal(weir_tx_begin(f->conn, &s, &tx, NULL), WEIR_OK);
-	while (weir_tx_left_ms(&tx))
-		usleep(1000);
-	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_TIMEOUT);
-	assert_null(strstr(f->asked, "COMMIT"));
-	assert_true(is_clean(f));
-}
-
-static void begin_that_fails_leaves_nothing_open(void **state)
-{
-	const weir_tx_settings s = WEIR_TX_SETTINGS(.timeout_ms = 20);
-	struct fixture *f = *state;
-	weir_tx tx = WEIR_TX();
-
-	wi_store_rlx(&f->server.silent, true);
-	assert_int_equal(weir_tx_begin(f->conn, &s, &tx, NULL), WEIR_TIMEOUT);
-	assert_null(weir_tx_conn(&tx));
-	assert_int_equal(weir_tx_commit(&tx, NULL), WEIR_INVALID);
-}
-
 /* ---- nested ---- */
 
 static void nested_ones_are_savepoints(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx outer = begun(f), a = WEIR_TX(), b = WEIR_TX();
 
 	assert_int_equal(weir_tx_nest(&outer, &a, NULL), WEIR_OK);
@@ -411,7 +183,7 @@ static void nested_ones_are_savepoints(void **state)
 
 static void rollback_of_a_nested_one_mends_the_outer_one(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx outer = begun(f);
 
 	{
@@ -426,7 +198,7 @@ static void rollback_of_a_nested_one_mends_the_outer_one(void **state)
 
 static void commit_of_a_failed_nested_one_is_not_ok(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx outer = begun(f), inner = WEIR_TX();
 	weir_error e;
 
@@ -440,7 +212,7 @@ static void commit_of_a_failed_nested_one_is_not_ok(void **state)
 
 static void outer_one_waits_for_the_inner_one(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx outer = begun(f), inner = WEIR_TX(), other = WEIR_TX();
 	weir_error e;
 
@@ -457,7 +229,7 @@ static void outer_one_waits_for_the_inner_one(void **state)
 /* Nor does it come back to life with another transaction in the same struct. */
 static void inner_one_ends_with_the_outer_one(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx outer = begun(f), inner = WEIR_TX(), other = WEIR_TX();
 	weir_error e;
 
@@ -475,7 +247,7 @@ static void inner_one_ends_with_the_outer_one(void **state)
 /* What could not be taken back keeps all of it from being committed. */
 static void nested_one_whose_scope_ends_in_a_query_cannot_be_committed(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx outer = begun(f);
 	weir_error e;
 
@@ -494,7 +266,7 @@ static void nested_one_whose_scope_ends_in_a_query_cannot_be_committed(void **st
 
 static void misuse_is_told_and_does_nothing(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	const weir_tx_settings bad[] = {
 		{.isolation = (weir_isolation)4},
 		{.deferrable = true},
@@ -528,7 +300,7 @@ static void misuse_is_told_and_does_nothing(void **state)
 
 static void sql_of_the_holder_that_ends_it_is_found(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx tx = begun(f);
 	weir_error e;
 
@@ -540,7 +312,7 @@ static void sql_of_the_holder_that_ends_it_is_found(void **state)
 
 static void running_query_keeps_it_open(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx tx = begun(f);
 
 	wi_fake_leave(wi_conn_of(f->conn)->link, WI_LOOK_BUSY);
@@ -551,7 +323,7 @@ static void running_query_keeps_it_open(void **state)
 
 static void connection_that_was_given_back_is_stale(void **state)
 {
-	struct fixture *f = *state;
+	struct scripted *f = *state;
 	weir_tx tx = begun(f);
 
 	weir_checkin(&f->conn);
@@ -566,7 +338,7 @@ static void connection_that_was_given_back_is_stale(void **state)
 
 int main(void)
 {
-#define A_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define A_TEST(name) cmocka_unit_test_setup_teardown(name, scripted_begin, scripted_end)
 	const struct CMUnitTest tests[] = {
 		A_TEST(commit_and_rollback_end_it),
 		A_TEST(settings_ride_with_begin),
@@ -574,16 +346,6 @@ int main(void)
 		A_TEST(scope_rolls_back_what_was_not_committed),
 		A_TEST(ends_are_counted),
 		A_TEST(one_that_is_lost_in_a_nested_one_is_counted_once),
-		A_TEST(refused_commit_was_rolled_back),
-		A_TEST(commit_of_a_failed_one_is_not_ok),
-		A_TEST(loss_before_commit_is_no_unknown_outcome),
-		A_TEST(loss_in_commit_is_one),
-		A_TEST(loss_in_commit_of_a_read_only_one_is_a_loss),
-		A_TEST(loss_in_commit_of_what_was_read_only_is_an_unknown_outcome),
-		A_TEST(silence_in_commit_is_an_unknown_outcome),
-		A_TEST(silent_server_holds_nobody_for_ever),
-		A_TEST(nothing_is_sent_when_its_time_is_over),
-		A_TEST(begin_that_fails_leaves_nothing_open),
 		A_TEST(nested_ones_are_savepoints),
 		A_TEST(rollback_of_a_nested_one_mends_the_outer_one),
 		A_TEST(commit_of_a_failed_nested_one_is_not_ok),

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
+#include "support/fake_pool.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
@@ -42,9 +43,7 @@ static int set_up(void **state)
 
 static void open_pool(void)
 {
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "host=127.0.0.1", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 }
 
 /* Nothing is out, nobody counts as inside, everything is open for business, and it closes. */

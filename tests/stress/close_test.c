@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
+#include "support/fake_pool.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
@@ -100,9 +101,7 @@ static void close_once(void)
 	wi_store_rlx(&server.connect_ns, 500000);
 	wi_store_rlx(&told, 0);
 	wi_store_rlx(&is_back, false);
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "host=127.0.0.1", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 	assert_int_equal(weir_pool_checkout(pool, PATIENCE_MS, &kept, NULL), WEIR_OK);
 	test_threads_run(THREADS + 2, body, pool, -1, reports);
 	assert_null(test_first_wrong(reports, THREADS + 2));

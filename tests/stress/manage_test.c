@@ -20,6 +20,7 @@
 #include "pool/pool.h"
 #include "route/router.h"
 #include "support/fake_cluster.h"
+#include "support/fake_pool.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
@@ -258,9 +259,7 @@ static void who_is_stopped_in_line_gets_nothing(void **state)
 	o.pool_max = 1;
 	o.pool_min = 0;
 	wi_fake_server_init(&server);
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "host=127.0.0.1", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 	test_threads_run(2, wait_for_one, NULL, -1, reports);
 	if (test_first_wrong(reports, 2))
 		fail_msg("%s", test_first_wrong(reports, 2));
@@ -277,9 +276,7 @@ static void a_pool_is_managed_under_load(void **state)
 	weir_options_init(&o);
 	o.pool_max = MAX;
 	wi_fake_server_init(&server);
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "host=127.0.0.1", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 	run_all();
 	assert_true(wi_load_rlx(&server.sessions_peak) <= MAX_EVER);
 	assert_int_equal(weir_pool_close(&pool, 60000), WEIR_OK);

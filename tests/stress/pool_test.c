@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "driver/fake.h"
 #include "pool/pool.h"
+#include "support/fake_pool.h"
 #include "support/process.h"
 #include "support/shapes.h"
 #include "support/threads.h"
@@ -203,9 +204,7 @@ static void open_pool(void)
 	wi_fake_server_init(&server);
 	wi_store_rlx(&server.connect_ns, 200000);
 	wi_store_rlx(&server.goodbye_ns, 100000);
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "host=127.0.0.1", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 }
 
 static void run_generations(int generations, double seconds)

@@ -19,6 +19,7 @@
 #include "driver/fake.h"
 #include "pool/pool.h"
 #include "support/fake_cluster.h"
+#include "support/fake_pool.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
@@ -43,9 +44,7 @@ static int set_up(void **state)
 
 static void open_pool(void)
 {
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "host=127.0.0.1", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 }
 
 static void close_pool(void)

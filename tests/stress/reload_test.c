@@ -23,6 +23,7 @@
 #include "pool/pool.h"
 #include "route/router.h"
 #include "support/fake_cluster.h"
+#include "support/fake_pool.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
 
@@ -207,9 +208,7 @@ static void a_pool(void **state)
 	(void)state;
 	wi_fake_server_init(&server);
 	weir_options_init(&o);
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "postgresql://app@127.0.0.1/shop", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 	run("pool");
 	assert_int_equal(weir_pool_close(&pool, 10000), WEIR_OK);
 	assert_in_range(wi_load_rlx(&server.sessions_peak), 1, MAX_EVER);

@@ -15,7 +15,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "driver/fake.h"
-#include "pool/pool.h"
+#include "support/fake_pool.h"
 #include "support/process.h"
 #include "support/shapes.h"
 #include "support/threads.h"
@@ -38,9 +38,7 @@ static void open_pool(void)
 	weir_options_init(&o);
 	o.pool_max = MAX;
 	wi_fake_server_init(&server);
-	assert_int_equal(wi_pool_open_with(&wi_driver_fake, &wi_world_linux, &server,
-	                                   "host=127.0.0.1", &o, &pool, NULL),
-	                 WEIR_OK);
+	pool = fake_pool_open(&server, &o);
 }
 
 static void close_pool(void)

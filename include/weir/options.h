@@ -132,7 +132,8 @@ WEIR_API WEIR_CHECKED weir_status weir_options_set(weir_options *options, const 
  * (weir_alias_at; docs/options.md has the list). An empty value counts as none.
  *
  * INVALID, and nothing is changed: a bad value; a WEIR_ name that no option has, told with the
- * nearest one; two names for one option whose values differ, told both. What is only like an alias
+ * nearest one; two names for one option whose values differ, told both; WEIR_CONFIG_SECTION where
+ * WEIR_CONFIG_FILE names no file. What is only like an alias
  * (DB_POOL_MAXX) may be another program's: it is left alone, and told in error->text beside OK, and
  * as NAME_DOUBTED to options->on_event.
  *

@@ -283,6 +283,10 @@ weir_status wi_env_read(weir_options *options, struct wi_sources *sources, weir_
 		               "the options are not initialised: call weir_options_init first");
 	if (find_unknown(PREFIX, "", unknown))
 		return fail_unknown(unknown, error);
+	if (wi_file_section() && !wi_file_named())
+		return wi_fail(error, WEIR_INVALID,
+		               "environment: WEIR_CONFIG_SECTION names a section, and no "
+		               "WEIR_CONFIG_FILE names the file that it is of");
 	r.size = options->size < sizeof(r.work) ? options->size : sizeof(r.work);
 	memcpy(&r.work, options, r.size);
 	st = wi_file_named()

@@ -220,6 +220,10 @@ static void a_section_that_the_environment_names(void **state)
 	assert_non_null(strstr(error.text, "line 1: no option has the name pool_maks"));
 	assert_int_equal(wi_dsn_parse(&dsn, NULL, &o, &error), WEIR_INVALID);
 	wi_dsn_fini(&dsn);
+	line[strcspn(line, "=") + 1] = '\0'; /* a variable that is empty counts as none */
+	assert_int_equal(weir_options_from_env(&o, &error), WEIR_INVALID);
+	assert_string_equal(error.text, "environment: WEIR_CONFIG_SECTION names a section, and no "
+	                                "WEIR_CONFIG_FILE names the file that it is of");
 }
 
 /* Whatever stands in it: taken or refused, and nothing is changed if it is refused. */

@@ -73,8 +73,11 @@ bool wi_core_reinit(struct wi_core *core);
 void wi_core_reopen(struct wi_core *core);
 
 /*
- * Takes an idle slot without waiting: own cache, free list, others' caches. WI_SLOT_NONE: none was
- * idle at one moment of the call. The seat's thread, not pinned. Lock-free.
+ * Takes an idle slot without waiting: own cache, free list, others' caches. WI_SLOT_NONE: each of
+ * these places was empty when it was looked at, or its owner was just taking from it. What is moved
+ * from one to another meanwhile may be missed, and so may what another thread has put a moment ago,
+ * unless something orders that before the call; who waits misses neither. The seat's thread, not
+ * pinned. Lock-free.
  */
 uint32_t wi_core_take(struct wi_core *core, struct wi_seat *mine);
 

@@ -89,6 +89,20 @@ TABLE = [
 """, """\
 	if (wi_load_acq(&other->cached) == WI_SLOT_NONE)
 """, "queue"),
+    ("thief: looks into one cache less", "core/core.c", """\
+		for (uint32_t k = 0; k < WI_SEATS_A_SEGMENT; k++) {
+			uint32_t b = (from""", """\
+		for (uint32_t k = 0; k < WI_SEATS_A_SEGMENT - 1; k++) {
+			uint32_t b = (from""", "history"),
+    ("shared take: does not look at its own cache", "core/core.c", """\
+	uint32_t slot = wi_cache_take_shared(mine);
+
+	if (!slot)
+		slot = wi_core_pop(core);
+	return slot ?""", """\
+	uint32_t slot = wi_core_pop(core);
+
+	return slot ?""", "history"),
     # ---- bias ----
     ("revoke: no heavy fence", "core/bias.c", """\
 	if (bias->world->fence_heavy()) {
@@ -188,6 +202,15 @@ TABLE = [
 	uint32_t top""", """\
 	uint64_t old = wi_load_acq(&list->head);
 	uint32_t top""", "cache"),
+    ("free list: pop gives up when another was faster", "core/freelist.c", """\
+	} while (!wi_cas_seq(&list->head, &old, head_after(old, below)));
+	return top;
+""", """\
+		if (wi_cas_seq(&list->head, &old, head_after(old, below)))
+			return top;
+	} while (false);
+	return WI_SLOT_NONE;
+""", "history"),
     # ---- giving ----
     ("give: no look after the push", "core/core.c", """\
 	if (!wi_waitq_is_waited(&core->waitq) || is_seen_to(core))

@@ -262,9 +262,11 @@ static void run_duel(bool may_time_out, uint32_t pause_one_in)
 	test_history_begin(&history, 2, 1);
 	wi_store_rlx(&arrived, 0);
 	wi_store_rlx(&is_lost, false);
+	test_measure_lag(true);
 	test_yields(pause_one_in);
 	test_threads_run(2, duel, &may_time_out, test_seconds(4) / 4, reports);
 	test_yields(0);
+	test_measure_lag(false);
 	assert_null(test_first_wrong(reports, 2));
 	assert_true(test_history_close(&history));
 	printf("%u hand-overs, %llu slept, %llu timed out%s\n", history.n_puts,

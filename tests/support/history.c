@@ -13,11 +13,15 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "support/history_inside.h"
 
-static bool wrong(struct test_history *h, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+/*
+ * Many times what it takes a store to leave a processor, and what the clocks of two of them differ
+ * by.
+ */
+#define SEEN_LATE_NS 5000
 
-static bool wrong(struct test_history *h, const char *format, ...)
+bool test_history_wrong(struct test_history *h, const char *format, ...)
 {
 	va_list args;
 
@@ -34,6 +38,7 @@ bool test_history_init(struct test_history *h, uint32_t lanes_max, uint32_t room
 	memset(h, 0, sizeof(*h));
 	h->lanes_max = lanes_max;
 	h->room = room;
+	h->seen_late_ns = SEEN_LATE_NS;
 	h->lanes = calloc(lanes_max, sizeof(*h->lanes));
 	h->ops = calloc(room, sizeof(*h->ops));
 	return h->lanes && h->ops;
@@ -120,8 +125,9 @@ static bool collect(struct test_history *h)
 
 			if (op->value > h->values ||
 			    (op->kind == TEST_PUT && (!op->value || !op->of)))
-				return wrong(h, "lane %u, operation %u: no such value: %u", i, k,
-				             op->value);
+				return test_history_wrong(
+					h, "lane %u, operation %u: no such value: %u", i, k,
+					op->value);
 			if (op->kind == TEST_TAKE && op->value)
 				h->takes[h->n_takes++] = op;
 			else if (op->kind == TEST_PUT)
@@ -141,7 +147,7 @@ bool test_history_close(struct test_history *h)
 	h->puts = calloc((size_t)all + 1, sizeof(struct test_op *));
 	h->first = calloc((size_t)h->values + 2, sizeof(*h->first));
 	if (!h->takes || !h->puts || !h->first)
-		return wrong(h, "no memory");
+		return test_history_wrong(h, "no memory");
 	if (!collect(h))
 		return false;
 	qsort(h->takes, h->n_takes, sizeof(struct test_op *), by_value_and_return);
@@ -173,9 +179,10 @@ bool test_holds_never_overlap(struct test_history *h)
 		const struct test_op *put = h->puts[i], *take = put->of;
 
 		if (take->of != put)
-			return wrong(h, "%u was put twice after one take", put->value);
+			return test_history_wrong(h, "%u was put twice after one take", put->value);
 		if (take->value != put->value || put->invoked_ns < take->returned_ns)
-			return wrong(h, "%u was put, and not taken before", put->value);
+			return test_history_wrong(h, "%u was put, and not taken before",
+			                          put->value);
 	}
 	for (uint32_t i = 1; i < h->n_takes; i++) {
 		const struct test_op *before = h->takes[i - 1], *after = h->takes[i];
@@ -183,7 +190,7 @@ bool test_holds_never_overlap(struct test_history *h)
 		if (before->value != after->value)
 			continue;
 		if (!before->of || after->returned_ns < before->of->invoked_ns)
-			return wrong(
+			return test_history_wrong(
 				h, "%u is in two hands: taken at %lld, again at %lld, put at %lld",
 				after->value, (long long)before->returned_ns,
 				(long long)after->returned_ns,
@@ -192,50 +199,8 @@ bool test_holds_never_overlap(struct test_history *h)
 	return true;
 }
 
-/* ---- nobody goes without while there is one ---- */
-
-/* The last take of this value that had returned by then, as an index; first - 1: none. */
-static int64_t last_take(const struct test_history *h, uint32_t value, int64_t at_ns)
-{
-	int64_t low = (int64_t)h->first[value] - 1, high = (int64_t)h->first[value + 1] - 1;
-
-	while (low < high) {
-		int64_t middle = low + (high - low + 1) / 2;
-
-		if (h->takes[middle]->returned_ns <= at_ns)
-			low = middle;
-		else
-			high = middle - 1;
-	}
-	return low;
-}
-
-/*
- * When the value was surely free around a moment, and by which put, if by any: false if it was not
- * at that moment.
- */
-static bool free_around(const struct test_history *h, uint32_t value, int64_t at_ns,
-                        int64_t *from_ns, int64_t *to_ns, const struct test_op **put)
-{
-	int64_t i = last_take(h, value, at_ns);
-	const struct test_op *before = i >= (int64_t)h->first[value] ? h->takes[i] : NULL;
-	const struct test_op *after = i + 1 < (int64_t)h->first[value + 1] ? h->takes[i + 1] : NULL;
-
-	if (before && !before->of)
-		return false;
-	*put = before ? before->of : NULL;
-	*from_ns = before ? before->of->returned_ns : INT64_MIN;
-	*to_ns = after ? after->invoked_ns : INT64_MAX;
-	return *from_ns <= at_ns && at_ns <= *to_ns;
-}
-
-static bool may_move_another(const struct test_op *op)
-{
-	return op->kind != TEST_TAKE || op->waited;
-}
-
 /* The last operation of a lane that began by then; -1: none. */
-static int64_t last_begun(const struct test_lane *lane, int64_t at_ns)
+int64_t test_last_begun(const struct test_lane *lane, int64_t at_ns)
 {
 	int64_t low = -1, high = (int64_t)lane->n - 1;
 
@@ -248,141 +213,6 @@ static int64_t last_begun(const struct test_lane *lane, int64_t at_ns)
 			high = middle - 1;
 	}
 	return low;
-}
-
-static uint32_t movers_during(const struct test_history *h, const struct test_op *call)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < h->n_lanes; i++) {
-		const struct test_lane *lane = &h->lanes[i];
-
-		if (call >= lane->ops && call < lane->ops + lane->n)
-			continue;
-		for (int64_t k = last_begun(lane, call->returned_ns);
-		     k >= 0 && lane->ops[k].returned_ns >= call->invoked_ns; k--) {
-			if (lane->ops[k].kind == TEST_SWEEP)
-				return UINT32_MAX;
-			if (may_move_another(&lane->ops[k])) {
-				n++;
-				break;
-			}
-		}
-	}
-	return n;
-}
-
-/*
- * What lies in the cache of a thread that is just taking is as good as taken, and passed by (I3 in
- * core/cache.h). If the bias was gone it may come to its cache too late, and take another: so that
- * one seems to have been free all the time.
- */
-static bool is_as_good_as_taken(const struct test_history *h, const struct test_op *put,
-                                const struct test_op *call)
-{
-	for (uint32_t i = 0; put && i < h->n_lanes; i++) {
-		const struct test_lane *lane = &h->lanes[i];
-
-		if (put < lane->ops || put >= lane->ops + lane->n)
-			continue;
-		if (call >= lane->ops && call < lane->ops + lane->n)
-			return false; /* its own cache it sees for certain */
-		for (int64_t k = last_begun(lane, call->returned_ns);
-		     k >= 0 && lane->ops[k].returned_ns >= call->invoked_ns; k--)
-			if (lane->ops[k].kind == TEST_TAKE)
-				return true;
-	}
-	return false;
-}
-
-static bool fails_beside_a_free_one(struct test_history *h, const struct test_op *call)
-{
-	uint32_t free_ones = 0, which = 0, movers;
-	const struct test_op *put;
-
-	for (uint32_t v = 1; v <= h->values; v++) {
-		int64_t from_ns, to_ns;
-
-		if (free_around(h, v, call->invoked_ns, &from_ns, &to_ns, &put) &&
-		    to_ns >= call->returned_ns && !is_as_good_as_taken(h, put, call)) {
-			free_ones++;
-			which = v;
-		}
-	}
-	if (!free_ones || free_ones <= (movers = movers_during(h, call)))
-		return false;
-	return !wrong(
-		h,
-		"%s got nothing at %lld: %u free throughout its %lld ns (%u is one), %u may move",
-		call->deadline_ns ? "a wait" : "a try", (long long)call->returned_ns, free_ones,
-		(long long)(call->returned_ns - call->invoked_ns), which, movers);
-}
-
-bool test_nobody_fails_beside_a_free_one(struct test_history *h)
-{
-	for (uint32_t i = 0; i < h->n_lanes; i++) {
-		for (uint32_t k = 0; k < h->lanes[i].n; k++) {
-			const struct test_op *op = &h->lanes[i].ops[k];
-
-			if (op->kind == TEST_TAKE && !op->value && fails_beside_a_free_one(h, op))
-				return false;
-		}
-	}
-	return true;
-}
-
-/* For how long the value lay free while the call slept, at most. */
-static int64_t idle_beside(const struct test_history *h, const struct test_op *sleeper,
-                           uint32_t value)
-{
-	int64_t most = 0;
-
-	for (int64_t i = last_take(h, value, sleeper->parked_ns); i < (int64_t)h->first[value + 1];
-	     i++) {
-		const struct test_op *before = i >= (int64_t)h->first[value] ? h->takes[i] : NULL;
-		const struct test_op *after =
-			i + 1 < (int64_t)h->first[value + 1] ? h->takes[i + 1] : NULL;
-		int64_t from = sleeper->parked_ns, to = sleeper->returned_ns;
-
-		if (before && before->returned_ns >= to)
-			break;
-		if (before && !before->of)
-			break;
-		if (before && before->of->returned_ns > from)
-			from = before->of->returned_ns;
-		/*
-		 * What it got itself lay there until it took it: nobody knows when, so until it
-		 * returned.
-		 */
-		if (after && after != sleeper && after->invoked_ns < to)
-			to = after->invoked_ns;
-		if (to - from > most)
-			most = to - from;
-	}
-	return most;
-}
-
-bool test_nobody_sleeps_beside_a_free_one(struct test_history *h, int64_t bound_ns)
-{
-	for (uint32_t i = 0; i < h->n_lanes; i++) {
-		for (uint32_t k = 0; k < h->lanes[i].n; k++) {
-			const struct test_op *op = &h->lanes[i].ops[k];
-
-			if (op->kind != TEST_TAKE || !op->parked_ns ||
-			    op->returned_ns - op->parked_ns <= bound_ns + op->ready_ns)
-				continue;
-			for (uint32_t v = 1; v <= h->values; v++) {
-				int64_t ns = idle_beside(h, op, v);
-
-				if (ns > bound_ns + op->ready_ns)
-					return wrong(
-						h,
-						"one slept for %lld ns beside %u, which was free",
-						(long long)ns, v);
-			}
-		}
-	}
-	return true;
 }
 
 /* ---- first come, first served ---- */
@@ -434,7 +264,7 @@ static bool was_meant_for_an_earlier_wait(const struct test_history *h, const st
 	for (uint32_t i = 0; i < h->n_lanes; i++) {
 		const struct test_lane *lane = &h->lanes[i];
 
-		for (int64_t k = last_begun(lane, put->returned_ns);
+		for (int64_t k = test_last_begun(lane, put->returned_ns);
 		     k >= 0 && lane->ops[k].returned_ns >= put->invoked_ns; k--) {
 			const struct test_op *op = &lane->ops[k];
 
@@ -459,7 +289,7 @@ bool test_sleepers_are_served_in_order(struct test_history *h, int64_t patience_
 			continue;
 		if (put->next && was_meant_for_an_earlier_wait(h, put, elder))
 			continue;
-		ok = wrong(
+		ok = test_history_wrong(
 			h,
 			"%u was put at %lld and taken by one who came at %lld; one slept since %lld",
 			put->value, (long long)put->invoked_ns,
@@ -505,10 +335,11 @@ bool test_deadlines_are_kept(struct test_history *h, int64_t slack_ns)
 			if (op->kind != TEST_TAKE)
 				continue;
 			if (!op->value && op->deadline_ns && late < 0)
-				return wrong(h, "a wait gave up %lld ns before its deadline",
-				             (long long)-late);
+				return test_history_wrong(
+					h, "a wait gave up %lld ns before its deadline",
+					(long long)-late);
 			if (is_too_late(op, slack_ns))
-				return wrong(
+				return test_history_wrong(
 					h,
 					"%s ended %lld ns too late, %s; %lld ns without a processor",
 					op->deadline_ns ? "a wait" : "a try", (long long)late,
@@ -523,7 +354,7 @@ bool test_a_put_wakes_at_most_one(struct test_history *h)
 {
 	for (uint32_t i = 0; i < h->n_puts; i++)
 		if (h->puts[i]->wakes > 1)
-			return wrong(h, "a put woke %u", h->puts[i]->wakes);
+			return test_history_wrong(h, "a put woke %u", h->puts[i]->wakes);
 	return true;
 }
 

@@ -67,6 +67,7 @@ struct test_history {
 	uint32_t room;
 	struct test_lane *lanes;
 	uint32_t n_lanes, lanes_max;
+	int64_t seen_late_ns;           /* so long may it take until all see what was put */
 	uint32_t values;                /* they are 1 to this; all free at the beginning */
 	struct test_op **takes, **puts; /* after close: by value and time; by time */
 	uint32_t n_takes, n_puts;
@@ -97,7 +98,8 @@ bool test_holds_never_overlap(struct test_history *h);
 
 /*
  * Nobody is told "none", by a try or at a deadline, while more values were free throughout the call
- * than there were others about who may move one from place to place.
+ * than others may have moved from place to place meanwhile, or kept in a cache from which they were
+ * just taking.
  */
 bool test_nobody_fails_beside_a_free_one(struct test_history *h);
 

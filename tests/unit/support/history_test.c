@@ -21,7 +21,10 @@ static int64_t patience; /* of those who sleep */
 static int set_up(void **state)
 {
 	(void)state;
-	return test_history_init(&h, LANES, LANES * ROOM) ? 0 : -1;
+	if (!test_history_init(&h, LANES, LANES * ROOM))
+		return -1;
+	h.seen_late_ns = 0;
+	return 0;
 }
 
 static int tear_down(void **state)
@@ -192,16 +195,20 @@ static void what_is_taken_in_the_end_was_perhaps_taken_at_once(void **state)
 	assert_false(test_nobody_fails_beside_a_free_one(&h));
 }
 
-/* 1 lies in the cache of one who may be taking meanwhile; a third one gets it. */
-static bool is_passed_by(bool is_taking)
+/* Where 1 lies, from which another is taking from 50 to 150 while a try fails: who gets it? */
+enum fate { NOBODY_TAKES, ANOTHER_COMES, ANOTHER_COMES_LATER, WAITER_ABOUT };
+
+static bool is_passed_by(enum fate fate)
 {
 	begin();
 	take(0, 2, 1, 2);
 	put(1, take(1, 1, 10, 20), 30, 40);
-	if (is_taking)
+	if (fate != NOBODY_TAKES)
 		take(1, 0, 50, 150);
 	take(2, 0, 100, 110);
-	take(3, 1, 120, 200);
+	if (fate == WAITER_ABOUT)
+		take(0, 2, 120, 130)->waited = true;
+	take(3, 1, fate == ANOTHER_COMES_LATER || fate == WAITER_ABOUT ? 151 : 120, 200);
 	assert_true(test_history_close(&h));
 	return test_nobody_fails_beside_a_free_one(&h);
 }
@@ -209,8 +216,58 @@ static bool is_passed_by(bool is_taking)
 static void what_lies_with_a_taker_is_as_good_as_taken(void **state)
 {
 	(void)state;
-	assert_true(is_passed_by(true));
-	assert_false(is_passed_by(false));
+	assert_true(is_passed_by(ANOTHER_COMES));
+	assert_true(is_passed_by(WAITER_ABOUT)); /* and passes it on */
+	assert_false(is_passed_by(NOBODY_TAKES));
+	/* It would have got it itself. */
+	assert_false(is_passed_by(ANOTHER_COMES_LATER));
+}
+
+/* Both were put by one who is taking: only one of them lies in its cache. */
+static void a_taker_excuses_one(void **state)
+{
+	(void)state;
+	begin();
+	put(1, take(1, 1, 10, 20), 30, 40);
+	put(1, take(1, 2, 50, 60), 70, 80);
+	take(1, 0, 90, 150);
+	take(2, 0, 100, 110);
+	take(3, 1, 120, 200);
+	take(0, 2, 120, 200);
+	assert_true(test_history_close(&h));
+	assert_false(test_nobody_fails_beside_a_free_one(&h));
+}
+
+/* While a try fails beside so many free ones, a thread puts twice: each may move one of them. */
+static bool two_puts_excuse(uint32_t free_ones)
+{
+	struct test_op *a, *b;
+
+	test_history_begin(&h, LANES, free_ones + 2);
+	a = take(1, free_ones + 1, 1, 2);
+	b = take(1, free_ones + 2, 3, 4);
+	put(1, a, 110, 120);
+	put(1, b, 130, 140);
+	take(2, 0, 100, 200);
+	assert_true(test_history_close(&h));
+	return test_nobody_fails_beside_a_free_one(&h);
+}
+
+static void as_many_as_others_may_move_are_excused(void **state)
+{
+	(void)state;
+	assert_true(two_puts_excuse(2));
+	assert_false(two_puts_excuse(3));
+}
+
+static void what_was_just_put_may_be_seen_late(void **state)
+{
+	(void)state;
+	assert_false(a_try_is_right(60, false, TEST_LEAVE));
+	h.seen_late_ns = 50;
+	assert_true(a_try_is_right(60, false, TEST_LEAVE));
+	assert_false(a_try_is_right(49, false, TEST_LEAVE));
+	h.seen_late_ns = 0;
 }
 
 static void never_taken_is_free_throughout(void **state)
@@ -395,6 +452,9 @@ int main(void)
 		cmocka_unit_test(a_failed_try_beside_a_free_one_is_found),
 		cmocka_unit_test(what_is_taken_in_the_end_was_perhaps_taken_at_once),
 		cmocka_unit_test(what_lies_with_a_taker_is_as_good_as_taken),
+		cmocka_unit_test(a_taker_excuses_one),
+		cmocka_unit_test(as_many_as_others_may_move_are_excused),
+		cmocka_unit_test(what_was_just_put_may_be_seen_late),
 		cmocka_unit_test(never_taken_is_free_throughout),
 		cmocka_unit_test(sleep_beside_a_free_one_is_found),
 		cmocka_unit_test(a_younger_one_served_first_is_found),

@@ -477,28 +477,22 @@ static void a_child_does_nothing_to_its_parents(void **state)
 
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(each_route_has_its_type_and_is_guarded, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(the_page_asks_beside_itself, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(health_says_who_answered, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(health_is_503_only_without_anybody, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(a_crowded_pool_is_answered_for_at_once, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(a_look_is_shared, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(ready_is_what_is_wanted, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(ready_ends_before_the_program_does, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(state_shows_hosts_events_and_latencies, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(metrics_are_in_the_text_that_is_asked_for, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(bad_settings_are_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_port_in_use_is_told, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(it_listens_on_ipv6_too, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_child_does_nothing_to_its_parents, set_up,
-	                                        tear_down),
+		TEST(each_route_has_its_type_and_is_guarded),
+		TEST(the_page_asks_beside_itself),
+		TEST(health_says_who_answered),
+		TEST(health_is_503_only_without_anybody),
+		TEST(a_crowded_pool_is_answered_for_at_once),
+		TEST(a_look_is_shared),
+		TEST(ready_is_what_is_wanted),
+		TEST(ready_ends_before_the_program_does),
+		TEST(state_shows_hosts_events_and_latencies),
+		TEST(metrics_are_in_the_text_that_is_asked_for),
+		TEST(bad_settings_are_refused),
+		TEST(a_port_in_use_is_told),
+		TEST(it_listens_on_ipv6_too),
+		TEST(a_child_does_nothing_to_its_parents),
 	};
 
 	test_watchdog(110, "an answer");

@@ -71,15 +71,12 @@ static void advise(int host, uint32_t timeline, int64_t good_for_ms)
 static int write_to(int64_t timeout_ms)
 {
 	weir_request q = WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = timeout_ms);
-	weir_conn *c = NULL;
-	int host = -1;
+	int host;
 
-	if (weir_checkout_with(router, &q, &c, &said) == WEIR_OK)
-		host = fake_host_of(c);
-	else
-		assert_true(said.status == WEIR_UNAVAILABLE || said.status == WEIR_TIMEOUT);
-	weir_checkin(&c);
-	return host;
+	if (try_visit(&q, &host, NULL) == WEIR_OK)
+		return host;
+	assert_true(said.status == WEIR_UNAVAILABLE || said.status == WEIR_TIMEOUT);
+	return -1;
 }
 
 /* A host that thinks it is the primary now, on this timeline; the others are told nothing. */

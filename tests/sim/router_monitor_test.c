@@ -71,11 +71,8 @@ static weir_status visit_within(int64_t timeout_ms, weir_intent intent, int64_t 
 {
 	weir_request q = WEIR_REQUEST(.intent = intent, .timeout_ms = timeout_ms,
 	                              .max_lag_ms = max_lag_ms, .fallback = WEIR_FALLBACK_FAIL);
-	weir_conn *c = NULL;
-	weir_status st = weir_checkout_with(router, &q, &c, &said);
 
-	weir_checkin(&c);
-	return st;
+	return try_visit(&q, NULL, NULL);
 }
 
 /* For what is refused: who is to be served may need longer, where connections are being asked. */

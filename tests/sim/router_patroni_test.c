@@ -174,13 +174,9 @@ static void await_only(int i, uint64_t answers)
 static int write_to(int64_t timeout_ms)
 {
 	weir_request q = WEIR_REQUEST(.intent = WEIR_WRITE, .timeout_ms = timeout_ms);
-	weir_conn *c = NULL;
-	int host = -1;
+	int host;
 
-	if (weir_checkout_with(router, &q, &c, &said) == WEIR_OK)
-		host = fake_host_of(c);
-	weir_checkin(&c);
-	return host;
+	return try_visit(&q, &host, NULL) == WEIR_OK ? host : -1;
 }
 
 static void wait_for_write_to(int host)

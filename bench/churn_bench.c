@@ -41,7 +41,7 @@ static void churn(struct bench *b)
 	}
 }
 
-static void before(struct bench *b, const struct bench_kind *kind)
+static void before(struct bench *b)
 {
 	struct churn *c = calloc(1, sizeof(*c));
 
@@ -49,9 +49,9 @@ static void before(struct bench *b, const struct bench_kind *kind)
 		bench_skip(b, "no memory");
 		return;
 	}
-	c->kind = kind;
-	if (kind)
-		c->pool = kind_open(b, kind, 2 * (unsigned)b->threads);
+	c->kind = b->kind;
+	if (b->kind)
+		c->pool = kind_open(b, b->kind, 2 * (unsigned)b->threads);
 	bench_share(b, c);
 }
 
@@ -64,34 +64,20 @@ static void after(struct bench *b)
 	free(c);
 }
 
-static void thread_before(struct bench *b)
-{
-	before(b, NULL);
-}
-
-static void mutex_before(struct bench *b)
-{
-	before(b, &kind_mutex);
-}
-
-static void weir_before(struct bench *b)
-{
-	before(b, &kind_weir);
-}
-
 void bench_cases(void)
 {
 	static const struct {
 		const char *name;
-		void (*before)(struct bench *b);
-	} kinds[] = {{"baseline.thread/churn", thread_before},
-	             {"baseline.mutex_pool/churn", mutex_before},
-	             {"pool/churn", weir_before}};
+		const struct bench_kind *kind;
+	} kinds[] = {{"baseline.thread/churn", NULL},
+	             {"baseline.mutex_pool/churn", &kind_mutex},
+	             {"pool/churn", &kind_weir}};
 
 	for (int i = 0; i < 3; i++)
 		bench_register(&(struct bench_case){.name = kinds[i].name,
 		                                    .body = churn,
-		                                    .before = kinds[i].before,
+		                                    .before = before,
+		                                    .kind = kinds[i].kind,
 		                                    .after = after,
 		                                    .threads = {1, 4}});
 }

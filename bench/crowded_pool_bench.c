@@ -15,27 +15,12 @@
 #include "harness/crowd.h"
 #include "harness/kind.h"
 
-static void before(struct bench *b, const struct bench_kind *kind)
+static void before(struct bench *b)
 {
-	crowd_before(b, kind,
+	crowd_before(b, b->kind,
 	             (struct crowd_shape){.connections = (unsigned)b->arg[0],
 	                                  .hold_ns = b->arg[1] * 1000,
 	                                  .away = b->arg[2] != 0});
-}
-
-static void mutex_before(struct bench *b)
-{
-	before(b, &kind_mutex);
-}
-
-static void fair_before(struct bench *b)
-{
-	before(b, &kind_fair);
-}
-
-static void weir_before(struct bench *b)
-{
-	before(b, &kind_weir);
 }
 
 void bench_cases(void)
@@ -46,17 +31,18 @@ void bench_cases(void)
 	};
 	static const struct {
 		const char *name;
-		void (*before)(struct bench *b);
-	} kinds[] = {{"baseline.mutex_pool/crowd", mutex_before},
-	             {"baseline.fair_pool/crowd", fair_before},
-	             {"pool/crowd", weir_before}};
+		const struct bench_kind *kind;
+	} kinds[] = {{"baseline.mutex_pool/crowd", &kind_mutex},
+	             {"baseline.fair_pool/crowd", &kind_fair},
+	             {"pool/crowd", &kind_weir}};
 
 	for (int s = 0; s < 2; s++) {
 		for (int k = 0; k < 3; k++) {
 			struct bench_case c = shapes[s];
 
 			c.name = kinds[k].name;
-			c.before = kinds[k].before;
+			c.before = before;
+			c.kind = kinds[k].kind;
 			c.body = crowd_body;
 			c.after = crowd_after;
 			c.arg_name[0] = "connections";

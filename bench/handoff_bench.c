@@ -150,7 +150,7 @@ static void handoff(struct bench *b)
 		bench_durations(b, "handoff", &h->hist);
 }
 
-static void before(struct bench *b, const struct bench_kind *kind)
+static void before(struct bench *b)
 {
 	struct handoff *h = aligned_alloc(WI_LINE, (sizeof(*h) + WI_LINE - 1) / WI_LINE * WI_LINE);
 
@@ -158,7 +158,7 @@ static void before(struct bench *b, const struct bench_kind *kind)
 		bench_skip(b, "no memory");
 		return;
 	}
-	*h = (struct handoff){.kind = kind, .pool = kind_open(b, kind, 1)};
+	*h = (struct handoff){.kind = b->kind, .pool = kind_open(b, b->kind, 1)};
 	bench_share(b, h);
 }
 
@@ -171,34 +171,20 @@ static void after(struct bench *b)
 	free(h);
 }
 
-static void futex_before(struct bench *b)
-{
-	before(b, &kind_futex);
-}
-
-static void mutex_before(struct bench *b)
-{
-	before(b, &kind_mutex);
-}
-
-static void weir_before(struct bench *b)
-{
-	before(b, &kind_weir);
-}
-
 void bench_cases(void)
 {
 	static const struct {
 		const char *name;
-		void (*before)(struct bench *b);
-	} kinds[] = {{"baseline.futex/handoff", futex_before},
-	             {"baseline.mutex_pool/handoff", mutex_before},
-	             {"pool/handoff", weir_before}};
+		const struct bench_kind *kind;
+	} kinds[] = {{"baseline.futex/handoff", &kind_futex},
+	             {"baseline.mutex_pool/handoff", &kind_mutex},
+	             {"pool/handoff", &kind_weir}};
 
 	for (int i = 0; i < 3; i++)
 		bench_register(&(struct bench_case){.name = kinds[i].name,
 		                                    .body = handoff,
-		                                    .before = kinds[i].before,
+		                                    .before = before,
+		                                    .kind = kinds[i].kind,
 		                                    .after = after,
 		                                    .threads = {2},
 		                                    .arg_name = {"slept_us"},

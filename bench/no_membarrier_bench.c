@@ -50,7 +50,7 @@ static void pair(struct bench *b)
 		p->kind->put(p->pool, p->kind->take(p->pool, b->thread));
 }
 
-static void before(struct bench *b, const struct bench_kind *kind)
+static void before(struct bench *b)
 {
 	struct pair *p = calloc(1, sizeof(*p));
 
@@ -58,8 +58,8 @@ static void before(struct bench *b, const struct bench_kind *kind)
 		bench_skip(b, "no memory");
 		return;
 	}
-	p->kind = kind;
-	p->pool = kind_open(b, kind, CONNECTIONS);
+	p->kind = b->kind;
+	p->pool = kind_open(b, b->kind, CONNECTIONS);
 	bench_share(b, p);
 }
 
@@ -70,16 +70,6 @@ static void after(struct bench *b)
 	if (p && p->pool)
 		p->kind->close(p->pool);
 	free(p);
-}
-
-static void mutex_before(struct bench *b)
-{
-	before(b, &kind_mutex);
-}
-
-static void weir_before(struct bench *b)
-{
-	before(b, &kind_weir);
 }
 
 /* ---- the filter ---- */
@@ -118,12 +108,14 @@ void bench_cases(void)
 		.name = "baseline.malloc/64", .body = malloc_pair, .threads = {1, BENCH_CORES}});
 	bench_register(&(struct bench_case){.name = "baseline.mutex_pool/pair",
 	                                    .body = pair,
-	                                    .before = mutex_before,
+	                                    .before = before,
+	                                    .kind = &kind_mutex,
 	                                    .after = after,
 	                                    .threads = {1, BENCH_CORES}});
 	bench_register(&(struct bench_case){.name = "pool/pair",
 	                                    .body = pair,
-	                                    .before = weir_before,
+	                                    .before = before,
+	                                    .kind = &kind_weir,
 	                                    .after = after,
 	                                    .threads = {1, BENCH_CORES}});
 }

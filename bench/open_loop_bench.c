@@ -132,7 +132,7 @@ static void arrivals(struct bench *b)
 	tell_ideal(b, l);
 }
 
-static void before(struct bench *b, const struct bench_kind *kind)
+static void before(struct bench *b)
 {
 	struct loop *l = aligned_alloc(WI_LINE, (sizeof(*l) + WI_LINE - 1) / WI_LINE * WI_LINE);
 
@@ -140,14 +140,14 @@ static void before(struct bench *b, const struct bench_kind *kind)
 		bench_skip(b, "no memory");
 		return;
 	}
-	*l = (struct loop){.kind = kind};
+	*l = (struct loop){.kind = b->kind};
 	atomic_store(&l->left, THREADS);
 	pthread_barrier_init(&l->start, NULL, THREADS);
 	bench_share(b, l);
 	if (!plan(l, CONNECTIONS / (double)HOLD_NS * (double)b->arg[0] / 100))
 		bench_skip(b, "no memory");
-	if (kind)
-		l->pool = kind_open(b, kind, CONNECTIONS);
+	if (b->kind)
+		l->pool = kind_open(b, b->kind, CONNECTIONS);
 }
 
 static void after(struct bench *b)
@@ -163,40 +163,21 @@ static void after(struct bench *b)
 	free(l);
 }
 
-static void none_before(struct bench *b)
-{
-	before(b, NULL);
-}
-
-static void mutex_before(struct bench *b)
-{
-	before(b, &kind_mutex);
-}
-
-static void fair_before(struct bench *b)
-{
-	before(b, &kind_fair);
-}
-
-static void weir_before(struct bench *b)
-{
-	before(b, &kind_weir);
-}
-
 void bench_cases(void)
 {
 	static const struct {
 		const char *name;
-		void (*before)(struct bench *b);
-	} kinds[] = {{"baseline.none/arrivals", none_before},
-	             {"baseline.mutex_pool/arrivals", mutex_before},
-	             {"baseline.fair_pool/arrivals", fair_before},
-	             {"pool/arrivals", weir_before}};
+		const struct bench_kind *kind;
+	} kinds[] = {{"baseline.none/arrivals", NULL},
+	             {"baseline.mutex_pool/arrivals", &kind_mutex},
+	             {"baseline.fair_pool/arrivals", &kind_fair},
+	             {"pool/arrivals", &kind_weir}};
 
 	for (int i = 0; i < 4; i++)
 		bench_register(&(struct bench_case){.name = kinds[i].name,
 		                                    .body = arrivals,
-		                                    .before = kinds[i].before,
+		                                    .before = before,
+		                                    .kind = kinds[i].kind,
 		                                    .after = after,
 		                                    .threads = {THREADS},
 		                                    .arg_name = {"load"},

@@ -75,7 +75,7 @@ static void parked(struct bench *b)
 	bench_sum(b, "share", (double)cpu / WAITERS / (double)bench_slice_ns());
 }
 
-static void before(struct bench *b, const struct bench_kind *kind)
+static void before(struct bench *b)
 {
 	struct parked *p = calloc(1, sizeof(*p));
 
@@ -83,8 +83,8 @@ static void before(struct bench *b, const struct bench_kind *kind)
 		bench_skip(b, "no memory");
 		return;
 	}
-	p->kind = kind;
-	p->pool = kind_open(b, kind, 1);
+	p->kind = b->kind;
+	p->pool = kind_open(b, b->kind, 1);
 	pthread_barrier_init(&p->held, NULL, (unsigned)b->threads);
 	bench_share(b, p);
 }
@@ -101,27 +101,19 @@ static void after(struct bench *b)
 	free(p);
 }
 
-static void mutex_before(struct bench *b)
-{
-	before(b, &kind_mutex);
-}
-
-static void weir_before(struct bench *b)
-{
-	before(b, &kind_weir);
-}
-
 void bench_cases(void)
 {
 	bench_register(&(struct bench_case){.name = "baseline.mutex_pool/parked",
 	                                    .body = parked,
-	                                    .before = mutex_before,
+	                                    .before = before,
+	                                    .kind = &kind_mutex,
 	                                    .after = after,
 	                                    .threads = {WAITERS + 1},
 	                                    .iterations = 1});
 	bench_register(&(struct bench_case){.name = "pool/parked",
 	                                    .body = parked,
-	                                    .before = weir_before,
+	                                    .before = before,
+	                                    .kind = &kind_weir,
 	                                    .after = after,
 	                                    .threads = {WAITERS + 1},
 	                                    .iterations = 1});

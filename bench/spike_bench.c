@@ -105,7 +105,7 @@ static void spike(struct bench *b)
 		tell(b, s);
 }
 
-static struct spike *spike_new(struct bench *b, const struct bench_kind *kind)
+static struct spike *spike_new(struct bench *b)
 {
 	struct spike *s = calloc(1, sizeof(*s));
 
@@ -113,7 +113,7 @@ static struct spike *spike_new(struct bench *b, const struct bench_kind *kind)
 		bench_skip(b, "no memory");
 		return NULL;
 	}
-	s->kind = kind;
+	s->kind = b->kind;
 	s->connections = CONNECTIONS;
 	s->ends_ns = wi_now_ns() + bench_slice_ns();
 	pthread_barrier_init(&s->moment, NULL, THREADS);
@@ -121,12 +121,12 @@ static struct spike *spike_new(struct bench *b, const struct bench_kind *kind)
 	return s;
 }
 
-static void before(struct bench *b, const struct bench_kind *kind)
+static void before(struct bench *b)
 {
-	struct spike *s = spike_new(b, kind);
+	struct spike *s = spike_new(b);
 
 	if (s)
-		s->pool = kind_open(b, kind, s->connections);
+		s->pool = kind_open(b, b->kind, s->connections);
 }
 
 static void after(struct bench *b)
@@ -141,24 +141,9 @@ static void after(struct bench *b)
 	free(s);
 }
 
-static void mutex_before(struct bench *b)
-{
-	before(b, &kind_mutex);
-}
-
-static void fair_before(struct bench *b)
-{
-	before(b, &kind_fair);
-}
-
-static void weir_before(struct bench *b)
-{
-	before(b, &kind_weir);
-}
-
 static void growing_before(struct bench *b)
 {
-	struct spike *s = spike_new(b, &kind_weir);
+	struct spike *s = spike_new(b);
 	struct fake_pool *f;
 
 	if (!s)
@@ -177,15 +162,17 @@ void bench_cases(void)
 	static const struct {
 		const char *name;
 		void (*before)(struct bench *b);
-	} kinds[] = {{"baseline.mutex_pool/spike", mutex_before},
-	             {"baseline.fair_pool/spike", fair_before},
-	             {"pool/spike", weir_before},
-	             {"pool/growing_spike", growing_before}};
+		const struct bench_kind *kind;
+	} kinds[] = {{"baseline.mutex_pool/spike", before, &kind_mutex},
+	             {"baseline.fair_pool/spike", before, &kind_fair},
+	             {"pool/spike", before, &kind_weir},
+	             {"pool/growing_spike", growing_before, &kind_weir}};
 
 	for (int i = 0; i < 4; i++)
 		bench_register(&(struct bench_case){.name = kinds[i].name,
 		                                    .body = spike,
 		                                    .before = kinds[i].before,
+		                                    .kind = kinds[i].kind,
 		                                    .after = after,
 		                                    .threads = {THREADS},
 		                                    .iterations = 1});

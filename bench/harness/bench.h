@@ -50,13 +50,16 @@ extern "C" {
 #define BENCH_THREADS 8
 #define BENCH_CORES (-1) /* as many threads as there are cores */
 
+struct bench_kind; /* kind.h */
+
 /* One thread's part in one run of one case. */
 struct bench {
 	uint64_t left; /* iterations still to go; bench_keep_running's */
 	int thread;    /* 0 to threads - 1; before and after run as thread 0 */
 	int threads;
-	int64_t arg[BENCH_ARGS]; /* this run's row of the case's rows */
-	void *inner;             /* gbench.cc's */
+	int64_t arg[BENCH_ARGS];       /* this run's row of the case's rows */
+	const struct bench_kind *kind; /* this case's */
+	void *inner;                   /* gbench.cc's */
 };
 
 struct bench_case {
@@ -65,6 +68,7 @@ struct bench_case {
 	void (*body)(struct bench *b);
 	void (*before)(struct bench *b);     /* may be NULL */
 	void (*after)(struct bench *b);      /* may be NULL */
+	const struct bench_kind *kind;       /* whose figures they are, for `before`; may be NULL */
 	int threads[BENCH_THREADS];          /* up to the first 0; none: 1 */
 	const char *arg_name[BENCH_ARGS];    /* up to the first NULL: as many args as names */
 	int64_t row[BENCH_ROWS][BENCH_ARGS]; /* the case runs once a row */

@@ -107,6 +107,7 @@ void run(benchmark::State &state, Case &c)
 
 	b.thread = state.thread_index();
 	b.threads = state.threads();
+	b.kind = c.spec.kind;
 	b.inner = &inner;
 	for (size_t i = 0; i < BENCH_ARGS && c.spec.rows > 0 && c.spec.arg_name[i]; i++)
 		b.arg[i] = state.range(i);

@@ -41,6 +41,7 @@ static struct {
 	_Atomic bool waits; /* until `go` */
 	_Atomic int calls;  /* begun */
 	_Atomic int failed; /* whose SQL failed */
+	_Atomic int late;   /* begun when their deadline had passed */
 	sem_t go;
 	pthread_t thread;
 } hook;
@@ -52,7 +53,7 @@ static bool on_connect(void *arg, PGconn *pg, int64_t deadline_ns, weir_error *e
 	assert_ptr_equal(arg, &hook);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (deadline_ns <= now.tv_sec * INT64_C(1000000000) + now.tv_nsec)
-		hook.failed += 1000; /* its deadline had passed before it began */
+		hook.late++;
 	hook.thread = pthread_self();
 	hook.calls++;
 	if (hook.sql) {
@@ -86,7 +87,7 @@ static int set_up(void **state)
 		told[i] = 0;
 	hook.sql = hook.words = NULL;
 	hook.waits = false;
-	hook.calls = hook.failed = 0;
+	hook.calls = hook.failed = hook.late = 0;
 	sem_init(&hook.go, 0, 0);
 	mock = test_mock_start(NULL);
 	weir_options_init(&o);
@@ -152,6 +153,7 @@ static void it_comes_before_the_first_use_and_what_it_sets_stays(void **state)
 	}
 	assert_int_equal(hook.calls, 1);
 	assert_int_equal(hook.failed, 0);
+	assert_int_equal(hook.late, 0);
 	assert_false(pthread_equal(hook.thread, pthread_self()));
 	assert_int_equal(test_mock_queries(mock, 0, "DISCARD ALL"), 0);
 	close_pool();
@@ -179,7 +181,9 @@ static void refused(const char *words)
 	weir_conn *conn = NULL;
 
 	open_pool();
-	assert_int_not_equal(weir_pool_checkout(pool, 500, &conn, &error), WEIR_OK);
+	/* A machine that has no time for us may not have come so far in the first half second. */
+	for (int i = 0; i == 0 || (i < 2 * PATIENCE_MS / 1000 && !strstr(error.text, words)); i++)
+		assert_int_not_equal(weir_pool_checkout(pool, 500, &conn, &error), WEIR_OK);
 	if (!strstr(error.text, words))
 		fail_msg("\"%s\" does not say \"%s\"", error.text, words);
 	assert_true(told[WEIR_EVENT_CONNECT_FAILED] > 0);
@@ -217,7 +221,7 @@ static void one_that_is_late_has_its_connection_cut(void **state)
 	/*
 	 * What it waited for failed: it has returned by itself, or the close would not be through.
 	 */
-	assert_true(hook.failed > 0 && hook.failed < 1000);
+	assert_true(hook.failed > 0);
 	assert_true(test_mock_await(mock, PATIENCE_MS, no_session, NULL));
 }
 

@@ -136,6 +136,22 @@ static void after_the_wait_the_primary_reads(void **state)
 	assert_true(wi_now_ns() - began_ns >= 20 * WI_MS);
 }
 
+/* The replicas lag behind nobody and may have it at any moment: even so, no longer than it may. */
+static void what_nobody_has_is_waited_for_no_longer(void **state)
+{
+	weir_request mine = WEIR_REQUEST(.intent = WEIR_READ, .timeout_ms = -1);
+
+	(void)state;
+	options.token_wait_ms = 50;
+	open_warm();
+	mine.at_least = write_some();
+	fake_cluster_catch_up(&cluster, 0, 1);
+	fake_cluster_catch_up(&cluster, 0, 2);
+	know();
+	mine.at_least.lsn += 8;
+	assert_int_equal(visit_with(&mine), 0);
+}
+
 /* It lacks something for longer than would be waited: asked once, and that is all. */
 static void who_is_far_behind_is_asked_but_not_waited_for(void **state)
 {
@@ -311,6 +327,7 @@ int main(void)
 		TEST(what_is_not_known_is_asked),
 		TEST(who_is_about_to_catch_up_is_waited_for),
 		TEST(after_the_wait_the_primary_reads),
+		TEST(what_nobody_has_is_waited_for_no_longer),
 		TEST(who_is_far_behind_is_asked_but_not_waited_for),
 		TEST(who_may_not_wait_asks_nobody),
 		TEST(one_that_caught_up_clears_no_token),

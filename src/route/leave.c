@@ -55,6 +55,7 @@ void wi_hosts_reap(weir_router *r)
 			continue;
 		if (!h->past)
 			wi_totals_leave(h);
+		WI_YIELD("hosts.reap.counted");
 		if (!h->unlisted) {
 			if (!unlist_unless_closed(h))
 				return;

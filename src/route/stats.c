@@ -178,9 +178,12 @@ static struct weir_pool *enter_pool(weir_router *r, uint32_t number)
 
 	wi_rcu_enter();
 	h = wi_host_at(r, number);
-	if (h)
+	if (h) {
+		WI_YIELD("router.held.found");
 		wi_pool_enter(h->pool);
+	}
 	wi_rcu_leave();
+	WI_YIELD("router.held.entered");
 	return h ? h->pool : NULL;
 }
 

@@ -35,9 +35,14 @@ static weir_router *router;
 static weir_error error;
 static _Atomic int told[WEIR_EVENT_KINDS];
 
+/* Where the keeper is to stop after it has told of a host's removal, or NULL. */
+static struct test_stop *_Atomic keepers_stop;
+
 static void hear(void *arg, const weir_event *event)
 {
 	(void)arg;
+	if (event->kind == WEIR_EVENT_HOST_REMOVED)
+		test_stop_arm(wi_load_acq(&keepers_stop));
 	wi_add_seq(&told[event->kind], 1);
 }
 
@@ -349,6 +354,57 @@ static void who_was_refused_may_still_look_at_the_host(void **state)
 		nap(1000);
 }
 
+static void *look_at_all(void *arg)
+{
+	weir_held held[1];
+
+	(void)arg;
+	test_stop_arm(&stop);
+	(void)weir_router_held_get(router, held, 1);
+	test_stop_arm(NULL);
+	return NULL;
+}
+
+/* Host 1 is about to be unlisted when somebody finds it in its place, and is stopped there. */
+static void unlist_under_a_look(const char *point)
+{
+	static struct test_stop keepers;
+	pthread_t reader, operator;
+	bool removed = false;
+	int left;
+
+	keepers = (struct test_stop){.point = "hosts.reap.counted", .visit = 1};
+	stop = (struct test_stop){.point = point, .visit = 2}; /* host 0 is the first */
+	wi_store_rel(&keepers_stop, &keepers);
+	assert_int_equal(pthread_create(&operator, NULL, remove_host_1, &removed), 0);
+	test_stop_await(&keepers);
+	assert_int_equal(pthread_create(&reader, NULL, look_at_all, NULL), 0);
+	test_stop_await(&stop);
+	test_stop_release(&keepers);
+	nap(200000);
+	left = wi_load_seq(&told[WEIR_EVENT_HOST_LEFT]);
+	test_stop_release(&stop);
+	pthread_join(reader, NULL);
+	pthread_join(operator, NULL);
+	assert_int_equal(left, 0);
+	assert_true(removed);
+	while (!wi_load_seq(&told[WEIR_EVENT_HOST_LEFT]))
+		nap(1000);
+	wi_store_rel(&keepers_stop, NULL);
+}
+
+static void who_has_found_a_host_may_go_on_to_its_pool(void **state)
+{
+	(void)state;
+	unlist_under_a_look("router.held.found");
+}
+
+static void who_is_in_its_pool_by_then_keeps_it(void **state)
+{
+	(void)state;
+	unlist_under_a_look("router.held.entered");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -356,6 +412,8 @@ int main(void)
 		TEST(hosts_come_and_go_under_64_threads),
 		TEST(a_reader_may_go_on_with_what_it_has_read),
 		TEST(who_was_refused_may_still_look_at_the_host),
+		TEST(who_has_found_a_host_may_go_on_to_its_pool),
+		TEST(who_is_in_its_pool_by_then_keeps_it),
 	};
 
 	test_watchdog(240, "promise.33_hosts_come_and_go");

@@ -8,6 +8,7 @@
 #include "base/line.h"
 #include "route/names.h"
 #include "route/router.h"
+#include "stat/event.h"
 
 #define RESTLESS_MS 30000
 #define RENEW_MS 1000         /* between two looks at where a host's address leads */
@@ -25,8 +26,12 @@ void wi_monitor_trouble(void *arg, const struct wi_failure *failure)
 {
 	struct wi_host *h = arg;
 
+	/* Who refuses the probe's credentials, too: no news, and each try may be counted there. */
+	if (failure->fault == WI_FAULT_AUTH && h->failures)
+		return;
 	h->trouble = true;
-	h->hurt = h->hurt || failure->fault != WI_FAULT_CAPACITY;
+	h->hurt =
+		h->hurt || (failure->fault != WI_FAULT_CAPACITY && failure->fault != WI_FAULT_AUTH);
 	wi_keeper_ring(h->router->keeper);
 }
 
@@ -83,14 +88,22 @@ static void heard_well(struct wi_host *h, int64_t now_ns)
 }
 
 /*
- * The server has no room for the probe's session, and nothing says that it is not the one it was:
- * connections of the pool are open, and none was lost. For a while its last answer stands.
+ * The server has no room for the probe's session, or does not take its credentials any more, and
+ * nothing says that it is not the one it was: connections of the pool are open, and none was lost.
+ * Then its last answer stands; where there is no room, for a while. Credentials are not mended so
+ * soon: for as long as what is open, which is asked in the probe's stead, does not contradict.
  */
-static bool is_only_full(struct wi_host *h, int64_t now_ns)
+static bool is_only_shut_out(struct wi_host *h, int64_t now_ns)
 {
-	if (h->probe.found.failure.fault != WI_FAULT_CAPACITY || !h->last.answered || h->hurt ||
-	    h->opinion.role == WEIR_ROLE_UNKNOWN || !wi_load_rlx(&h->pool->alive))
+	enum wi_fault fault = h->probe.found.failure.fault;
+
+	if ((fault != WI_FAULT_CAPACITY && fault != WI_FAULT_AUTH) || !h->last.answered ||
+	    h->hurt || h->opinion.role == WEIR_ROLE_UNKNOWN || !wi_load_rlx(&h->pool->alive))
 		return false;
+	if (fault == WI_FAULT_AUTH) {
+		wi_epoch_move(h->pool);
+		return true;
+	}
 	if (!h->full_since_ns)
 		h->full_since_ns = now_ns;
 	return now_ns - h->full_since_ns < FULL_MS * WI_MS;
@@ -106,18 +119,32 @@ static bool is_dead(const struct wi_host *h)
 	       fault != WI_FAULT_STARTING;
 }
 
+/* Its role tells nobody. */
+static void tell_shut_out(const struct wi_host *h, int64_t now_ns)
+{
+	if (h->failures == 1)
+		wi_event_tell(&h->router->ring, &h->router->options, now_ns,
+		              WEIR_EVENT_CONNECT_FAILED, h->endpoint->name,
+		              "the probe's; the host keeps its role by what is open: %s",
+		              h->probe.found.failure.text);
+}
+
 static void heard_ill(struct wi_host *h, int64_t now_ns)
 {
+	bool kept;
+
 	h->answered_for = h->asking_for;
 	h->completed = true;
 	h->failures++;
-	if (is_only_full(h, now_ns))
+	kept = is_only_shut_out(h, now_ns);
+	if (kept) {
 		h->probe.found.sight = h->last;
-	else {
+		tell_shut_out(h, now_ns);
+	} else {
 		h->last = (struct wi_sight){0};
 		wi_hold_fell(h, now_ns);
 	}
-	wi_store_rlx(&h->dead, is_dead(h));
+	wi_store_rlx(&h->dead, !kept && is_dead(h));
 	if (h->failures == 1) {
 		h->router->restless_until_ns = now_ns + RESTLESS_MS * WI_MS;
 		wi_pace_alarm(h->router, now_ns);

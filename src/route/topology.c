@@ -140,7 +140,7 @@ static void fill_failure(struct wi_failure *f, const struct wi_host *host)
 	const char *words = wi_objection_text(host->opinion.objection);
 	struct wi_text text;
 
-	if (!host->probe.found.sight.answered) {
+	if (!host->probe.found.sight.answered || host->failures) {
 		*f = host->probe.found.failure;
 		return;
 	}

@@ -93,6 +93,55 @@ static void a_full_primary_keeps_its_role(void **state)
 	wait_for_role(0, WEIR_ROLE_PRIMARY);
 }
 
+static void end_the_probes_session(int i)
+{
+	wi_store_rlx(&cluster.host[i].server.connect_fault, WI_FAULT_AUTH);
+	assert_true(wi_fake_kill_one(&cluster.host[i].server,
+	                             wi_fake_serial(wi_host_at(router, (uint32_t)i)->probe.link)));
+}
+
+static void await_refusals(int i, uint64_t n)
+{
+	uint64_t before = wi_load_rlx(&cluster.host[i].server.connects);
+
+	while (wi_load_rlx(&cluster.host[i].server.connects) < before + n)
+		probe();
+}
+
+/*
+ * The password was changed at the server, and the probe's session has ended: what is open goes on,
+ * and says in its stead who answers.
+ */
+static void credentials_that_are_refused_take_no_role(void **state)
+{
+	uint64_t asked;
+
+	(void)state;
+	options.pool_min = options.pool_max = 2;
+	open_router();
+	for (int i = 0; i < 2; i++)
+		wait_for_idle(i, 2);
+	asked = stats_of(0).pool.verified;
+	for (int i = 0; i < 2; i++) {
+		end_the_probes_session(i);
+		await_refusals(i, 3);
+	}
+	assert_int_equal(role_of(0), WEIR_ROLE_PRIMARY);
+	assert_int_equal(role_of(1), WEIR_ROLE_REPLICA);
+	assert_int_equal(visit(WEIR_WRITE), 0);
+	assert_true(stats_of(0).pool.verified > asked);
+	assert_true(stats_of(0).last_error[0] != '\0');
+	assert_true(wi_load_seq(&told[WEIR_EVENT_CONNECT_FAILED]) >= 2);
+	/* One of them answers that it is a standby now. */
+	wi_store_rlx(&cluster.host[0].server.in_recovery, true);
+	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	/* All of them are lost. */
+	wi_fake_kill(&cluster.host[1].server);
+	wait_for_role(1, WEIR_ROLE_UNKNOWN);
+	wi_store_rlx(&cluster.host[1].server.connect_fault, WI_FAULT_NONE);
+	wait_for_role(1, WEIR_ROLE_REPLICA);
+}
+
 /* Three things that hold for ten seconds, and then no longer. */
 static void what_is_believed_for_a_while_ends(void **state)
 {
@@ -249,6 +298,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_slow_connect_is_waited_for),
 		TEST(a_full_primary_keeps_its_role),
+		TEST(credentials_that_are_refused_take_no_role),
 		TEST(what_is_believed_for_a_while_ends),
 		TEST(a_server_that_is_back_is_connected_to_at_once),
 		TEST(a_failing_host_is_asked_less_and_less),

@@ -332,6 +332,8 @@ static weir_status wait_inside(struct weir_pool *pool, int64_t timeout_ms, struc
 
 	if (timeout_ms == WEIR_DEFAULT_TIMEOUT)
 		timeout_ms = wi_word_load(&pool->options.checkout_timeout_ms);
+	if (wi_keeper_is_self(pool->keeper)) /* in an event sink: it would wait for itself */
+		timeout_ms = 0;
 	deadline_ns = timeout_ms ? wi_deadline_after(began_ns, timeout_ms) : 0;
 	st = wi_pool_wait(pool, WI_ACCESS_ANY, NULL, deadline_ns, deadline_ns, conn, error);
 	wi_slow_checkout(&pool->vigilance.checkouts, &of, began_ns, pool->core.world->now(), st);

@@ -135,6 +135,9 @@ static WI_NOINLINE weir_status checkout_slow(weir_router *r, const struct wi_wis
 	if (wi_load_seq(&r->closed)) {
 		st = wi_visit_closed(error);
 	} else {
+		/* In an event sink it would be the keeper that waits, for itself. */
+		if (wi_keeper_is_self(r->keeper))
+			timeout_ms = 0;
 		timed.deadline_ns = timeout_ms ? wi_deadline_after(began_ns, timeout_ms) : 0;
 		st = wi_visit(r, &timed, conn, error);
 		wi_router_note_checkout(r, *conn, wish->tag, began_ns, st);

@@ -364,6 +364,37 @@ static void a_close_from_an_event_callback_is_refused(void **state)
 	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
 }
 
+static void check_out_in_the_sink(void *arg, const weir_event *event)
+{
+	weir_pool *its = wi_swap_acq_rel(&known, NULL);
+	weir_conn *conn;
+
+	(void)arg;
+	(void)event;
+	if (its)
+		wi_store_rel(&said, (int)weir_pool_checkout(its, -1, &conn, NULL));
+}
+
+/* It would be the keeper that waits for the keeper. */
+static void a_checkout_in_an_event_callback_does_not_wait(void **state)
+{
+	weir_conn *conn = NULL;
+
+	(void)state;
+	wi_store_rel(&said, -1);
+	o.on_event = check_out_in_the_sink;
+	o.pool_min = 0;
+	o.pool_max = 1;
+	assert_int_equal(open_it(&pool), WEIR_OK);
+	assert_int_equal(weir_pool_checkout(pool, PATIENCE_MS, &conn, NULL), WEIR_OK);
+	wi_store_rel(&known, pool);
+	weir_discard(&conn); /* its end is an event, and nothing is open then */
+	for (int i = 0; i < PATIENCE_MS && wi_load_acq(&said) < 0; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	assert_int_equal(wi_load_acq(&said), WEIR_EXHAUSTED);
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -381,6 +412,7 @@ int main(void)
 		TEST(a_caller_on_the_warm_path_is_waited_for),
 		TEST(closer_and_last_holders_race),
 		TEST(a_close_from_an_event_callback_is_refused),
+		TEST(a_checkout_in_an_event_callback_does_not_wait),
 	};
 
 	test_watchdog(110, "sim.pool_close");

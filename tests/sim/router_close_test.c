@@ -263,6 +263,34 @@ static void a_fork_comes_in_the_middle_of_changes(void **state)
 #endif
 #endif
 
+/* ---- what would keep the keeper from it for ever ---- */
+
+static _Atomic int came_to;
+
+static void check_out_in_an_event(const weir_event *event)
+{
+	const weir_request q = WEIR_REQUEST(.intent = WEIR_READ, .target = WEIR_TARGET_REPLICA,
+	                                    .at_least = WEIR_TOKEN_PRIMARY, .timeout_ms = -1);
+	weir_conn *c;
+
+	if (event->kind != WEIR_EVENT_HOST_ADDED)
+		return;
+	wi_store_rel(&on_told, NULL);
+	wi_store_rel(&came_to, (int)weir_checkout_with(router, &q, &c, NULL));
+}
+
+/* No replica ever comes to that position: anywhere else it would wait for ever. */
+static void a_checkout_in_an_event_callback_does_not_wait(void **state)
+{
+	(void)state;
+	open_first(2);
+	wi_store_rel(&came_to, -1);
+	wi_store_rel(&on_told, check_out_in_an_event);
+	add_host(2);
+	await_told(WEIR_EVENT_HOST_ADDED, 1);
+	assert_int_equal(wi_load_acq(&came_to), WEIR_UNAVAILABLE);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
@@ -271,6 +299,7 @@ int main(void)
 		TEST(closing_waits_for_what_is_out),
 		TEST(a_close_waits_for_what_is_out_of_a_removed_host),
 		TEST(a_close_comes_in_the_middle_of_changes),
+		TEST(a_checkout_in_an_event_callback_does_not_wait),
 #ifndef WI_TSAN
 		TEST(a_child_is_without_those_that_were_leaving),
 #ifndef __SANITIZE_ADDRESS__

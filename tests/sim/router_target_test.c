@@ -284,6 +284,33 @@ static void any_is_balanced_over_all(void **state)
 	}
 }
 
+/* One in the middle of four is not fresh enough: its neighbour gets no more than the other. */
+static void who_is_left_out_leaves_equal_shares(void **state)
+{
+	static const weir_balance fair[] = {WEIR_BALANCE_ROUND_ROBIN, WEIR_BALANCE_RANDOM};
+	const weir_request fresh = WEIR_REQUEST(.intent = WEIR_READ, .max_lag_ms = 60000);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(fair) / sizeof(fair[0]); i++) {
+		int seen[FAKE_HOSTS] = {0};
+
+		fake_router_begin(4);
+		options.balance = fair[i];
+		options.probe_interval_ms = 50;
+		open_router();
+		for (int k = 1; k < 4; k++)
+			while (role_of(k) != WEIR_ROLE_REPLICA || !stats_of(k).pool.idle)
+				probe();                         /* the watchdog bounds it */
+		wi_store_rlx(&cluster.host[2].basic_only, true); /* it does not say where it is */
+		probe();
+		for (int k = 0; k < 6000; k++)
+			seen[visit_with(&fresh)]++;
+		assert_int_equal(seen[0] + seen[2], 0);
+		assert_in_range(seen[1], 2700, 3300);
+		fake_router_end(NULL);
+	}
+}
+
 static void what_contradicts_itself_is_refused(void **state)
 {
 	weir_request q = WEIR_REQUEST(.intent = WEIR_WRITE);
@@ -311,6 +338,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(every_target_finds_its_host),
 		TEST(any_is_balanced_over_all),
+		TEST(who_is_left_out_leaves_equal_shares),
 		TEST(what_contradicts_itself_is_refused),
 	};
 

@@ -106,6 +106,22 @@ static void each_that_was_out_is_refused_once(void **state)
 	assert_int_equal(stats_of(1).pool.closed[WEIR_CLOSE_WRONG_ROLE], 0);
 }
 
+/* Also where nobody was refused: what was opened for writing is not kept for reads. */
+static void what_was_opened_for_writing_goes_with_the_role(void **state)
+{
+	weir_conn *c;
+
+	(void)state;
+	open_calm();
+	c = take(WEIR_WRITE);
+	demote();
+	while (stats_of(0).role != WEIR_ROLE_REPLICA)
+		probe();
+	weir_checkin(&c);
+	while (stats_of(0).pool.closed[WEIR_CLOSE_WRONG_ROLE] < SIZE)
+		probe(); /* the watchdog bounds it */
+}
+
 /* By a weir_discard, too: the holder throws away what the next one must not meet. */
 static void a_discard_says_as_much(void **state)
 {
@@ -507,6 +523,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
 	const struct CMUnitTest tests[] = {
 		TEST(each_that_was_out_is_refused_once),
+		TEST(what_was_opened_for_writing_goes_with_the_role),
 		TEST(a_discard_says_as_much),
 		TEST(while_the_epoch_stands_nobody_is_asked),
 		TEST(a_refusal_that_was_asked_for_says_nothing),

@@ -127,15 +127,15 @@ static bool run_parts(struct fake_conn *c, const struct wi_call *calls, struct w
 	bool done = true;
 
 	for (; done && x->at < x->n; x->at += done) {
-		const struct wi_part *part = &x->parts[x->at];
+		const struct wi_part part = wi_exchange_part(c->plans, x->at);
 
-		done = run_part(c, part, &calls[part->call], &results->of[part->call], failure);
+		done = run_part(c, &part, &calls[part.call], &results->of[part.call], failure);
 		if (done)
 			continue;
-		results->failed = part->call;
-		stale = staleness(c, part, failure);
+		results->failed = part.call;
+		stale = staleness(c, &part, failure);
 	}
-	results->stale = stale != WI_STALE_NOT && wi_exchange_relied_on_old(x);
+	results->stale = stale != WI_STALE_NOT && wi_exchange_relied_on_old(x, c->plans);
 	if (stale != WI_STALE_NOT)
 		wi_fake_fail_any_transaction(c);
 	c->changed |= wi_exchange_end(x, c->plans, stale);

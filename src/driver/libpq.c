@@ -71,8 +71,10 @@ static void free_conn(struct pq_conn *c)
 {
 	wi_pq_drop_error(c);
 	wi_pq_forget_calls(c);
-	wi_plans_free(c->plans);
-	wi_pq_drop_tls(c);
+	if (wi_pq_is_connecting(c))
+		wi_pq_drop_tls(c);
+	else
+		wi_plans_free(c->plans);
 	PQfinish(c->pg);
 	wi_free(c->last_words, sizeof(*c->last_words));
 	wi_free(c, sizeof(*c));

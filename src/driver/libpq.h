@@ -13,37 +13,55 @@
 #include <libpq-events.h>
 #include <libpq-fe.h>
 
+#include "base/atomic.h"
 #include "driver/driver.h"
 #include "driver/plans.h"
 
+/*
+ * What is kept of each connection for as long as it is open, so no byte more than it takes: what
+ * only connecting needs shares its place with what only an open one has. The holder's, but where
+ * it says any thread.
+ */
 struct pq_conn {
 	PGconn *pg;
 	const struct wi_target *target;
-	PQnoticeReceiver to_processor; /* libpq's own receiver, which calls the processor */
 	PGresult *error;               /* the first error of the exchange under way */
 	struct wi_failure *last_words; /* what the server said as it ended the session */
-	void *tls;                     /* held from the begin of the TLS handshake to its end */
-	uint64_t mark;                 /* hash of the reported settings when clean */
-	ino_t inode;                   /* of the socket, so that cut never hits another's */
-	_Atomic int fd;                /* the socket once connected, else -1; any thread */
-	short waits;                   /* POLLIN or POLLOUT: what connecting waits for */
-	bool fresh;                    /* no step of this exchange was made yet */
-	bool flushing;                 /* some of the SQL is not sent yet */
-	bool touched; /* something was heard since the settings were seen to be as marked */
-	/* since it was marked clean, notifications came or a command may have left something */
-	bool changed;
-	bool hush;                   /* what is heard now is of weir's own doing */
-	struct wi_exchange exchange; /* of send_calls */
-	enum wi_stale stale;         /* why it has failed */
-	struct wi_plans *plans;      /* NULL: no statement was ever to be kept */
-	int syncs;                   /* ends of a pipeline's statements that are still to come */
+	union {
+		void *tls;              /* connecting: held from the begin of the TLS handshake */
+		struct wi_plans *plans; /* connected; NULL: no statement was ever to be kept */
+	};
+	uint64_t mark;               /* hash of the reported settings when clean */
+	ino_t inode;                 /* of the socket, so that cut never hits another's */
+	_Atomic int fd;              /* the socket once connected, else -1; any thread */
 	int succeeded;               /* statements of the last exchange, until one did not */
 	uint64_t commits;            /* COMMIT and PREPARE TRANSACTION, as heard */
 	uint64_t turns;              /* SET, RESET, BEGIN, as heard */
-	bool failed;                 /* only close is left to do, whatever libpq thinks */
+	struct wi_exchange exchange; /* of send_calls */
 	char heard[6];               /* SQLSTATE of the first error of note; "" for none */
 	char failed_by[6]; /* of the last error, but those that only say that one was before */
+	uint8_t syncs;     /* ends of a pipeline's statements that are still to come: 2 at most */
+	uint8_t stale;     /* enum wi_stale: why the exchange has failed */
+	bool waits_to_send : 1; /* while it connects; else it waits to read */
+	bool fresh : 1;         /* no step of this exchange was made yet */
+	bool flushing : 1;      /* some of the SQL is not sent yet */
+	bool touched : 1; /* something was heard since the settings were seen to be as marked */
+	/* since it was marked clean, notifications came or a command may have left something */
+	bool changed : 1;
+	bool hush : 1;   /* what is heard now is of weir's own doing */
+	bool failed : 1; /* only close is left to do, whatever libpq thinks */
 };
+
+static inline bool wi_pq_is_connecting(const struct pq_conn *c)
+{
+	return wi_load_rlx(&c->fd) < 0;
+}
+
+/* NULL: nothing was ever to be kept. */
+static inline struct wi_plans *wi_pq_plans(const struct pq_conn *c)
+{
+	return wi_pq_is_connecting(c) ? NULL : c->plans;
+}
 
 /* libpq_param.c */
 weir_status wi_pq_check(const struct wi_target *target, weir_error *error);
@@ -53,6 +71,7 @@ PGconn *wi_pq_start(const struct wi_target *target, const struct wi_endpoint *en
 /* libpq_hear.c */
 int wi_pq_hear_event(PGEventId what, void *info, void *unused);
 void wi_pq_hear_end(struct pq_conn *c, const PGresult *said);
+void wi_pq_hear_from_now_on(struct pq_conn *c);
 void wi_pq_hear_notice(void *arg, const PGresult *notice);
 bool wi_pq_heard(void *conn, char sqlstate[6]);
 enum wi_refusal wi_pq_refused(void *conn);
@@ -83,7 +102,7 @@ enum wi_stale wi_pq_staleness(const struct pq_conn *c, const PGresult *error);
 void wi_pq_result_free(struct pg_result *result);
 
 /* libpq_ask.c */
-void wi_pq_begin_exchange(struct pq_conn *c, int syncs);
+void wi_pq_begin_exchange(struct pq_conn *c, uint8_t syncs);
 void wi_pq_take_sync(struct pq_conn *c);
 enum wi_step wi_pq_lost(struct pq_conn *c, struct wi_failure *failure);
 enum wi_step wi_pq_surprised(struct pq_conn *c, struct wi_failure *failure);

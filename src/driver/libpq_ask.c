@@ -99,7 +99,7 @@ enum wi_step wi_pq_surprised(struct pq_conn *c, struct wi_failure *failure)
 	return WI_STEP_FAILED;
 }
 
-void wi_pq_begin_exchange(struct pq_conn *c, int syncs)
+void wi_pq_begin_exchange(struct pq_conn *c, uint8_t syncs)
 {
 	c->flushing = true;
 	c->fresh = true;

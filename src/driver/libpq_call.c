@@ -36,15 +36,17 @@ static bool send_part(PGconn *pg, const struct wi_part *part, const struct wi_ca
 static bool send_all(struct pq_conn *c, const struct wi_call *calls)
 {
 	const struct wi_exchange *x = &c->exchange;
+	bool is_one = x->n == 1;
 
-	if (x->n == 1)
-		return send_part(c->pg, &x->parts[0], &calls[0]);
-	if (!PQenterPipelineMode(c->pg))
+	if (!is_one && !PQenterPipelineMode(c->pg))
 		return false;
-	for (size_t i = 0; i < x->n; i++)
-		if (!send_part(c->pg, &x->parts[i], &calls[x->parts[i].call]))
+	for (uint32_t i = 0; i < x->n; i++) {
+		struct wi_part part = wi_exchange_part(wi_pq_plans(c), i);
+
+		if (!send_part(c->pg, &part, &calls[part.call]))
 			return false;
-	return PQpipelineSync(c->pg);
+	}
+	return is_one || PQpipelineSync(c->pg);
 }
 
 /* Whether any of them is to be kept, and there is something to keep it in. */
@@ -54,6 +56,17 @@ static struct wi_plans *plans_for(struct pq_conn *c, const struct wi_call *calls
 		if (calls[i].keep != WI_KEEP_NOT)
 			c->plans = wi_plans_new(c->target->plans);
 	return c->plans;
+}
+
+/* What the part is whose answer comes next. false: all were answered. */
+static bool part_now(const struct pq_conn *c, struct wi_part *part)
+{
+	const struct wi_exchange *x = &c->exchange;
+
+	if (x->at >= x->n)
+		return false;
+	*part = wi_exchange_part(wi_pq_plans(c), x->at);
+	return true;
 }
 
 bool wi_pq_send_calls(void *conn, const struct wi_call *calls, size_t n, struct wi_failure *failure)
@@ -83,7 +96,7 @@ bool wi_pq_send_calls(void *conn, const struct wi_call *calls, size_t n, struct 
 void wi_pq_forget_calls(struct pq_conn *c)
 {
 	if (c->exchange.n)
-		c->changed |= wi_exchange_forget(&c->exchange, c->plans);
+		c->changed |= wi_exchange_forget(&c->exchange, wi_pq_plans(c));
 }
 
 /* Whether its words, of whatever language, have the name of what was prepared. */
@@ -102,22 +115,19 @@ static bool is_about(const PGresult *error, uint64_t name)
  */
 enum wi_stale wi_pq_staleness(const struct pq_conn *c, const PGresult *error)
 {
-	const struct wi_exchange *x = &c->exchange;
 	const char *sqlstate = PQresultErrorField(error, PG_DIAG_SQLSTATE);
 	const char *where = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
-	enum wi_part_kind kind;
+	struct wi_part part;
 
-	if (x->at >= x->n || !sqlstate || !where)
+	if (!part_now(c, &part) || !sqlstate || !where)
 		return WI_STALE_NOT;
-	kind = x->parts[x->at].kind;
-	if (kind == WI_PART_RUN_NAMED && strcmp(sqlstate, "0A000") == 0 &&
+	if (part.kind == WI_PART_RUN_NAMED && strcmp(sqlstate, "0A000") == 0 &&
 	    strcmp(where, "RevalidateCachedQuery") == 0)
 		return WI_STALE_PLAN;
-	if ((kind == WI_PART_RUN_NAMED || kind == WI_PART_DROP) && strcmp(sqlstate, "26000") == 0 &&
-	    is_about(error, x->parts[x->at].name))
+	if ((part.kind == WI_PART_RUN_NAMED || part.kind == WI_PART_DROP) &&
+	    strcmp(sqlstate, "26000") == 0 && is_about(error, part.name))
 		return WI_STALE_NAME;
-	if (x->parts[x->at].inferred &&
-	    (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "42", 2) == 0))
+	if (part.inferred && (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "42", 2) == 0))
 		return WI_STALE_TYPES;
 	return WI_STALE_NOT;
 }
@@ -135,14 +145,15 @@ struct hearer {
 static void take_error(const struct hearer *h, const PGresult *result)
 {
 	struct pq_conn *c = h->c;
-	const struct wi_exchange *x = &c->exchange;
+	struct wi_part part;
 
 	if (h->to->failed < h->n)
 		return;
-	h->to->failed = x->at < x->n ? x->parts[x->at].call : h->n - 1;
+	h->to->failed = part_now(c, &part) ? part.call : h->n - 1;
 	c->stale = wi_pq_staleness(c, result);
 	h->to->doubtful = c->stale == WI_STALE_TYPES;
-	h->to->stale = c->stale != WI_STALE_NOT && !h->to->doubtful && wi_exchange_relied_on_old(x);
+	h->to->stale = c->stale != WI_STALE_NOT && !h->to->doubtful &&
+	               wi_exchange_relied_on_old(&c->exchange, wi_pq_plans(c));
 	wi_pq_failure_of_result(h->failure,
 	                        wi_pq_is_own_error(c, result) ? WI_FAULT_MEMORY : WI_FAULT_SQL,
 	                        result, wi_pq_secret_of(c));
@@ -156,15 +167,15 @@ static void take_error(const struct hearer *h, const PGresult *result)
 static void keep(const struct hearer *h, PGresult *result, bool failed)
 {
 	const struct wi_exchange *x = &h->c->exchange;
-	const struct wi_part *part = &x->parts[x->at < x->n ? x->at : x->n - 1];
-	bool is_its = part->kind == WI_PART_RUN || part->kind == WI_PART_RUN_NAMED;
+	struct wi_part part = wi_exchange_part(wi_pq_plans(h->c), x->at < x->n ? x->at : x->n - 1);
+	bool is_its = part.kind == WI_PART_RUN || part.kind == WI_PART_RUN_NAMED;
 
-	if (failed && h->to->of[part->call]) {
-		PQclear(h->to->of[part->call]);
-		h->to->of[part->call] = NULL;
+	if (failed && h->to->of[part.call]) {
+		PQclear(h->to->of[part.call]);
+		h->to->of[part.call] = NULL;
 	}
-	if ((is_its || failed) && !h->to->of[part->call])
-		h->to->of[part->call] = result;
+	if ((is_its || failed) && !h->to->of[part.call])
+		h->to->of[part.call] = result;
 	else
 		PQclear(result);
 }
@@ -210,7 +221,7 @@ static enum wi_step finished(const struct hearer *h)
 	c->hush = false;
 	if (c->failed || PQstatus(c->pg) != CONNECTION_OK)
 		return wi_pq_lost(c, h->failure);
-	c->changed |= wi_exchange_end(&c->exchange, c->plans, c->stale);
+	c->changed |= wi_exchange_end(&c->exchange, wi_pq_plans(c), (enum wi_stale)c->stale);
 	c->failed = h->to->failed < h->n && h->failure->fault == WI_FAULT_MEMORY;
 	PQsetnonblocking(c->pg, 0); /* nothing is left to flush, so this cannot wait */
 	return h->to->failed == h->n ? WI_STEP_DONE : WI_STEP_FAILED;
@@ -219,11 +230,11 @@ static enum wi_step finished(const struct hearer *h)
 /* Before a result is taken out of libpq, which is when it is heard: whose it will be. */
 static void hush(const struct hearer *h)
 {
-	const struct wi_exchange *x = &h->c->exchange;
-	const struct wi_part *part = x->at < x->n ? &x->parts[x->at] : NULL;
+	struct wi_part part;
 
-	h->c->hush = part && (part->kind == WI_PART_PREPARE || part->kind == WI_PART_DROP ||
-	                      h->calls[part->call].own);
+	h->c->hush =
+		part_now(h->c, &part) && (part.kind == WI_PART_PREPARE ||
+	                                  part.kind == WI_PART_DROP || h->calls[part.call].own);
 }
 
 enum wi_step wi_pq_results_step(void *conn, const struct wi_call *calls, size_t n,

@@ -25,7 +25,7 @@ void *wi_pq_connect(const struct wi_target *target, const char *address)
 	if (!c)
 		return NULL;
 	c->target = target;
-	c->waits = POLLOUT;
+	c->waits_to_send = true;
 	wi_store_rlx(&c->fd, -1);
 	c->pg = wi_pq_start(target, target->endpoint, address);
 	if (!c->pg || !PQregisterEventProc(c->pg, wi_pq_hear_event, "weir", NULL) ||
@@ -35,8 +35,7 @@ void *wi_pq_connect(const struct wi_target *target, const char *address)
 		return NULL;
 	}
 	PQsetErrorVerbosity(c->pg, PQERRORS_VERBOSE);
-	c->to_processor = PQsetNoticeReceiver(c->pg, wi_pq_hear_notice, c);
-	PQsetNoticeProcessor(c->pg, wi_pq_say_nothing, NULL);
+	wi_pq_hear_from_now_on(c);
 	return c;
 }
 
@@ -52,10 +51,10 @@ bool wi_pq_is_ready(int fd, short events)
 	return n != 0;
 }
 
-static enum wi_step wait_for(struct pq_conn *c, short events)
+static enum wi_step wait_for(struct pq_conn *c, bool to_send)
 {
-	c->waits = events;
-	return events == POLLIN ? WI_STEP_READ : WI_STEP_WRITE;
+	c->waits_to_send = to_send;
+	return to_send ? WI_STEP_WRITE : WI_STEP_READ;
 }
 
 static void hold_tls(struct pq_conn *c)
@@ -132,18 +131,19 @@ enum wi_step wi_pq_connect_step(void *conn, struct wi_failure *failure)
 {
 	struct pq_conn *c = conn;
 
-	if (wi_load_rlx(&c->fd) >= 0)
+	if (!wi_pq_is_connecting(c))
 		return WI_STEP_DONE;
 	/*
 	 * libpq takes any call for the event it waits for: before connect(2) is through, it sends.
 	 */
-	if (PQstatus(c->pg) != CONNECTION_BAD && !wi_pq_is_ready(PQsocket(c->pg), c->waits))
-		return wait_for(c, c->waits);
+	if (PQstatus(c->pg) != CONNECTION_BAD &&
+	    !wi_pq_is_ready(PQsocket(c->pg), c->waits_to_send ? POLLOUT : POLLIN))
+		return wait_for(c, c->waits_to_send);
 	switch (step_on(c)) {
 	case PGRES_POLLING_READING:
-		return wait_for(c, POLLIN);
+		return wait_for(c, false);
 	case PGRES_POLLING_WRITING:
-		return wait_for(c, POLLOUT);
+		return wait_for(c, true);
 	case PGRES_POLLING_OK:
 		return connected(c);
 	case PGRES_POLLING_FAILED:

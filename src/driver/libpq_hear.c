@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/atomic.h"
 #include "base/text.h"
 #include "driver/fault.h"
 #include "driver/libpq.h"
@@ -60,12 +61,25 @@ void wi_pq_hear_end(struct pq_conn *c, const PGresult *said)
 		keep_last_words(c, said);
 }
 
+/*
+ * (a) libpq's own receiver, which calls the processor: one function, and each connection begins
+ * with it.
+ */
+static _Atomic(PQnoticeReceiver) to_processor;
+
+void wi_pq_hear_from_now_on(struct pq_conn *c)
+{
+	wi_store_rlx(&to_processor, PQsetNoticeReceiver(c->pg, wi_pq_hear_notice, c));
+	PQsetNoticeProcessor(c->pg, wi_pq_say_nothing, NULL);
+}
+
 void wi_pq_hear_notice(void *arg, const PGresult *notice)
 {
 	struct pq_conn *c = arg;
+	PQnoticeReceiver receive = wi_load_rlx(&to_processor);
 
 	wi_pq_hear_end(c, notice);
-	c->to_processor(NULL, notice);
+	receive(NULL, notice);
 }
 
 void wi_pq_say_nothing(void *arg, const char *message)
@@ -102,7 +116,7 @@ static void hear_command(struct pq_conn *c, PGresult *result)
 	c->commits += wi_tag_commits(tag);
 	c->turns += wi_tag_may_turn(tag);
 	if (wi_tag_drops_plans(tag))
-		wi_plans_dropped(c->plans);
+		wi_plans_dropped(wi_pq_plans(c));
 }
 
 /*

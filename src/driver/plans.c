@@ -10,6 +10,7 @@
  * What an exchange will have done is noted as it is taken apart, so that a statement that comes
  * twice in it is prepared once; where it fails, what was not reached is taken back. A name whose
  * DEALLOCATE was not reached is owed, and dropped with the next exchange.
+ * Its parts are kept here: a connection that has no plans needs none, as each is then a call.
  */
 #include "driver/plans.h"
 
@@ -22,7 +23,8 @@
 #include "base/clock.h"
 
 #define MOST_OWED 8
-
+#define FEW_PARTS 4
+#define MOST_CALLS (UINT32_MAX / 4) /* so that parts can be counted in 32 bits */
 /* Of all texts of a connection; and of one, so that a few long ones do not drive out the rest. */
 #define MOST_BYTES ((size_t)1 << 20)
 #define MOST_BYTES_OF_ONE (MOST_BYTES / 8)
@@ -46,8 +48,12 @@ struct wi_plans {
 	size_t bytes; /* of texts and types */
 	uint32_t n_owed;
 	uint64_t owed[MOST_OWED];
-	uint32_t *chain;      /* behind the entries */
-	struct entry entry[]; /* entry[0] is unused */
+	struct wi_part *parts;         /* of the exchange under way; NULL: each part is a call */
+	struct wi_part few[FEW_PARTS]; /* where they suffice, parts is this */
+	size_t n_parts;                /* for how many others have room */
+	uint64_t made;                 /* the first name that is made in it; 0: none is */
+	uint32_t *chain;               /* behind the entries */
+	struct entry entry[];          /* entry[0] is unused */
 };
 
 static size_t bytes_of(uint32_t room, uint32_t chains)
@@ -304,14 +310,12 @@ static uint64_t new_name(void)
 /* ---- exchanges ---- */
 
 /* Names grow: so one that is older than the first made here was made before. */
-static void put(struct wi_exchange *x, enum wi_part_kind kind, uint32_t call, uint32_t entry,
-                uint64_t name)
+static void put(struct wi_exchange *x, struct wi_plans *p, enum wi_part_kind kind, uint32_t call,
+                uint32_t entry, uint64_t name)
 {
-	x->parts[x->n++] = (struct wi_part){.kind = kind,
-	                                    .call = call,
-	                                    .entry = entry,
-	                                    .name = name,
-	                                    .old = name && (!x->made || name < x->made)};
+	bool old = name && (!p->made || name < p->made);
+
+	p->parts[x->n++] = (struct wi_part){kind, call, entry, name, old, false};
 }
 
 static bool any_is_inferred(const struct wi_call *call)
@@ -322,11 +326,11 @@ static bool any_is_inferred(const struct wi_call *call)
 	return false;
 }
 
-static void put_run(struct wi_exchange *x, const struct wi_call *call, uint32_t number,
-                    uint32_t entry, uint64_t name)
+static void put_run(struct wi_exchange *x, struct wi_plans *p, const struct wi_call *call,
+                    uint32_t number, uint32_t entry)
 {
-	put(x, WI_PART_RUN_NAMED, number, entry, name);
-	x->parts[x->n - 1].inferred = x->parts[x->n - 1].old && any_is_inferred(call);
+	put(x, p, WI_PART_RUN_NAMED, number, entry, p->entry[entry].name);
+	p->parts[x->n - 1].inferred = p->parts[x->n - 1].old && any_is_inferred(call);
 }
 
 static void take_apart(struct wi_exchange *x, struct wi_plans *p, const struct wi_call *call,
@@ -343,24 +347,24 @@ static void take_apart(struct wi_exchange *x, struct wi_plans *p, const struct w
 		i = add(p, call, hash, &drop);
 	}
 	if (drop)
-		put(x, WI_PART_DROP, number, 0, drop);
+		put(x, p, WI_PART_DROP, number, 0, drop);
 	if (!i || (!known && call->keep != WI_KEEP_AT_ONCE)) {
-		put(x, WI_PART_RUN, number, 0, 0);
+		put(x, p, WI_PART_RUN, number, 0, 0);
 		return;
 	}
 	if (!p->entry[i].name) {
 		set_name(p, i, new_name());
-		if (!x->made)
-			x->made = p->entry[i].name;
-		put(x, WI_PART_PREPARE, number, i, p->entry[i].name);
+		if (!p->made)
+			p->made = p->entry[i].name;
+		put(x, p, WI_PART_PREPARE, number, i, p->entry[i].name);
 	}
-	put_run(x, call, number, i, p->entry[i].name);
+	put_run(x, p, call, number, i);
 }
 
 /* At most: what is owed, and for each its drop, its prepare, and its run. */
 static size_t most_parts(const struct wi_plans *p, size_t n)
 {
-	return p ? p->n_owed + 3 * n : n;
+	return p->n_owed + 3 * n;
 }
 
 static bool any_is_kept(const struct wi_call *calls, size_t n)
@@ -375,41 +379,54 @@ static bool any_is_kept(const struct wi_call *calls, size_t n)
 static void put_owed(struct wi_exchange *x, struct wi_plans *p)
 {
 	for (uint32_t i = 0; i < p->n_owed; i++)
-		put(x, WI_PART_DROP, 0, 0, p->owed[i]);
+		put(x, p, WI_PART_DROP, 0, 0, p->owed[i]);
 	p->n_owed = 0;
+}
+
+/* false: no memory. */
+static bool make_room(struct wi_plans *p, size_t most)
+{
+	p->parts = most <= FEW_PARTS ? p->few : wi_alloc(most * sizeof(*p->parts));
+	p->n_parts = most;
+	p->made = 0;
+	return p->parts != NULL;
 }
 
 bool wi_exchange_begin(struct wi_exchange *x, struct wi_plans *p, const struct wi_call *calls,
                        size_t n)
 {
-	size_t most;
-
-	if (p && !any_is_kept(calls, n))
-		p = NULL;
-	most = most_parts(p, n);
-	x->n = x->at = x->room = 0;
-	x->made = 0;
-	x->parts = x->few;
-	if (most > sizeof(x->few) / sizeof(x->few[0])) {
-		x->room = most;
-		x->parts = wi_alloc(most * sizeof(*x->parts));
-		if (!x->parts)
-			return false;
+	*x = (struct wi_exchange){0};
+	if (n > MOST_CALLS)
+		return false;
+	if (!p || !any_is_kept(calls, n)) {
+		x->n = (uint32_t)n;
+		return true;
 	}
-	if (p)
-		put_owed(x, p);
+	if (!make_room(p, most_parts(p, n)))
+		return false;
+	put_owed(x, p);
 	for (size_t i = 0; i < n; i++) {
-		if (p && calls[i].keep != WI_KEEP_NOT)
+		if (calls[i].keep != WI_KEEP_NOT)
 			take_apart(x, p, &calls[i], (uint32_t)i);
 		else
-			put(x, WI_PART_RUN, (uint32_t)i, 0, 0);
+			put(x, p, WI_PART_RUN, (uint32_t)i, 0, 0);
 	}
 	return true;
 }
 
-bool wi_exchange_relied_on_old(const struct wi_exchange *x)
+static bool is_planned(const struct wi_plans *p)
 {
-	return x->at < x->n && x->parts[x->at].old;
+	return p && p->parts;
+}
+
+struct wi_part wi_exchange_part(const struct wi_plans *p, uint32_t i)
+{
+	return is_planned(p) ? p->parts[i] : (struct wi_part){.kind = WI_PART_RUN, .call = i};
+}
+
+bool wi_exchange_relied_on_old(const struct wi_exchange *x, const struct wi_plans *p)
+{
+	return x->at < x->n && wi_exchange_part(p, x->at).old;
 }
 
 /* The name of an entry, if it is still that one's. */
@@ -428,12 +445,13 @@ static bool owe(struct wi_plans *p, uint64_t name)
 	return true;
 }
 
-static void release(struct wi_exchange *x)
+static void release(struct wi_exchange *x, struct wi_plans *p)
 {
-	if (x->parts != x->few)
-		wi_free(x->parts, x->room * sizeof(*x->parts));
-	x->parts = NULL;
-	x->n = x->at = 0;
+	if (is_planned(p) && p->parts != p->few)
+		wi_free(p->parts, p->n_parts * sizeof(*p->parts));
+	if (p)
+		p->parts = NULL;
+	*x = (struct wi_exchange){0};
 }
 
 bool wi_exchange_end(struct wi_exchange *x, struct wi_plans *p, enum wi_stale stale)
@@ -441,8 +459,8 @@ bool wi_exchange_end(struct wi_exchange *x, struct wi_plans *p, enum wi_stale st
 	uint64_t unmade = UINT64_MAX; /* names grow: from this one on none was made */
 	bool all_known = true;
 
-	for (size_t i = x->at; p && i < x->n; i++) {
-		const struct wi_part *part = &x->parts[i];
+	for (uint32_t i = x->at; is_planned(p) && i < x->n; i++) {
+		const struct wi_part *part = &p->parts[i];
 
 		if (part->kind == WI_PART_PREPARE && part->name < unmade)
 			unmade = part->name;
@@ -451,15 +469,15 @@ bool wi_exchange_end(struct wi_exchange *x, struct wi_plans *p, enum wi_stale st
 		else if (part->kind == WI_PART_DROP && part->name < unmade)
 			all_known &= owe(p, part->name);
 	}
-	if (p && (stale == WI_STALE_PLAN || stale == WI_STALE_TYPES) && x->at < x->n) {
-		lose_name(p, &x->parts[x->at]);
-		all_known &= owe(p, x->parts[x->at].name);
+	if (is_planned(p) && (stale == WI_STALE_PLAN || stale == WI_STALE_TYPES) && x->at < x->n) {
+		lose_name(p, &p->parts[x->at]);
+		all_known &= owe(p, p->parts[x->at].name);
 	} else if (p && stale == WI_STALE_NAME) {
 		/* Who dropped that one may have dropped any. */
 		wi_plans_dropped(p);
 		all_known = false;
 	}
-	release(x);
+	release(x, p);
 	return !all_known;
 }
 
@@ -467,13 +485,13 @@ bool wi_exchange_forget(struct wi_exchange *x, struct wi_plans *p)
 {
 	bool all_known = true;
 
-	for (size_t i = 0; p && i < x->n; i++) {
-		enum wi_part_kind kind = x->parts[i].kind;
+	for (uint32_t i = 0; is_planned(p) && i < x->n; i++) {
+		enum wi_part_kind kind = p->parts[i].kind;
 
 		if (kind == WI_PART_PREPARE)
-			lose_name(p, &x->parts[i]);
+			lose_name(p, &p->parts[i]);
 		all_known &= kind != WI_PART_PREPARE && kind != WI_PART_DROP;
 	}
-	release(x);
+	release(x, p);
 	return !all_known;
 }

@@ -43,24 +43,23 @@ struct wi_part {
 	bool inferred;  /* old, and the server inferred types */
 };
 
-/* An exchange under way; zeroed: none is. */
+/* An exchange under way, at most one of a connection; zeroed: none is. */
 struct wi_exchange {
-	struct wi_part *parts;
-	size_t n, at;          /* at: whose answer comes next */
-	struct wi_part few[4]; /* where they suffice, parts is this */
-	size_t room;           /* of others */
-	uint64_t made;         /* the first name that is made in it; 0: none is */
+	uint32_t n, at; /* parts; at: whose answer comes next */
 };
 
 /* Takes statements apart. plans may be NULL: none is kept. false: no memory. */
 bool wi_exchange_begin(struct wi_exchange *x, struct wi_plans *plans, const struct wi_call *calls,
                        size_t n);
 
+/* Part i of the exchange under way, less than its n; plans as at its begin. */
+struct wi_part wi_exchange_part(const struct wi_plans *plans, uint32_t i);
+
 /*
  * It has failed at a part that has to do with what was prepared: whether that was so before this
  * exchange. Else what the exchange does by itself is why, and it will fail so again.
  */
-bool wi_exchange_relied_on_old(const struct wi_exchange *x);
+bool wi_exchange_relied_on_old(const struct wi_exchange *x, const struct wi_plans *plans);
 
 /* Why the part after the last that succeeded has failed. */
 enum wi_stale {

@@ -6,15 +6,13 @@
 #ifndef BENCH_SPARE_MEMORY_H
 #define BENCH_SPARE_MEMORY_H
 
-#include "pool/held.h"
 #include "pool/pool.h"
 
 static inline int64_t spare_bytes(struct weir_pool *pool)
 {
 	size_t slots = pool->room.bytes / sizeof(struct weir_conn) - 1 - pool->n_conns;
 
-	return (int64_t)(slots * (sizeof(struct weir_conn) + sizeof(struct wi_holding)) +
-	                 pool->own_ring.room.bytes);
+	return (int64_t)(slots * sizeof(struct weir_conn) + pool->own_ring.room.bytes);
 }
 
 #endif

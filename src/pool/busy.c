@@ -109,9 +109,15 @@ void wi_cancel_and_forget(struct weir_conn *c)
 		wi_chore_drop(&x->chore, NULL);
 }
 
+/* What is busy, or NULL: in any life. */
+static struct wi_busy *busy_of(const struct weir_conn *c)
+{
+	return wi_conn_is_on_its_way(c) ? NULL : c->busy;
+}
+
 void wi_busy_drop(struct weir_conn *c)
 {
-	struct wi_busy *b = c->busy;
+	struct wi_busy *b = busy_of(c);
 
 	if (!b)
 		return;
@@ -123,12 +129,16 @@ void wi_busy_drop(struct weir_conn *c)
 
 bool wi_busy_is_rung(const struct weir_conn *c)
 {
-	return c->busy && c->busy->cancel && wi_chore_poll(&c->busy->cancel->chore) != 0;
+	const struct wi_busy *b = busy_of(c);
+
+	return b && b->cancel && wi_chore_poll(&b->cancel->chore) != 0;
 }
 
 int64_t wi_busy_due(const struct weir_conn *c)
 {
-	return c->busy && !c->busy->cancel ? c->busy->again_ns : WI_FOREVER;
+	const struct wi_busy *b = busy_of(c);
+
+	return b && !b->cancel ? b->again_ns : WI_FOREVER;
 }
 
 /* Reads on. false: the connection is closed. */

@@ -104,7 +104,7 @@ void wi_pool_forget(struct weir_pool *pool)
 	wi_held_forget(pool);
 	forget_counts(pool);
 	pool->census = (struct wi_census){.n[WI_EMPTY] = pool->n_conns};
-	pool->in_hand = NULL;
+	pool->in_hand = 0;
 	pool->hooks = NULL; /* their threads are the parent's, and so are their connections */
 	wi_store_rlx(&pool->hooked, 0);
 	pool->retiring = NULL;

@@ -107,14 +107,15 @@ struct wi_mark {
 struct weir_conn {
 	_Alignas(WI_CONN_BYTES) struct wi_slot slot; /* core's */
 	_Atomic uint32_t notes;                      /* (a) WI_NOTE_ bits */
-	uint32_t number;                             /* (c) of the slot */
-	struct weir_pool *pool;                      /* (c) */
-	void *link;                                  /* (h) the driver's connection */
+	uint16_t number;                             /* (c) of the slot */
+	_Atomic uint8_t role;   /* (h) writes, any reads: weir_role at checkout */
+	_Atomic uint8_t reason; /* (h) writes, any reads: weir_reason */
+	struct weir_pool *pool; /* (c) */
+	void *link;             /* (h) the driver's connection */
 	/* (h) writes, keeper reads: of the thread it was lent to */
 	_Atomic(struct wi_seat *) lender;
 	_Atomic(const char *) tag; /* (h) writes, keeper reads: the request's tag */
-	_Atomic uint8_t role;      /* (h) writes, any reads: weir_role at checkout */
-	_Atomic uint8_t reason;    /* (h) writes, any reads: weir_reason */
+	uint64_t timed_lent;       /* (h) how often it had been lent, when it was last timed */
 
 	WI_ON_NEW_LINE struct pg_conn *pg; /* (h) libpq's, the same for the life of link */
 	_Atomic uint32_t *load;            /* (h) lowered when it comes back, if noted */
@@ -123,41 +124,59 @@ struct weir_conn {
 	bool read_only;                    /* (h) default_transaction_read_only, as weir made it */
 	/* (k) the same, as it was opened: a reset brings it back */
 	bool born_read_only;
-	uint64_t seen_lend;        /* (k) `lend` at the last look */
-	_Atomic int64_t asked_ns;  /* (h) when it was last asked whether it lives */
-	_Atomic int64_t proven_ns; /* (h) when it last answered such a question */
+	_Atomic uint64_t seen_lend; /* (k) writes, any reads: `lend` at the last look */
+	_Atomic int64_t asked_ns;   /* (h) when it was last asked whether it lives */
+	_Atomic int64_t proven_ns;  /* (h) when it last answered such a question */
 	/* (h) writes: when one was given back that was to say so */
 	_Atomic int64_t back_ns;
 	_Atomic uint64_t back_lend; /* (h) writes: with this count */
 
-	WI_ON_NEW_LINE enum wi_life life; /* (k) */
-	enum wi_errand errand;            /* (k) */
-	_Atomic uint32_t why;             /* (a) weir_close: why it is to be closed, for RETIRE */
-	bool in_hand;        /* (k) on the pool's list of slots in the keeper's hands */
-	bool leak_told;      /* (k) */
-	bool fresh;          /* (k) being opened, not yet counted as opened */
-	bool cut_counted;    /* (k) census.cut has it */
-	int64_t seen_ns;     /* (k) since when it has been so */
-	int64_t checked_ns;  /* (k) last proof of life by the keeper */
-	int64_t born_ns;     /* (k) when it was begun to be opened */
-	int64_t expires_ns;  /* (k) end of its lifetime */
-	int64_t deadline_ns; /* (k) of what the keeper does with it now */
-	bool evicted;        /* (k) was there when the pool was last evicted */
-	uint8_t edition;     /* (k) of the startup options its connect was begun with; 0: none */
+	/* (a) weir_close: why it is to be closed, for RETIRE */
+	WI_ON_NEW_LINE _Atomic uint8_t why;
+	enum wi_life life : 8;     /* (k) */
+	enum wi_errand errand : 8; /* (k) */
+	bool in_hand : 1;          /* (k) on the list of slots in the keeper's hands */
+	bool leak_told : 1;        /* (k) */
+	bool fresh : 1;            /* (k) being opened, not yet counted as opened */
+	bool cut_counted : 1;      /* (k) census.cut has it */
+	bool evicted : 1;          /* (k) was there when the pool was last evicted */
+	uint8_t edition; /* (k) of the startup options its connect was begun with; 0: none */
 	/* (k) one of its statements was refused for being a write, nobody knows why */
 	bool accused;
-	bool met_standby; /* (k) who answered when it was last asked was one */
-	uint32_t epoch;   /* (k) of the host, when it was last asked who answers */
+	bool met_standby;        /* (k) who answered when it was last asked was one */
+	uint16_t next, prev;     /* (k) list of slots in hand, by number */
+	uint32_t epoch;          /* (k) of the host, when it was last asked who answers */
+	int server_process;      /* (k) as it said itself when it was verified; or 0 */
+	int goodbye_fd;          /* (k) CLOSING: end-of-file here means the server is done */
+	_Atomic int64_t seen_ns; /* (k) writes, any reads: since when seen_lend has been so */
+	int64_t checked_ns;      /* (k) last proof of life by the keeper */
+	int64_t born_ns;         /* (k) when it was begun to be opened */
+	int64_t expires_ns;      /* (k) end of its lifetime */
+	int64_t deadline_ns;     /* (k) of what the keeper does with it now */
 	WI_ON_NEW_LINE struct wi_watch watch; /* (k) */
 	struct wi_answer *answer;             /* (k) of the errand, if it wants one */
-	int server_process;                   /* (k) as it said itself when it was verified; or 0 */
-	int goodbye_fd;                 /* (k) CLOSING: end-of-file here means the server is done */
-	struct weir_conn *next, **prev; /* (k) list of slots in hand */
-	struct wi_way *way;             /* (k) RESOLVING and CONNECTING: how to get there */
-	/* (k) of DRAIN; (h) of a cancel that the holder has asked for; else NULL */
-	struct wi_busy *busy;
+	union {
+		struct wi_way *way; /* (k) RESOLVING and CONNECTING: how to get there */
+		/* else: (k) of DRAIN; (h) of a cancel that the holder has asked for; or NULL */
+		struct wi_busy *busy;
+	};
+	/* (a) the lending whose thread has ended; its highest bit: told, and seen to */
+	_Atomic uint64_t ended_lend;
+	_Atomic uint32_t ended_ms;    /* (a) when */
+	_Atomic int32_t ended_thread; /* (a) its number */
+	uint64_t timed_lend; /* (h) the lending that is timed, or the last one that was; 0: none */
+	int64_t timed_ns;    /* (h) when it began */
 };
 
 _Static_assert(sizeof(struct weir_conn) == WI_CONN_BYTES, "a handle's low bits count checkouts");
+_Static_assert(WI_SLOTS_MAX <= UINT16_MAX && WEIR_CLOSE_REASONS <= UINT8_MAX &&
+                       WI_LIVES <= UINT8_MAX && WI_DO_WHO <= UINT8_MAX,
+               "narrow members hold all that they may be");
+
+/* Whether a slot has a way, and nothing that is busy. */
+static inline bool wi_conn_is_on_its_way(const struct weir_conn *c)
+{
+	return c->life == WI_RESOLVING || c->life == WI_CONNECTING;
+}
 
 #endif

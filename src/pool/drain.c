@@ -42,10 +42,10 @@ void wi_drain_begin(struct weir_pool *pool, int64_t now_ns)
 		struct weir_conn *c = &pool->conns[i];
 		uint64_t lend = wi_load_rlx(&c->slot.lend);
 
-		if (c->life != WI_READY || lend == c->seen_lend)
+		if (c->life != WI_READY || lend == wi_load_rlx(&c->seen_lend))
 			continue;
-		c->seen_lend = lend;
-		c->seen_ns = now_ns;
+		wi_store_rlx(&c->seen_lend, lend);
+		wi_store_rlx(&c->seen_ns, now_ns);
 	}
 }
 
@@ -56,7 +56,7 @@ static void tell(struct weir_conn *c, uint64_t lend, int64_t now_ns)
 
 	wi_text_init(&t, words, sizeof(words));
 	wi_text_add(&t, "still out when the close's time was over: held for %lld ms by ",
-	            (long long)((now_ns - c->seen_ns) / WI_MS));
+	            (long long)((now_ns - wi_load_rlx(&c->seen_ns)) / WI_MS));
 	wi_leak_say_holder(&t, c, lend);
 	wi_held_say_stack(&t, c, lend);
 	wi_pool_tell(c->pool, WEIR_EVENT_STILL_OUT, "%s", words);

@@ -162,7 +162,8 @@ void wi_health_stand(struct weir_conn *c)
 void wi_health_tend(struct weir_conn *c, int64_t now_ns)
 {
 	const weir_options *o = &c->pool->options;
-	int64_t proof_ns = c->seen_ns > c->checked_ns ? c->seen_ns : c->checked_ns;
+	int64_t proof_ns =
+		wi_load_rlx(&c->seen_ns) > c->checked_ns ? wi_load_rlx(&c->seen_ns) : c->checked_ns;
 
 	/* One that epoll had no room for comes by the keeper again, who watches it then. */
 	if (c->watch.fd < 0 || wi_is_longer(proof_ns, now_ns, o->keepalive_ms)) {
@@ -383,7 +384,7 @@ static void carry_out_condemnation(struct weir_conn *c, int64_t since_ns)
 		wi_conn_close(c, WEIR_CLOSE_CONDEMNED);
 	if (c->life != WI_READY || c->in_hand)
 		return;
-	if (lend & 1 || lend != c->seen_lend || c->seen_ns >= since_ns)
+	if (lend & 1 || lend != wi_load_rlx(&c->seen_lend) || wi_load_rlx(&c->seen_ns) >= since_ns)
 		ask_soon(c);
 	else
 		wi_conn_retire(c, WEIR_CLOSE_CONDEMNED);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Idea. A checkout writes which thread it is and nothing else. Everything more that is to be known
- * of a lending is in a table beside the slots, and written by somebody who is not in a hurry: since
- * when it is out, by the keeper; that its thread has ended, by that thread as it leaves its seat;
- * its stack, by a checkout that found a note on the slot and so was on the slow path anyway.
+ * of a lending is written by somebody who is not in a hurry: since when it is out, by the keeper;
+ * that its thread has ended, by that thread as it leaves its seat; its stack, in a table beside the
+ * slots, by a checkout that found a note on the slot and so was on the slow path anyway.
  *
- * Every entry carries the count of the lending it is about, so that what is old never speaks of a
+ * Each of these carries the count of the lending it is about, so that what is old never speaks of a
  * later one.
  *
  * Orderings. R1 (warm.h) in lending, A1 in the end of a thread, A2 in listing: who sees a slot lent
- * sees to whom. R2 in the end of a thread, A3 at the keeper: it sees the entry as a whole.
+ * sees to whom. R2 in the end of a thread, A3 at the keeper: it sees all that was noted.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -32,13 +32,12 @@
 
 #include "base/alloc.h"
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "core/desk.h"
 #include "pool/pool.h"
 
-static size_t holdings_bytes(uint32_t slots)
-{
-	return ((size_t)slots + 1) * sizeof(struct wi_holding);
-}
+/* Of ended_lend: it was told. No count of lendings ever comes so far. */
+#define TOLD (UINT64_C(1) << 63)
 
 static size_t stacks_bytes(uint32_t slots)
 {
@@ -68,10 +67,6 @@ bool wi_held_init(struct weir_pool *pool, uint32_t most)
 	uint32_t n = pool->n_conns;
 	void *first[2];
 
-	if (!wi_room_open(&pool->holdings_room, holdings_bytes(n), holdings_bytes(most),
-	                  holdings_bytes(most), WI_LINE))
-		return false;
-	pool->holdings = (struct wi_holding *)(void *)pool->holdings_room.base;
 	if (pool->options.leak_stack == WEIR_LEAK_STACK_OFF)
 		return true;
 	(void)walk(first, 2); /* the first one loads a library: not on the way to a connection */
@@ -85,23 +80,24 @@ bool wi_held_init(struct weir_pool *pool, uint32_t most)
 
 bool wi_held_grow(struct weir_pool *pool, uint32_t slots)
 {
-	return wi_room_grow(&pool->holdings_room, holdings_bytes(slots)) &&
-	       (!pool->stacks || wi_room_grow(&pool->stacks_room, stacks_bytes(slots)));
+	return !pool->stacks || wi_room_grow(&pool->stacks_room, stacks_bytes(slots));
 }
 
 void wi_held_fini(struct weir_pool *pool)
 {
-	wi_room_close(&pool->holdings_room);
 	wi_room_close(&pool->stacks_room);
-	pool->holdings = NULL;
 	pool->stacks = NULL;
 }
 
 void wi_held_forget(struct weir_pool *pool)
 {
-	memset(pool->holdings, 0, holdings_bytes(pool->n_conns));
-	for (uint32_t i = 1; i <= pool->n_conns; i++)
-		pool->holdings[i].timed_lent = wi_load_rlx(&pool->conns[i].slot.lend) >> 1;
+	for (uint32_t i = 1; i <= pool->n_conns; i++) {
+		struct weir_conn *c = &pool->conns[i];
+
+		wi_store_rlx(&c->ended_lend, 0);
+		c->timed_lend = 0;
+		c->timed_lent = wi_load_rlx(&c->slot.lend) >> 1;
+	}
 	if (pool->stacks)
 		memset(pool->stacks, 0, stacks_bytes(pool->n_conns));
 	wi_store_rlx(&pool->bereaved, 0);
@@ -109,6 +105,11 @@ void wi_held_forget(struct weir_pool *pool)
 }
 
 /* ---- threads that end ---- */
+
+static uint32_t ms_of(int64_t ns)
+{
+	return (uint32_t)((uint64_t)ns / (uint64_t)WI_MS);
+}
 
 void wi_held_thread_ends(void *arg, struct wi_seat *seat)
 {
@@ -119,16 +120,15 @@ void wi_held_thread_ends(void *arg, struct wi_seat *seat)
 		return;
 	for (uint32_t i = 1, n = slots_of(pool); i <= n; i++) {
 		struct weir_conn *c = &pool->conns[i];
-		struct wi_holding *h = &pool->holdings[i];
 		/* [lend:A1] sees whom it was lent to; pairs with R1. */
 		uint64_t lend = wi_load_acq(&c->slot.lend);
 
 		if (!(lend & 1) || wi_load_rlx(&c->lender) != seat)
 			continue;
-		wi_store_rlx(&h->ended_thread, wi_load_rlx(&seat->thread));
-		wi_store_rlx(&h->ended_ns, pool->core.world->now());
-		/* [held:R2] the entry; pairs with A3. */
-		wi_store_rel(&h->ended_lend, lend);
+		wi_store_rlx(&c->ended_thread, wi_load_rlx(&seat->thread));
+		wi_store_rlx(&c->ended_ms, ms_of(pool->core.world->now()));
+		/* [held:R2] whose and when; pairs with A3. */
+		wi_store_rel(&c->ended_lend, lend);
 		any = true;
 	}
 	if (!any)
@@ -139,13 +139,38 @@ void wi_held_thread_ends(void *arg, struct wi_seat *seat)
 
 bool wi_held_is_orphan(const struct weir_conn *c, uint64_t lend, int32_t *thread)
 {
-	const struct wi_holding *h = &c->pool->holdings[c->number];
-
-	/* [held:A3] sees the entry as a whole; pairs with R2. */
-	if (wi_load_acq(&h->ended_lend) != lend)
+	/* [held:A3] sees whose it was and when; pairs with R2. */
+	if ((wi_load_acq(&c->ended_lend) & ~TOLD) != lend)
 		return false;
-	*thread = wi_load_rlx(&h->ended_thread);
+	*thread = wi_load_rlx(&c->ended_thread);
 	return true;
+}
+
+uint32_t wi_held_ended_ago_ms(const struct weir_conn *c, int64_t now_ns)
+{
+	return ms_of(now_ns) - wi_load_rlx(&c->ended_ms);
+}
+
+void wi_held_told(struct weir_conn *c, uint64_t lend)
+{
+	/* Else it came back, and the thread that had it next has ended, too: to be told itself. */
+	(void)wi_cas_rlx(&c->ended_lend, &lend, lend | TOLD);
+}
+
+bool wi_held_was_told(const struct weir_conn *c, uint64_t lend)
+{
+	return wi_load_rlx(&c->ended_lend) != lend;
+}
+
+/* ---- since when ---- */
+
+int64_t wi_held_for_ns(const struct weir_conn *c, uint64_t lend, int64_t now_ns)
+{
+	int64_t ns = now_ns - wi_load_rlx(&c->seen_ns);
+
+	if (wi_load_rlx(&c->seen_lend) != lend)
+		return -1;
+	return ns > 0 ? ns : 0;
 }
 
 /* ---- threads that wait for themselves ---- */
@@ -328,9 +353,8 @@ static void name_frames(weir_held *held)
 static void fill(weir_held *held, struct weir_conn *c, uint64_t lend)
 {
 	struct weir_pool *pool = c->pool;
-	const struct wi_holding *h = &pool->holdings[c->number];
 	const struct wi_seat *lender = wi_load_rlx(&c->lender);
-	int64_t now_ns = pool->core.world->now();
+	int64_t held_ns = wi_held_for_ns(c, lend, pool->core.world->now());
 	int32_t thread = lender ? wi_load_rlx(&lender->thread) : 0;
 	struct wi_stack s;
 
@@ -342,8 +366,7 @@ static void fill(weir_held *held, struct weir_conn *c, uint64_t lend)
 	held->thread_ended = wi_held_is_orphan(c, lend, &thread);
 	held->thread = thread;
 	held->reclaimed = wi_load_rlx(&c->notes) & WI_NOTE_CUT;
-	if (wi_load_rlx(&h->lend) == lend)
-		held->held_ns = now_ns - wi_load_rlx(&h->since_ns);
+	held->held_ns = held_ns > 0 ? held_ns : 0;
 	if (!stack_of(c, lend, &s))
 		return;
 	held->frames = s.frames;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What is known of who holds what, beside the slot itself: since when, whether the thread it was
- * lent to has ended, and the stack it was taken with, where that was asked for.
+ * What is known of who holds what: since when, whether the thread it was lent to has ended, and the
+ * stack it was taken with, where that was asked for.
  */
 #ifndef WI_POOL_HELD_H
 #define WI_POOL_HELD_H
@@ -33,24 +33,8 @@ struct wi_stack {
 _Static_assert(sizeof(struct wi_stack) <= WI_POSTED_WORDS * 8, "it can be posted");
 
 /*
- * Access key: (a) atomic, any thread; (k) the keeper writes, any thread reads; (h) the holder of
- * its slot.
- */
-struct wi_holding {
-	_Atomic uint64_t lend;         /* (k) the lending that since_ns is about */
-	_Atomic int64_t since_ns;      /* (k) lent at least since then */
-	_Atomic uint64_t ended_lend;   /* (a) the lending whose thread has ended */
-	_Atomic int64_t ended_ns;      /* (a) when */
-	_Atomic int32_t ended_thread;  /* (a) its number */
-	_Atomic uint64_t mourned_lend; /* (k) the ended lending that was told, and seen to */
-	uint64_t timed_lend; /* (h) the lending that is timed, or the last one that was; 0: none */
-	int64_t timed_ns;    /* (h) when it began */
-	uint64_t timed_lent; /* (h) how often it had been lent, when it was last timed */
-};
-
-/*
- * Room for what is known, before the pool has threads, for at most so many slots. false: no memory;
- * wi_held_fini all the same.
+ * Room for stacks, if they are wanted, before the pool has threads, for at most so many slots.
+ * false: no memory; wi_held_fini all the same.
  */
 bool wi_held_init(struct weir_pool *pool, uint32_t most);
 
@@ -71,6 +55,19 @@ void wi_held_thread_ends(void *pool, struct wi_seat *seat);
  * have another by now.
  */
 bool wi_held_is_orphan(const struct weir_conn *c, uint64_t lend, int32_t *thread);
+
+/* Of an orphan: how long ago its thread has ended, in milliseconds, modulo 2^32. */
+uint32_t wi_held_ended_ago_ms(const struct weir_conn *c, int64_t now_ns);
+
+/* Of an orphan: that it was told, and seen to; and whether. Keeper's thread. */
+void wi_held_told(struct weir_conn *c, uint64_t lend);
+bool wi_held_was_told(const struct weir_conn *c, uint64_t lend);
+
+/*
+ * For how long this lending has gone on, as far as is known; -1: the keeper has not looked yet. Who
+ * asks is to see afterwards that it still goes on.
+ */
+int64_t wi_held_for_ns(const struct weir_conn *c, uint64_t lend, int64_t now_ns);
 
 /* Records the calling thread's stack with a slot that was just lent to it. */
 void wi_held_stack(struct weir_conn *c);

@@ -61,7 +61,7 @@ static void reclaim(struct weir_conn *c, int64_t now_ns)
 	 * The other half of the light fence between a checkin's let-go and its look at the notes.
 	 */
 	wi_bias_fence(&pool->core.bias);
-	if (wi_load_seq(&c->slot.lend) != c->seen_lend) {
+	if (wi_load_seq(&c->slot.lend) != wi_load_rlx(&c->seen_lend)) {
 		wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_CUT); /* given back just now, after all */
 		return;
 	}
@@ -78,29 +78,22 @@ static void leaked(struct weir_conn *c, int64_t now_ns)
 	c->leak_told = true;
 	wi_add_rlx(&pool->leaks, 1);
 	wi_text_init(&t, words, sizeof(words));
-	wi_text_add(&t, "held for %lld ms by ", (long long)((now_ns - c->seen_ns) / WI_MS));
-	wi_leak_say_holder(&t, c, c->seen_lend);
-	wi_held_say_stack(&t, c, c->seen_lend);
+	wi_text_add(&t, "held for %lld ms by ",
+	            (long long)((now_ns - wi_load_rlx(&c->seen_ns)) / WI_MS));
+	wi_leak_say_holder(&t, c, wi_load_rlx(&c->seen_lend));
+	wi_held_say_stack(&t, c, wi_load_rlx(&c->seen_lend));
 	wi_pool_tell(pool, WEIR_EVENT_LEAK, "%s", words);
 	pool->stacks_until_ns = wi_deadline_after(now_ns, STACKS_AFTER_LEAK_MS);
 	if (pool->options.leak_action == WEIR_LEAK_RECLAIM)
 		reclaim(c, now_ns);
 }
 
-void wi_leak_note_since(struct weir_conn *c)
-{
-	struct wi_holding *h = &c->pool->holdings[c->number];
-
-	wi_store_rlx(&h->since_ns, c->seen_ns);
-	wi_store_rlx(&h->lend, c->seen_lend);
-}
-
 void wi_leak_tend(struct weir_conn *c, int64_t now_ns)
 {
 	struct weir_pool *pool = c->pool;
 
-	wi_leak_note_since(c);
-	if (!c->leak_told && wi_is_longer(c->seen_ns, now_ns, pool->options.leak_after_ms))
+	if (!c->leak_told &&
+	    wi_is_longer(wi_load_rlx(&c->seen_ns), now_ns, pool->options.leak_after_ms))
 		leaked(c, now_ns);
 	if ((wi_load_rlx(&c->notes) & WI_NOTE_CUT) && !c->cut_counted &&
 	    wi_is_longer(c->checked_ns, now_ns, wi_busy_goodbye_ms(pool))) {
@@ -138,7 +131,7 @@ static void mourn(struct weir_conn *c, uint64_t lend)
 	char words[WEIR_ERROR_TEXT];
 	struct wi_text t;
 
-	wi_store_rlx(&pool->holdings[c->number].mourned_lend, lend);
+	wi_held_told(c, lend);
 	wi_add_rlx(&pool->orphans, 1);
 	wi_text_init(&t, words, sizeof(words));
 	wi_text_add(&t, "not given back by ");
@@ -159,15 +152,13 @@ void wi_leak_mourn(struct weir_pool *pool, int64_t now_ns)
 	(void)wi_swap_seq(&pool->bereaved, 0); /* sees what was noted before it was set */
 	for (uint32_t i = 1; i <= pool->n_conns; i++) {
 		struct weir_conn *c = &pool->conns[i];
-		const struct wi_holding *h = &pool->holdings[i];
 		uint64_t lend = wi_load_rlx(&c->slot.lend);
 		int32_t thread;
 
 		if (c->life != WI_READY || c->in_hand || !(lend & 1) ||
-		    !wi_held_is_orphan(c, lend, &thread) || wi_load_rlx(&h->mourned_lend) == lend)
+		    !wi_held_is_orphan(c, lend, &thread) || wi_held_was_told(c, lend))
 			continue;
-		if (is_gone(thread) ||
-		    wi_is_longer(wi_load_rlx(&h->ended_ns), now_ns, MOURN_MOST_MS))
+		if (is_gone(thread) || wi_held_ended_ago_ms(c, now_ns) >= MOURN_MOST_MS)
 			mourn(c, lend);
 		else
 			again = true;

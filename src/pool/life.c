@@ -42,20 +42,33 @@ void wi_slot_move(struct weir_conn *c, enum wi_life from, enum wi_life to)
 
 void wi_slot_in_hand(struct weir_conn *c, bool in_hand)
 {
+	struct weir_conn *conns = c->pool->conns;
+	uint16_t *first = &c->pool->in_hand;
+
 	if (c->in_hand == in_hand)
 		return;
 	c->in_hand = in_hand;
 	if (in_hand) {
-		c->next = c->pool->in_hand;
-		c->prev = &c->pool->in_hand;
+		c->next = *first;
+		c->prev = 0;
+		*first = c->number;
 		if (c->next)
-			c->next->prev = &c->next;
-		c->pool->in_hand = c;
+			conns[c->next].prev = c->number;
 	} else {
-		*c->prev = c->next;
+		*(c->prev ? &conns[c->prev].next : first) = c->next;
 		if (c->next)
-			c->next->prev = c->prev;
+			conns[c->next].prev = c->prev;
 	}
+}
+
+struct weir_conn *wi_slot_first_in_hand(struct weir_pool *pool)
+{
+	return pool->in_hand ? &pool->conns[pool->in_hand] : NULL;
+}
+
+struct weir_conn *wi_slot_next_in_hand(const struct weir_conn *c)
+{
+	return c->next ? &c->pool->conns[c->next] : NULL;
 }
 
 uint32_t wi_pool_total(const struct weir_pool *pool)

@@ -23,6 +23,10 @@ struct weir_pool;
 /* life.c: the one place where `life` changes. */
 void wi_slot_move(struct weir_conn *c, enum wi_life from, enum wi_life to);
 void wi_slot_in_hand(struct weir_conn *c, bool in_hand);
+
+/* The slots in the keeper's hands, the last one put there first; NULL: that was all. */
+struct weir_conn *wi_slot_first_in_hand(struct weir_pool *pool);
+struct weir_conn *wi_slot_next_in_hand(const struct weir_conn *c);
 uint32_t wi_pool_limit(const struct weir_pool *pool);
 /* Connections that the server may see: everything but EMPTY and what was reclaimed. */
 uint32_t wi_pool_total(const struct weir_pool *pool);

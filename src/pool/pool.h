@@ -121,10 +121,9 @@ struct weir_pool {
 	_Atomic uint64_t orphans;     /* (a) left lent by threads that ended */
 	_Atomic uint32_t bereaved;    /* (a) 1: a thread has ended that held something */
 	_Atomic uint32_t stack_every; /* (a) 1: every checkout leaves its stack */
-	struct wi_room holdings_room, stacks_room; /* (c) grow by themselves */
-	struct wi_holding *holdings;               /* (c) of each slot, by number: see held.h */
-	struct wi_posted *stacks;                  /* (c) of each slot; NULL: none are taken */
-	uint64_t lent_before; /* (c) counted by slots before a child made the pool anew */
+	struct wi_room stacks_room;   /* (c) grows by itself */
+	struct wi_posted *stacks;     /* (c) of each slot; NULL: none are taken */
+	uint64_t lent_before;         /* (c) counted by slots before a child made the pool anew */
 	struct wi_hist wait_hist, hold_hist; /* (a) */
 	_Atomic uint64_t hold_samples;       /* (a) lendings that were timed */
 	struct wi_tallies tallies;           /* (a) */
@@ -133,7 +132,7 @@ struct weir_pool {
 	WI_ON_NEW_LINE struct wi_job job; /* (k) */
 	struct wi_breaker breaker;        /* (k) writes; its `open` is read by any */
 	struct wi_health health;          /* (k) writes, but where it says otherwise */
-	struct weir_conn *in_hand;        /* (k) */
+	uint16_t in_hand;                 /* (k) first slot in the keeper's hands */
 	struct wi_census census;          /* (k) */
 	struct wi_rng rng;                /* (k) */
 	int64_t next_tend_ns;             /* (k) */

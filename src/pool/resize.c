@@ -163,8 +163,9 @@ static void give_up_connects(struct weir_pool *pool)
 {
 	struct weir_conn *c, *next;
 
-	for (c = pool->in_hand; c && wi_pool_living(pool) > wi_pool_limit(pool); c = next) {
-		next = c->next;
+	for (c = wi_slot_first_in_hand(pool); c && wi_pool_living(pool) > wi_pool_limit(pool);
+	     c = next) {
+		next = wi_slot_next_in_hand(c);
 		if (c->fresh && c->life != WI_CLOSING)
 			wi_conn_close(c, WEIR_CLOSE_OVERFLOW);
 	}

@@ -327,7 +327,7 @@ void wi_settle_step(struct weir_conn *c, int64_t now_ns)
 /* Whether it was in somebody's hands since the keeper last saw it idle. */
 static bool was_out(const struct weir_conn *c)
 {
-	return wi_load_rlx(&c->slot.lend) != c->seen_lend;
+	return wi_load_rlx(&c->slot.lend) != wi_load_rlx(&c->seen_lend);
 }
 
 static enum wi_errand errand_for(struct weir_conn *c, uint32_t notes)

@@ -108,14 +108,6 @@ void wi_sheet_host(struct wi_sheet *sheet, const weir_host_stats *host)
 
 /* ---- holders ---- */
 
-/* For how long this lending has gone on, as far as is known; -1: the keeper has not looked yet. */
-static int64_t held_ns(const struct wi_holding *h, uint64_t lend, int64_t now_ns)
-{
-	int64_t ns = now_ns - wi_load_rlx(&h->since_ns);
-
-	return wi_load_rlx(&h->lend) == lend ? (ns > 0 ? ns : 0) : -1;
-}
-
 /* Ages apart by a factor of two. */
 static unsigned class_of(int64_t ns)
 {
@@ -133,7 +125,7 @@ static unsigned youngest_class(const struct weir_pool *pool, int64_t now_ns, uin
 		uint64_t lend = wi_load_rlx(&pool->conns[i].slot.lend);
 
 		if (lend & 1)
-			of[class_of(held_ns(&pool->holdings[i], lend, now_ns))]++;
+			of[class_of(wi_held_for_ns(&pool->conns[i], lend, now_ns))]++;
 	}
 	while (class > 0 && sum + of[class - 1] <= room)
 		sum += of[--class];
@@ -147,8 +139,7 @@ static bool fill_holder(struct wi_view_holder *r, struct weir_conn *c, uint64_t 
                         int64_t now_ns)
 {
 	const struct wi_seat *lender = wi_load_rlx(&c->lender);
-	const struct wi_holding *h = &c->pool->holdings[c->number];
-	int64_t ns = held_ns(h, lend, now_ns);
+	int64_t ns = wi_held_for_ns(c, lend, now_ns);
 	const char *tag = wi_load_rlx(&c->tag);
 
 	memset(r, 0, sizeof(*r));
@@ -182,7 +173,8 @@ void wi_sheet_holders(struct wi_sheet *sheet, struct weir_pool *pool, uint32_t h
 
 		if (!(lend & 1) || !fill_holder(&record, c, lend, sheet->now_ns))
 			continue;
-		if (class_of(held_ns(&pool->holdings[i], lend, sheet->now_ns)) < class || n == room)
+		if (class_of(wi_held_for_ns(&pool->conns[i], lend, sheet->now_ns)) < class ||
+		    n == room)
 			continue;
 		record.host = host;
 		wi_pen_add(&sheet->pen, &record, sizeof(record));

@@ -33,9 +33,9 @@ void wi_tend_first(struct weir_conn *c, int64_t now_ns, bool fresh)
 	uint64_t lend = wi_load_rlx(&c->slot.lend);
 
 	/* A check by the keeper is no use: through one, the idle time goes on. */
-	if (fresh || lend != c->seen_lend)
-		c->seen_ns = now_ns;
-	c->seen_lend = lend;
+	if (fresh || lend != wi_load_rlx(&c->seen_lend))
+		wi_store_rlx(&c->seen_ns, now_ns);
+	wi_store_rlx(&c->seen_lend, lend);
 	c->checked_ns = now_ns;
 	wi_leak_ready(c);
 }
@@ -49,7 +49,7 @@ static bool is_spare(const struct weir_conn *c, int64_t now_ns)
 {
 	const struct weir_pool *pool = c->pool;
 
-	return wi_is_longer(c->seen_ns, now_ns, pool->options.idle_timeout_ms) ||
+	return wi_is_longer(wi_load_rlx(&c->seen_ns), now_ns, pool->options.idle_timeout_ms) ||
 	       (wi_adapts(pool) && wi_is_longer(c->born_ns, now_ns, WI_ADAPT_YOUNG_MS));
 }
 
@@ -78,10 +78,10 @@ static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 /* A count that has moved: since now, for all that is known. */
 static void note_move(struct weir_conn *c, uint64_t lend, int64_t now_ns)
 {
-	if (lend == c->seen_lend)
+	if (lend == wi_load_rlx(&c->seen_lend))
 		return;
-	c->seen_lend = lend;
-	c->seen_ns = now_ns;
+	wi_store_rlx(&c->seen_ns, now_ns);
+	wi_store_rlx(&c->seen_lend, lend);
 	c->leak_told = false;
 }
 
@@ -94,8 +94,6 @@ void wi_tend_glance(struct weir_pool *pool, int64_t now_ns)
 		if (c->life != WI_READY || c->in_hand)
 			continue;
 		note_move(c, lend, now_ns);
-		if (lend & 1)
-			wi_leak_note_since(c);
 	}
 }
 
@@ -136,8 +134,8 @@ uint32_t wi_pool_out_long(const struct weir_pool *pool, int64_t since_ns)
 		const struct weir_conn *c = &pool->conns[i];
 		uint64_t lend = wi_load_rlx(&c->slot.lend);
 
-		n += c->life == WI_READY && lend & 1 && lend == c->seen_lend &&
-		     c->seen_ns <= since_ns;
+		n += c->life == WI_READY && lend & 1 && lend == wi_load_rlx(&c->seen_lend) &&
+		     wi_load_rlx(&c->seen_ns) <= since_ns;
 	}
 	return n;
 }

@@ -47,8 +47,6 @@ void wi_drain_step(struct weir_pool *pool, int64_t now_ns);
 
 /* leak.c: "thread 17 (checkout page)", and that it has ended. */
 void wi_leak_say_holder(struct wi_text *t, struct weir_conn *c, uint64_t lend);
-/* Since when it is out, as its last look says, for any thread. Keeper's thread. */
-void wi_leak_note_since(struct weir_conn *c);
 /* A connection that is out, looked at by the keeper. */
 void wi_leak_tend(struct weir_conn *c, int64_t now_ns);
 /* What is lent to threads that have ended, if any has since the last look. Keeper's thread. */

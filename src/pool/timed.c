@@ -55,27 +55,24 @@ void wi_timed_ask(struct weir_pool *pool, int64_t now_ns)
 
 void wi_timed_begin(struct weir_conn *c)
 {
-	struct wi_holding *h = &c->pool->holdings[c->number];
-
-	h->timed_lend = wi_load_rlx(&c->slot.lend);
-	h->timed_ns = c->pool->core.world->now();
+	c->timed_lend = wi_load_rlx(&c->slot.lend);
+	c->timed_ns = c->pool->core.world->now();
 }
 
 void wi_timed_end(struct weir_conn *c)
 {
 	struct weir_pool *pool = c->pool;
-	struct wi_holding *h = &pool->holdings[c->number];
 	uint64_t lend = wi_load_rlx(&c->slot.lend), lent = lend >> 1;
 
 	/*
 	 * Noted while it was out. What is stamped may be of a lending that never came back this
 	 * way: refused after all, or a dead thread's.
 	 */
-	if (h->timed_lend != lend - 1)
+	if (c->timed_lend != lend - 1)
 		return;
 	wi_and_rlx(&c->notes, ~(uint32_t)WI_NOTE_TIMED);
-	wi_hist_add_many(&pool->hold_hist, pool->core.world->now() - h->timed_ns,
-	                 lent - h->timed_lent);
+	wi_hist_add_many(&pool->hold_hist, pool->core.world->now() - c->timed_ns,
+	                 lent - c->timed_lent);
 	wi_add_rlx(&pool->hold_samples, 1);
-	h->timed_lent = lent;
+	c->timed_lent = lent;
 }

@@ -111,8 +111,8 @@ static void step_due(struct weir_pool *pool, int64_t now_ns)
 	struct weir_conn *c, *next;
 
 	/* A step may take c off the list; it puts others on only at the front. */
-	for (c = pool->in_hand; c; c = next) {
-		next = c->next;
+	for (c = wi_slot_first_in_hand(pool); c; c = next) {
+		next = wi_slot_next_in_hand(c);
 		if (wants_step(c, now_ns))
 			step(c, now_ns);
 	}
@@ -151,8 +151,8 @@ static void shut(struct weir_pool *pool)
 {
 	struct weir_conn *c, *next;
 
-	for (c = pool->in_hand; c; c = next) {
-		next = c->next;
+	for (c = wi_slot_first_in_hand(pool); c; c = next) {
+		next = wi_slot_next_in_hand(c);
 		if (c->life == WI_RESOLVING || c->life == WI_CONNECTING || c->life == WI_SETTLING)
 			wi_conn_close(c, WEIR_CLOSE_SHUTDOWN);
 		else if (c->life == WI_CLOSING)
@@ -235,7 +235,7 @@ static int64_t next_due(struct weir_pool *pool, int64_t now_ns)
 	int64_t due = earlier(pool_due(pool, now_ns), wi_resize_due(pool, now_ns));
 	int64_t connect = wi_breaker_due(&pool->breaker);
 
-	for (struct weir_conn *c = pool->in_hand; c; c = c->next) {
+	for (struct weir_conn *c = wi_slot_first_in_hand(pool); c; c = wi_slot_next_in_hand(c)) {
 		due = earlier(due, due_of(c));
 		if (is_unwatched_goodbye(c))
 			due = earlier(due, now_ns + LAST_LOOK_NS);
@@ -308,7 +308,7 @@ void wi_pool_slots_init(struct weir_pool *pool, uint32_t from, uint32_t to)
 		struct weir_conn *c = &pool->conns[i];
 
 		c->pool = pool;
-		c->number = i;
+		c->number = (uint16_t)i;
 		c->watch.fd = -1;
 		c->watch.ready = conn_ready;
 		c->goodbye_fd = -1;

@@ -41,9 +41,15 @@ struct wi_way {
 	int64_t until_ns;
 };
 
+/* Its way, or NULL: in any life. */
+static struct wi_way *way_of(const struct weir_conn *c)
+{
+	return wi_conn_is_on_its_way(c) ? c->way : NULL;
+}
+
 void wi_way_end(struct weir_conn *c)
 {
-	struct wi_way *w = c->way;
+	struct wi_way *w = way_of(c);
 
 	if (!w)
 		return;
@@ -310,14 +316,18 @@ void wi_way_step(struct weir_conn *c, int64_t now_ns)
 
 const char *wi_way_phase(const struct weir_conn *c)
 {
-	if (c->life == WI_CONNECTING || !c->way)
+	const struct wi_way *w = way_of(c);
+
+	if (c->life == WI_CONNECTING || !w)
 		return "connecting";
-	if (needs_lookup(c->pool->endpoint) && !c->way->found.n)
+	if (needs_lookup(c->pool->endpoint) && !w->found.n)
 		return "looking up the host name";
 	return "asking for credentials";
 }
 
 bool wi_way_was_kept(const struct weir_conn *c)
 {
-	return c->way && c->way->kept;
+	const struct wi_way *w = way_of(c);
+
+	return w && w->kept;
 }

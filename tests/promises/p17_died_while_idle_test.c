@@ -6,7 +6,8 @@
  * statistics say why it died, by SQLSTATE.
  *
  * Each death is shown twice: with pre_ping=look to a caller who comes at the very moment at which
- * the end has arrived, and with pre_ping=off to one who comes when the keeper has had time to wake.
+ * the end has arrived, and with pre_ping=off to one who comes when the keeper has had time to wake;
+ * and once to one who comes while the keeper stands still.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -26,6 +27,7 @@
 
 #include <weir/weir.h>
 
+#include "base/atomic.h"
 #include "support/cluster.h"
 #include "support/watchdog.h"
 
@@ -77,6 +79,7 @@ static void open_pool(weir_pre_ping pre_ping)
 	o.pool_min = 0;
 	o.pool_max = IDLE;
 	o.pre_ping = pre_ping;
+	o.breaker_failures = 0; /* who borrows waits until a crashed server is back */
 	o.look_after_ms = o.validate_after_ms = o.keepalive_ms = 0; /* nothing else shall notice */
 	if (weir_pool_open(test_cluster_url(cluster), &o, &pool, &error) != WEIR_OK)
 		fail_msg("%s", error.text);
@@ -132,14 +135,18 @@ static void borrowers_see_nothing(const char *sqlstate)
 
 /* ---- the deaths ---- */
 
-static void terminated(void)
+static void terminate(int i)
 {
 	char sql[128];
 
-	for (int i = 0; i < IDLE; i++) {
-		snprintf(sql, sizeof(sql), "select pg_terminate_backend(%d)", pid[i]);
-		free(test_cluster_sql(cluster, 0, sql));
-	}
+	snprintf(sql, sizeof(sql), "select pg_terminate_backend(%d)", pid[i]);
+	free(test_cluster_sql(cluster, 0, sql));
+}
+
+static void terminated(void)
+{
+	for (int i = 0; i < IDLE; i++)
+		terminate(i);
 	await_ends();
 	borrowers_see_nothing("57P01");
 }
@@ -187,6 +194,43 @@ static void terminated_while_idle(void **state)
 	show(terminated, 0);
 }
 
+static _Atomic bool stands, holds;
+
+/* The keeper stands still in the middle of the first loss. */
+static void stand_still(void *arg, const weir_event *event)
+{
+	(void)arg;
+	if (event->kind != WEIR_EVENT_LOST || !wi_load_acq(&holds))
+		return;
+	wi_store_rel(&stands, true);
+	while (wi_load_acq(&holds))
+		pause_ms(1);
+}
+
+/* Nobody else can have noticed: whoever comes finds all of them dead by himself. */
+static void a_look_needs_no_keeper(void **state)
+{
+	weir_conn *conn = NULL;
+	weir_error error;
+
+	(void)state;
+	weir_options_init(&o);
+	o.on_event = stand_still;
+	open_pool(WEIR_PRE_PING_LOOK);
+	wi_store_rel(&holds, true);
+	terminate(0);
+	while (!wi_load_acq(&stands))
+		pause_ms(1);
+	for (int i = 1; i < IDLE; i++)
+		terminate(i);
+	await_ends();
+	for (int i = 1; i < IDLE; i++)
+		assert_int_equal(weir_pool_checkout(pool, 0, &conn, &error), WEIR_EXHAUSTED);
+	wi_store_rel(&holds, false);
+	borrowers_see_nothing("57P01");
+	close_pool();
+}
+
 static void stopped_while_idle(void **state)
 {
 	(void)state;
@@ -225,6 +269,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(terminated_while_idle),
+		cmocka_unit_test(a_look_needs_no_keeper),
 		cmocka_unit_test(stopped_while_idle),
 		cmocka_unit_test(another_one_crashed),
 		cmocka_unit_test(idle_for_longer_than_the_server_takes),

@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/line.h"
 #include "support/cluster.h"
+#include "support/mock_server.h"
 #include "support/proxy.h"
 #include "support/threads.h"
 #include "support/watchdog.h"
@@ -254,6 +255,42 @@ static void no_late_cancel_hits_another_holder(void **state)
 	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
 }
 
+/*
+ * A request that fails on its way, since nobody listens there any more, is not taken for one that
+ * was dealt with: it is not known where it is, and the connection is closed.
+ */
+static void a_request_that_fails_costs_the_connection(void **state)
+{
+	const struct test_mock_reply silence = {.act = TEST_MOCK_SILENCE};
+	struct test_mock *mock = test_mock_start(NULL);
+	weir_conn *conn = NULL;
+	weir_pool_stats s;
+	weir_error error;
+	weir_options o;
+
+	(void)state;
+	weir_options_init(&o);
+	o.pool_min = 0;
+	o.pool_max = 1;
+	o.cancel_timeout_ms = 1000;
+	test_mock_on(mock, "wait", &silence);
+	if (weir_pool_open(test_mock_conninfo(mock), &o, &pool, &error) != WEIR_OK ||
+	    weir_pool_checkout(pool, PATIENCE_MS, &conn, &error) != WEIR_OK)
+		fail_msg("%s", error.text);
+	assert_int_equal(PQsendQuery(weir_pg(conn), "wait"), 1);
+	assert_true(test_mock_await_queries(mock, "wait", 1, PATIENCE_MS));
+	test_mock_door(mock, TEST_MOCK_REFUSED);
+	weir_checkin(&conn);
+	do {
+		pause_us(1000);
+		weir_pool_stats_get(pool, &s);
+	} while (s.closed[WEIR_CLOSE_BUSY] == 0);
+	/* That one, and the last word to a busy server; else it is asked again and again. */
+	assert_in_range(s.cancels, 1, 2);
+	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
+	test_mock_stop(&mock);
+}
+
 static int start(void **state)
 {
 	struct test_cluster_options options = {.standbys = -1, .max_connections = 200};
@@ -290,6 +327,7 @@ static int finish(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_request_that_fails_costs_the_connection),
 		cmocka_unit_test(no_late_cancel_hits_another_holder),
 	};
 

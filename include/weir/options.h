@@ -218,8 +218,10 @@ typedef void (*weir_setting_sink)(void *arg, const weir_setting *setting);
  * Tells what opening with this connection string (NULL: the environment's) and the options of
  * weir_options_from_env would put into force: every option with who has said it, then hosts, user
  * and the other parameters, of which only harmless ones are shown. Opens nothing. sink is called
- * before it returns; what it is given lives only as long as its call. Statuses as opening. Any
- * thread while no other changes the environment.
+ * before it returns; what it is given lives only as long as its call. Statuses as opening, but for
+ * what only opening looks at, with libpq: parameters that nobody knows (they are told, as the
+ * others), and whether values that are no options fit. Any thread while no other changes the
+ * environment.
  */
 WEIR_API WEIR_CHECKED weir_status weir_settings_tell(const char *conninfo, weir_setting_sink sink,
                                                      void *arg, weir_error *error);

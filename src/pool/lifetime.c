@@ -113,8 +113,8 @@ void wi_lifetime_retire(struct weir_pool *pool, struct weir_conn *first, int64_t
 		return;
 	pool->next_retire_ns = now_ns + wi_lifetime_gap(pool);
 	pool->retiring = first;
-	pool->replacing = would_be_missed(pool) && wi_pool_total(pool) < wi_pool_max(pool) &&
-	                  wi_load_rlx(&pool->breaker.state) == WI_BREAKER_CLOSED;
+	/* Also before an open breaker: while no other can be had, this one is better than none. */
+	pool->replacing = would_be_missed(pool) && wi_pool_total(pool) < wi_pool_max(pool);
 	if (!pool->replacing)
 		wi_conn_retire(first, WEIR_CLOSE_EXPIRED);
 }

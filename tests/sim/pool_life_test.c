@@ -100,6 +100,34 @@ static void a_full_pool_replaces_without_exceeding_the_maximum(void **state)
 	close_pool();
 }
 
+/* A full one has to close one before it can find that out; no other goes then. */
+static void none_expires_while_there_is_no_other(void **state)
+{
+	static const enum wi_fault faults[] = {WI_FAULT_AUTH, WI_FAULT_REFUSED, WI_FAULT_CAPACITY};
+
+	(void)state;
+	o.pool_min = 3;
+	o.max_lifetime_ms = 2000;
+	for (int i = 0; i < 6; i++) {
+		bool full = i & 1;
+
+		o.pool_max = full ? 3 : 6;
+		open_pool();
+		sim_run(100);
+		assert_int_equal(sim_stats()->idle, 3);
+		wi_store_rlx(&sim_server()->connect_fault, faults[i / 2]);
+		for (int k = 0; k < 100; k++) {
+			sim_run(200);
+			assert_true(sim_stats()->idle >= 3u - full);
+		}
+		wi_store_rlx(&sim_server()->connect_fault, WI_FAULT_NONE);
+		sim_run(60000 + 20000);
+		assert_in_range(sim_stats()->idle, 2, 4);
+		assert_true(closed(WEIR_CLOSE_EXPIRED) >= 3 * 5);
+		close_pool();
+	}
+}
+
 static void jitter_spreads_the_ends(void **state)
 {
 	uint64_t most = 0;
@@ -405,6 +433,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(expired_ones_are_replaced_before_they_go),
 		TEST(a_full_pool_replaces_without_exceeding_the_maximum),
+		TEST(none_expires_while_there_is_no_other),
 		TEST(jitter_spreads_the_ends),
 		TEST(no_lifetime_is_for_ever),
 		TEST(what_is_in_use_is_not_closed_but_when_it_comes_back),

@@ -69,6 +69,20 @@ static void writes_keep_their_part(void **state)
 	assert_int_equal(stats_of(0).fallback_reads, 3);
 }
 
+/* A router of one host: it has no writes to lose to the reads of others. */
+static void who_is_alone_serves_with_all_it_has(void **state)
+{
+	weir_conn *c[4] = {NULL};
+
+	(void)state;
+	must(fake_cluster_open_first(&cluster, 1, &options, &router, &said));
+	fake_cluster_calm(router, 4);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(read_now(WEIR_FALLBACK_DEFAULT, &c[i]), WEIR_OK);
+	for (int i = 0; i < 4; i++)
+		weir_checkin(&c[i]);
+}
+
 static void who_asks_for_the_primary_is_not_counted(void **state)
 {
 	const weir_request q = WEIR_REQUEST(.intent = WEIR_READ, .target = WEIR_TARGET_PRIMARY,
@@ -201,6 +215,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(writes_keep_their_part, set_up, fake_router_end),
+		cmocka_unit_test_setup_teardown(who_is_alone_serves_with_all_it_has, set_up,
+	                                        fake_router_end),
 		cmocka_unit_test_setup_teardown(who_asks_for_the_primary_is_not_counted, set_up,
 	                                        fake_router_end),
 		cmocka_unit_test_setup_teardown(one_too_many_waits_for_one_of_them, set_up,

@@ -110,6 +110,25 @@ static void a_connection_lost_in_commit_leaves_it_unknown(void **state)
 	weir_checkin(&c);
 }
 
+/* The server itself says that it cannot tell: nothing of that is rolled back for sure. */
+static void a_server_that_cannot_tell_leaves_it_unknown(void **state)
+{
+	static const char *const sqlstates[] = {"08007", "40003"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		weir_token token = {.lsn = 7};
+		weir_conn *c = begun();
+
+		wi_store_rlx(&cluster.host[0].commit_fails, sqlstates[i]);
+		assert_int_equal(weir_token_commit(c, 5000, &token, &said), WEIR_OUTCOME_UNKNOWN);
+		assert_string_equal(said.sqlstate, sqlstates[i]);
+		assert_int_equal(token.lsn, 7);
+		wi_store_rlx(&cluster.host[0].commit_fails, NULL);
+		weir_discard(&c);
+	}
+}
+
 static void no_answer_in_time_leaves_it_unknown(void **state)
 {
 	weir_token token = {.lsn = 7};
@@ -209,6 +228,7 @@ int main(void)
 		TEST(what_commit_refuses_is_rolled_back),
 		TEST(a_failed_transaction_is_not_committed),
 		TEST(a_connection_lost_in_commit_leaves_it_unknown),
+		TEST(a_server_that_cannot_tell_leaves_it_unknown),
 		TEST(no_answer_in_time_leaves_it_unknown),
 		TEST(a_connection_lost_before_commit_has_not_committed),
 		TEST(committed_is_told_even_where_the_position_is_not),

@@ -12,6 +12,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "route/router.h"
 #include "support/fake_router.h"
 #include "support/watchdog.h"
 
@@ -46,6 +47,25 @@ static void every_read_sees_every_token_of_the_process(void **state)
 		assert_int_equal(visit(WEIR_READ), 2);
 }
 
+/* Positions are multiples of 8: who lacks no more than the last of them does not have it. */
+static void one_step_before_a_token_is_not_there(void **state)
+{
+	weir_token token;
+
+	(void)state;
+	options.read_your_writes = WEIR_READ_YOUR_WRITES_PROCESS;
+	options.token_wait_ms = 1;
+	open_warm();
+	token = write_some();
+	for (int i = 1; i <= 2; i++)
+		wi_store_rlx(&cluster.host[i].server.lsn, token.lsn - 8);
+	know();
+	assert_int_equal(visit(WEIR_READ), 0);
+	wi_store_rlx(&cluster.host[1].server.lsn, token.lsn);
+	know();
+	assert_int_equal(visit(WEIR_READ), 1);
+}
+
 /* A commit whose position nobody said: until the primary was asked, only it has that for sure. */
 static void an_unknown_position_is_made_up_for(void **state)
 {
@@ -71,6 +91,28 @@ static void an_unknown_position_is_made_up_for(void **state)
 	fake_cluster_catch_up(&cluster, 0, 1);
 	know();
 	assert_int_equal(visit(WEIR_READ), 1);
+}
+
+/* What the primary said when it was asked before the commit is no position of the commit's. */
+static void only_an_answer_to_a_later_question_resolves_a_doubt(void **state)
+{
+	static weir_router lone = {.world = &wi_world_linux,
+	                           .own_writes = WEIR_READ_YOUR_WRITES_PROCESS};
+	const weir_token behind_all = WEIR_TOKEN_PRIMARY;
+	struct wi_sight primary = {.timeline = 1, .lsn = 800};
+	int64_t doubt_ns;
+
+	(void)state;
+	wi_floor_raise(&lone, &behind_all);
+	doubt_ns = wi_load_rlx(&lone.doubt_ns);
+	primary.asked_ns = doubt_ns - 1;
+	primary.answered_ns = doubt_ns + 1;
+	wi_floor_tend(&lone, &primary);
+	assert_false(wi_floor_is_reached(&lone, 1, 1600));
+	primary.asked_ns = doubt_ns;
+	wi_floor_tend(&lone, &primary);
+	assert_false(wi_floor_is_reached(&lone, 1, 792));
+	assert_true(wi_floor_is_reached(&lone, 1, 800));
 }
 
 static void for_a_while_after_a_write_the_primary_reads(void **state)
@@ -147,7 +189,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fake_router_end)
 	const struct CMUnitTest tests[] = {
 		TEST(every_read_sees_every_token_of_the_process),
+		TEST(one_step_before_a_token_is_not_there),
 		TEST(an_unknown_position_is_made_up_for),
+		cmocka_unit_test(only_an_answer_to_a_later_question_resolves_a_doubt),
 		TEST(for_a_while_after_a_write_the_primary_reads),
 		TEST(the_while_is_counted_from_the_checkin),
 		TEST(the_while_follows_the_lag),

@@ -137,6 +137,30 @@ static void a_restarted_replica_is_not_the_same(void **state)
 	assert_int_equal(visit_with(&read), 1);
 }
 
+/* A read and a write that overlapped: neither host is known to hold what the other showed. */
+static void of_two_that_overlapped_neither_is_enough(void **state)
+{
+	weir_session session = WEIR_SESSION();
+	weir_request write = of_session(&session, WEIR_WRITE);
+	weir_request read = of_session(&session, WEIR_READ);
+	weir_conn *first, *c, *w;
+
+	(void)state;
+	options.token_wait_ms = 1;
+	open_warm();
+	know();
+	first = take_with(&read);
+	c = take_with(&read);
+	assert_int_not_equal(fake_host_of(c), 0);
+	assert_int_equal(fake_host_of(c), fake_host_of(first));
+	weir_checkin(&first);
+	w = take_with(&write);
+	fake_cluster_write(&cluster, 0, 800);
+	weir_checkin(&w);
+	weir_checkin(&c); /* seen to be back after the write is */
+	assert_int_equal(visit_with(&read), 0);
+}
+
 /* What is out may show anything until now: only its own host shows no less. */
 static void while_one_is_out_only_its_host_serves(void **state)
 {
@@ -326,6 +350,7 @@ int main(void)
 		TEST(a_session_reads_what_it_wrote),
 		TEST(a_session_never_goes_back),
 		TEST(a_restarted_replica_is_not_the_same),
+		TEST(of_two_that_overlapped_neither_is_enough),
 		TEST(while_one_is_out_only_its_host_serves),
 		TEST(a_sessions_token_rides_in_a_cookie),
 		TEST(what_was_read_rides_in_a_cookie),

@@ -199,7 +199,8 @@ static weir_status set_amount(const struct wi_alias *alias, const struct wi_opti
 	if (!is_decimal(value) || (whole && strchr(value, '.')))
 		return wi_fail(error, WEIR_INVALID, "%s is not a %s%s%s", shown(value, room),
 		               whole ? "whole number" : "number",
-		               *alias->shown.unit && alias->form != WI_FORM_SHARE ? " of " : "",
+		               *alias->shown.unit && alias->form != WI_FORM_SHARE ? "; its unit is "
+		                                                                  : "",
 		               alias->form == WI_FORM_SHARE ? "" : alias->shown.unit);
 	number = scaled(value, places_of(alias->form));
 	if (alias->form == WI_FORM_RECYCLE) {

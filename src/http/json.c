@@ -5,6 +5,9 @@
 
 #include "http/json.h"
 
+/* Seventeen digits, Jansson's own, make 1.771421 a 1.7714209999999999. */
+#define FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15))
+
 void wi_json_set(struct wi_json *j, json_t *object, const char *name, json_t *value)
 {
 	if (json_object_set_new(object, name, value) != 0)
@@ -73,13 +76,13 @@ json_t *wi_json_item(struct wi_json *j, json_t *array)
 
 void wi_json_end(struct wi_json *j, struct wi_body *body, unsigned code)
 {
-	size_t length = j->broken ? 0 : json_dumpb(j->root, NULL, 0, JSON_COMPACT);
+	size_t length = j->broken ? 0 : json_dumpb(j->root, NULL, 0, FLAGS);
 
 	body->code = code;
 	body->type = "application/json";
 	body->text = length ? malloc(length + 1) : NULL;
 	if (body->text) {
-		body->length = json_dumpb(j->root, body->text, length, JSON_COMPACT);
+		body->length = json_dumpb(j->root, body->text, length, FLAGS);
 		body->text[body->length++] = '\n';
 	}
 	json_decref(j->root);

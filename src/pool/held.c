@@ -111,6 +111,13 @@ static uint32_t ms_of(int64_t ns)
 	return (uint32_t)((uint64_t)ns / (uint64_t)WI_MS);
 }
 
+/* Whether it was noted that the thread of this lending has ended. */
+static bool is_orphaned(const struct weir_conn *c, uint64_t lend)
+{
+	/* [held:A3] sees whose it was and when; pairs with R2. */
+	return (wi_load_acq(&c->ended_lend) & ~TOLD) == lend;
+}
+
 void wi_held_thread_ends(void *arg, struct wi_seat *seat)
 {
 	struct weir_pool *pool = arg;
@@ -125,6 +132,8 @@ void wi_held_thread_ends(void *arg, struct wi_seat *seat)
 
 		if (!(lend & 1) || wi_load_rlx(&c->lender) != seat)
 			continue;
+		if (is_orphaned(c, lend))
+			continue; /* it was left by one that sat here before */
 		wi_store_rlx(&c->ended_thread, wi_load_rlx(&seat->thread));
 		wi_store_rlx(&c->ended_ms, ms_of(pool->core.world->now()));
 		/* [held:R2] whose and when; pairs with A3. */
@@ -139,8 +148,7 @@ void wi_held_thread_ends(void *arg, struct wi_seat *seat)
 
 bool wi_held_is_orphan(const struct weir_conn *c, uint64_t lend, int32_t *thread)
 {
-	/* [held:A3] sees whose it was and when; pairs with R2. */
-	if ((wi_load_acq(&c->ended_lend) & ~TOLD) != lend)
+	if (!is_orphaned(c, lend))
 		return false;
 	*thread = wi_load_rlx(&c->ended_thread);
 	return true;

@@ -236,6 +236,27 @@ static void what_a_thread_leaves_behind_is_told_at_once(void **state)
 	sim_end();
 }
 
+/* It sits where the first sat. */
+static void another_that_ends_tells_nothing_of_the_first(void **state)
+{
+	(void)state;
+	o.leak_after_ms = 0;
+	sim_begin(&o);
+	for (int i = 0; i < 2; i++) {
+		sim_spawn(take_and_end, &kept[i]);
+		sim_join();
+		sim_run(1500);
+		assert_int_equal(sim_told(WEIR_EVENT_LEAK), i + 1);
+		assert_int_equal(sim_stats()->orphans, i + 1);
+	}
+	assert_int_equal(list(), 2);
+	assert_true(held[0].thread_ended && held[1].thread_ended);
+	assert_int_not_equal(held[0].thread, held[1].thread); /* though in one seat */
+	weir_checkin(&kept[0]);
+	weir_checkin(&kept[1]);
+	sim_end();
+}
+
 static void the_next_in_its_seat_is_not_taken_for_it(void **state)
 {
 	weir_conn *conn;
@@ -325,6 +346,7 @@ int main(void)
 		TEST(off_is_never),
 		TEST(sampled_is_one_now_and_then_and_all_after_a_leak),
 		TEST(what_a_thread_leaves_behind_is_told_at_once),
+		TEST(another_that_ends_tells_nothing_of_the_first),
 		TEST(the_next_in_its_seat_is_not_taken_for_it),
 		TEST(who_gives_back_before_it_ends_leaves_nothing),
 		TEST(what_it_leaves_behind_is_reclaimed_if_asked_for),

@@ -115,9 +115,10 @@ static struct wi_busy *busy_of(const struct weir_conn *c)
 	return wi_conn_is_on_its_way(c) ? NULL : c->busy;
 }
 
-void wi_busy_drop(struct weir_conn *c)
+/* Of one that is on no way, as its holder's is not; who holds it may not ask for its life. */
+static void drop(struct weir_conn *c)
 {
-	struct wi_busy *b = busy_of(c);
+	struct wi_busy *b = c->busy;
 
 	if (!b)
 		return;
@@ -125,6 +126,12 @@ void wi_busy_drop(struct weir_conn *c)
 		wi_chore_drop(&b->cancel->chore, NULL);
 	wi_free(b, sizeof(*b));
 	c->busy = NULL;
+}
+
+void wi_busy_drop(struct weir_conn *c)
+{
+	if (!wi_conn_is_on_its_way(c))
+		drop(c);
 }
 
 bool wi_busy_is_rung(const struct weir_conn *c)
@@ -207,7 +214,7 @@ static bool ask_for_holder(struct weir_conn *c)
 		return false;
 	c->busy->cancel = start(c, c->pool->keeper);
 	if (!c->busy->cancel) {
-		wi_busy_drop(c);
+		drop(c);
 		return false;
 	}
 	wi_or_acq_rel(&c->notes, WI_NOTE_CANCEL);

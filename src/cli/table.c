@@ -75,7 +75,8 @@ void cli_head(struct cli_table *table, const char *names)
 		cli_copy(name, len + 1 < sizeof(name) ? len + 1 : sizeof(name), names);
 		add(table, CLI_STRONG, name);
 		names += len;
-		more = *names; /* behind the last '|' there is a column, too, with a name or without */
+		/* behind the last '|' there is a column, too, with a name or without */
+		more = *names;
 	}
 }
 

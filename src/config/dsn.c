@@ -179,7 +179,9 @@ static bool asks_service(const struct wi_parse *parse)
 
 /* ---- libpq's names for what are options of weir's ---- */
 
-/* Neither of them can be left to libpq: it is weir that connects, and tcp_user_timeout_ms is set. */
+/*
+ * Neither of them can be left to libpq: it is weir that connects, and tcp_user_timeout_ms is set.
+ */
 static const struct twin {
 	const char *keyword, *option;
 	int64_t unit;  /* of the keyword, in the option's */

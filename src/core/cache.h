@@ -16,8 +16,8 @@
  *   I2  a slot leaves `cached` once: by an exchange that returns it, or by the owner's store in a
  *       biased take, during which no thief touches it (the pin is TAKING and the thief passes by)
  *   I3  whoever finds TAKING knows that the slot, if there is one, is taken before the owner's
- *       operation ends: by the owner's store, or, if it saw the bias gone, by an exchange, for which
- *       another thief may be faster
+ *       operation ends: by the owner's store, or, if it saw the bias gone, by an exchange, for
+ *       which another thief may be faster
  *
  * Orderings.
  *   - owner: pin = TAKING, light fence, look at the bias. Thief: revoke (heavy fence), look at the

@@ -2,8 +2,8 @@
 /*
  * Promise 15: while a server is down there is at most one connect a host in each step of the
  * backoff; every waiter ends by its deadline and is told the cause, within 50 us where the breaker
- * is open; and when the server is back, the pool is at full speed within one step, and many pools do
- * not come back all at once.
+ * is open; and when the server is back, the pool is at full speed within one step, and many pools
+ * do not come back all at once.
  *
  * The server is the mock, which hangs up on whoever connects while it is "down", so that attempts
  * are counted and timed by the one who sees them. TEST_OUTAGE_S is how long it is down.

@@ -47,7 +47,9 @@ static int set_up(void **state)
 	weir_options_init(&o);
 	o.pool_min = 0;
 	o.pool_max = 1;
-	/* So long the place of one that was cut stays taken, unless the server is seen to end it. */
+	/*
+	 * So long the place of one that was cut stays taken, unless the server is seen to end it.
+	 */
 	o.statement_timeout_ms = 30000;
 	o.on_event = hear;
 	wi_store_seq(&leaks, 0);

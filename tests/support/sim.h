@@ -37,7 +37,9 @@ weir_status sim_open_at(const char *conninfo, const weir_options *options);
  */
 long sim_close(void);
 
-/* The two, for a test that fails where the pool cannot be opened, or where anything is left of it. */
+/*
+ * The two, for a test that fails where the pool cannot be opened, or where anything is left of it.
+ */
 void sim_begin(const weir_options *options);
 void sim_end(void);
 
@@ -74,7 +76,9 @@ void sim_sleep(int64_t ms);
 /* Lets the world go on until every user has ended. */
 void sim_join(void);
 
-/* All of at most eight connections are out for so long, and so many users wait, who then get one. */
+/*
+ * All of at most eight connections are out for so long, and so many users wait, who then get one.
+ */
 void sim_keep_waiting(int n, int64_t ms);
 
 /* ---- what the pool told ---- */

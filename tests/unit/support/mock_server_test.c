@@ -182,7 +182,9 @@ static void a_pool_opens_on_it(void **state)
 	weir_pool_stats_get(pool, &stats);
 	assert_int_equal(stats.connect_failures, 0);
 	assert_int_equal(weir_pool_close(&pool, PATIENCE_MS), WEIR_OK);
-	/* One that was being reset ends without a word; and a close waits only so long for either. */
+	/*
+	 * One that was being reset ends without a word; and a close waits only so long for either.
+	 */
 	assert_true(test_mock_await(mock, PATIENCE_MS, has_ends, &both));
 	test_mock_counts(mock, &counts);
 	assert_int_equal(counts.ends, 2);

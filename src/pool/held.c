@@ -156,7 +156,9 @@ bool wi_held_is_orphan(const struct weir_conn *c, uint64_t lend, int32_t *thread
 
 uint32_t wi_held_ended_ago_ms(const struct weir_conn *c, int64_t now_ns)
 {
-	return ms_of(now_ns) - wi_load_rlx(&c->ended_ms);
+	uint32_t ms = ms_of(now_ns) - wi_load_rlx(&c->ended_ms);
+
+	return ms <= UINT32_MAX / 2 ? ms : 0; /* it has ended since now_ns */
 }
 
 void wi_held_told(struct weir_conn *c, uint64_t lend)

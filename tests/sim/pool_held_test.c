@@ -14,7 +14,9 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "core/desk.h"
 #include "pool/pool.h"
+#include "pool/tend.h"
 #include "support/sim.h"
 #include "support/watchdog.h"
 
@@ -325,6 +327,31 @@ static void what_it_leaves_behind_is_reclaimed_if_asked_for(void **state)
 	sim_end();
 }
 
+/* Until then it may still be using what it holds: in what it does last, after it left its seat. */
+static void who_ends_while_the_keeper_has_its_turn_is_waited_for(void **state)
+{
+	weir_conn *conn;
+	int64_t began_ns;
+
+	(void)state;
+	o.dead_thread_action = WEIR_DEAD_THREAD_RECLAIM;
+	sim_begin(&o);
+	conn = sim_checkout(1000);
+	began_ns = sim_now();
+	sim_run(2);
+	/* as in a thread that ends, and is not gone yet: this one */
+	wi_held_thread_ends(sim_pool(), wi_desk_find(&sim_pool()->core));
+	wi_leak_mourn(sim_pool(), began_ns);
+	assert_int_equal(sim_stats()->orphans, 0);
+	assert_non_null(wi_conn_of(conn));
+	sim_run(900);
+	assert_int_equal(sim_stats()->orphans, 0);
+	sim_run(200);
+	assert_int_equal(sim_stats()->orphans, 1);
+	assert_int_equal(sim_stats()->closed[WEIR_CLOSE_RECLAIMED], 1);
+	sim_end();
+}
+
 static void a_drain_does_not_wait_for_the_dead(void **state)
 {
 	(void)state;
@@ -350,6 +377,7 @@ int main(void)
 		TEST(the_next_in_its_seat_is_not_taken_for_it),
 		TEST(who_gives_back_before_it_ends_leaves_nothing),
 		TEST(what_it_leaves_behind_is_reclaimed_if_asked_for),
+		TEST(who_ends_while_the_keeper_has_its_turn_is_waited_for),
 		TEST(a_drain_does_not_wait_for_the_dead),
 	};
 

@@ -42,10 +42,8 @@ void wi_drain_begin(struct weir_pool *pool, int64_t now_ns)
 		struct weir_conn *c = &pool->conns[i];
 		uint64_t lend = wi_load_rlx(&c->slot.lend);
 
-		if (c->life != WI_READY || lend == wi_load_rlx(&c->seen_lend))
-			continue;
-		wi_store_rlx(&c->seen_lend, lend);
-		wi_store_rlx(&c->seen_ns, now_ns);
+		if (c->life == WI_READY && lend != wi_load_rlx(&c->seen_lend))
+			wi_conn_seen(c, lend, now_ns);
 	}
 }
 

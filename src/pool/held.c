@@ -9,7 +9,8 @@
  * later one.
  *
  * Orderings. R1 (warm.h) in lending, A1 in the end of a thread, A2 in listing: who sees a slot lent
- * sees to whom. R2 in the end of a thread, A3 at the keeper: it sees all that was noted.
+ * sees to whom. R2 in the end of a thread, A3 at the keeper: it sees all that was noted. [seen:R1]
+ * at the keeper (tend.h), A1 in listing: who sees that a lending was looked at sees since when.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -176,10 +177,12 @@ bool wi_held_was_told(const struct weir_conn *c, uint64_t lend)
 
 int64_t wi_held_for_ns(const struct weir_conn *c, uint64_t lend, int64_t now_ns)
 {
-	int64_t ns = now_ns - wi_load_rlx(&c->seen_ns);
+	int64_t ns;
 
-	if (wi_load_rlx(&c->seen_lend) != lend)
+	/* [seen:A1] not the time of a count before; pairs with R1. */
+	if (wi_load_acq(&c->seen_lend) != lend)
 		return -1;
+	ns = now_ns - wi_load_rlx(&c->seen_ns);
 	return ns > 0 ? ns : 0;
 }
 

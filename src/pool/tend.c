@@ -34,8 +34,7 @@ void wi_tend_first(struct weir_conn *c, int64_t now_ns, bool fresh)
 
 	/* A check by the keeper is no use: through one, the idle time goes on. */
 	if (fresh || lend != wi_load_rlx(&c->seen_lend))
-		wi_store_rlx(&c->seen_ns, now_ns);
-	wi_store_rlx(&c->seen_lend, lend);
+		wi_conn_seen(c, lend, now_ns);
 	c->checked_ns = now_ns;
 	wi_leak_ready(c);
 }
@@ -75,13 +74,12 @@ static void tend_idle(struct weir_conn *c, int64_t now_ns, uint32_t *above_min)
 	}
 }
 
-/* A count that has moved: since now, for all that is known. */
+/* A count that has moved. */
 static void note_move(struct weir_conn *c, uint64_t lend, int64_t now_ns)
 {
 	if (lend == wi_load_rlx(&c->seen_lend))
 		return;
-	wi_store_rlx(&c->seen_ns, now_ns);
-	wi_store_rlx(&c->seen_lend, lend);
+	wi_conn_seen(c, lend, now_ns);
 	c->leak_told = false;
 }
 

@@ -37,6 +37,14 @@ static inline bool wi_is_longer(int64_t since_ns, int64_t now_ns, int64_t ms)
 	return ms > 0 && now_ns - since_ns >= ms * WI_MS;
 }
 
+/* So often it has been lent, since now, for all that is known. The keeper's thread. */
+static inline void wi_conn_seen(struct weir_conn *c, uint64_t lend, int64_t now_ns)
+{
+	wi_store_rlx(&c->seen_ns, now_ns);
+	/* [seen:R1] the time is there before the count is; pairs with A1. */
+	wi_store_rel(&c->seen_lend, lend);
+}
+
 /* tend.c: a look at what is out and what is idle, and since when, and nothing more. Keeper's. */
 void wi_tend_glance(struct weir_pool *pool, int64_t now_ns);
 

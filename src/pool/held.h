@@ -56,7 +56,7 @@ void wi_held_thread_ends(void *pool, struct wi_seat *seat);
  */
 bool wi_held_is_orphan(const struct weir_conn *c, uint64_t lend, int32_t *thread);
 
-/* Of an orphan: how long ago its thread has ended, in milliseconds, modulo 2^32. */
+/* Of an orphan: for how many milliseconds its thread has ended, up to 24 days; 0: since now_ns. */
 uint32_t wi_held_ended_ago_ms(const struct weir_conn *c, int64_t now_ns);
 
 /* Of an orphan: that it was told, and seen to; and whether. Keeper's thread. */

@@ -2,9 +2,9 @@
 /*
  * What may befall a cluster, in any order: servers that crash, hang, come back as they were or as
  * somebody else's standby, are promoted with care or without, are restored from a backup, change
- * their addresses, become read-only; hosts that are removed and added; answers that tell of a
- * moment that is over. A whole router lives through it on a clock of the test's, in one thread, so
- * that a seed is a history.
+ * their addresses, become read-only, refuse the credentials; hosts that are removed and added;
+ * answers that tell of a moment that is over. A whole router lives through it on a clock of the
+ * test's, in one thread, so that a seed is a history.
  *
  * Who judges knows the servers themselves and what the router was told, and nothing of its rules:
  *

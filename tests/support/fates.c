@@ -145,9 +145,28 @@ uint32_t fates_highest(void)
 
 /* ---- fates ---- */
 
+/* From now on it takes credentials again, which a server that is not up does not say. */
+static void let_in(int i)
+{
+	wi_store_rlx(&fates_server(i)->fail_connects, 0);
+	wi_store_rlx(&fates_server(i)->connect_fault, WI_FAULT_NONE);
+}
+
+/* It refuses the credentials of whoever comes, or of the next few; the probe has to come again. */
+static void shut_out(int i)
+{
+	int few = fates_below(2) ? 1 + (int)fates_below(4) : 0;
+
+	fates_say("%d lets nobody new in%s", i, few ? " for a while" : "");
+	wi_store_rlx(&fates_server(i)->connect_fault, WI_FAULT_AUTH);
+	wi_store_rlx(&fates_server(i)->fail_connects, few);
+	fates_end_probe(i);
+}
+
 static void go_down(int i)
 {
 	fates_say("%d is down", i);
+	let_in(i);
 	fates.node[i].down = true;
 	fake_host_down(&fates_cluster, i, true);
 	fates.node[i].dead_to = fates_server(i)->last_serial;
@@ -408,6 +427,14 @@ void fates_befall(void)
 			fates_set(i, p);
 		}
 		break;
+	case 22:
+		if (fates_is_up(i))
+			shut_out(i);
+		break;
+	case 23:
+		if (fates_is_up(i))
+			let_in(i);
+		break;
 	default:
 		break;
 	}
@@ -450,6 +477,7 @@ void fates_mend(void)
 			hang(i, false);
 		if (fates.node[i].down)
 			come_up(i);
+		let_in(i);
 	}
 	whom = whom_to_follow();
 	appoint(whom);

@@ -2,7 +2,7 @@
 /*
  * A cluster that anything may befall, on a clock of its own: servers crash, hang, come back as they
  * were, are promoted with care or without, follow each other, are restored from a backup, change
- * their addresses. What the router under test is told of them may be of any moment since it asked.
+ * their addresses, let nobody new in. What the router under test is told of them may be of any moment since it asked.
  *
  * One thread does everything. When it sleeps in weir, or calls fates_run_ms, the world goes on: the
  * keeper has its rounds, and when these have come to rest, the clock jumps to what is due next. For
@@ -115,6 +115,9 @@ void fates_live(void);
 
 /* Anything, to anybody. */
 void fates_befall(void);
+
+/* The session of the router's probe ends at this server, if it has one. */
+void fates_end_probe(int i);
 
 /* Everybody is up, and follows one primary. */
 void fates_mend(void);

@@ -24,16 +24,31 @@ static bool (*plain_answer)(struct wi_fake_server *server, const char *sql, stru
 
 /* ---- what the router is told ---- */
 
-/* When the question that is answered now was asked. */
-static int64_t asked_ns(int i)
+/* The router's probe of this server, if it is in this state; else NULL. */
+static struct wi_probe *probe_of(int i, enum wi_probe_state state)
 {
 	struct wi_host *h;
 
 	for (uint32_t k = 0; router && (h = wi_places_next(router, &k));)
-		if (strcmp(h->endpoint->name, fake_host_name(i)) == 0 &&
-		    h->probe.state == WI_PROBE_ASKING)
-			return h->probe.asked_ns;
-	return fates.now_ns;
+		if (strcmp(h->endpoint->name, fake_host_name(i)) == 0 && h->probe.state == state)
+			return &h->probe;
+	return NULL;
+}
+
+/* When the question that is answered now was asked. */
+static int64_t asked_ns(int i)
+{
+	const struct wi_probe *p = probe_of(i, WI_PROBE_ASKING);
+
+	return p ? p->asked_ns : fates.now_ns;
+}
+
+void fates_end_probe(int i)
+{
+	const struct wi_probe *p = probe_of(i, WI_PROBE_IDLE);
+
+	if (p)
+		wi_fake_kill_one(fates_server(i), wi_fake_serial(p->link));
 }
 
 /* The server as it was at some moment since the question was asked. */

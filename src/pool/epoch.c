@@ -135,8 +135,11 @@ static const char *objection(const struct wi_belief *b, const struct wi_met *met
 		return NULL;
 	if (b->expect == WI_EXPECT_PRIMARY && met->recovering)
 		return "a connection leads to a standby, where the primary was known";
-	/* A standby that is none any more has been promoted, or is another server. */
-	if ((b->expect == WI_EXPECT_PRIMARY || !met->recovering) && is_other(b, met))
+	/*
+	 * A standby that is none any more has been promoted, or is another server. That one standby
+	 * has come in another's place is for the probe to find, where there is one.
+	 */
+	if ((b->expect == WI_EXPECT_PRIMARY || !met->recovering || b->unprobed) && is_other(b, met))
 		return "a connection leads to another server than the one that is known here";
 	return NULL;
 }

@@ -23,6 +23,7 @@ struct wi_belief {
 	enum wi_expect expect;
 	bool writes;      /* it is the primary */
 	bool reads;       /* it serves reads alone */
+	bool unprobed;    /* it keeps what it is by what its connections say, and nobody else */
 	uint64_t started; /* the server, microseconds since 1970; 0: unknown, or no matter */
 };
 

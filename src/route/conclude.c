@@ -267,7 +267,8 @@ static struct wi_belief belief_in(const struct wi_host *h)
 {
 	const struct wi_sight *s = &h->probe.found.sight;
 	struct wi_belief b = {.writes = h->opinion.role == WEIR_ROLE_PRIMARY,
-	                      .reads = h->opinion.role == WEIR_ROLE_REPLICA};
+	                      .reads = h->opinion.role == WEIR_ROLE_REPLICA,
+	                      .unprobed = h->failures != 0};
 
 	if (h->opinion.role == WEIR_ROLE_UNKNOWN || h->named == WI_NAMED_READER ||
 	    (h->several && !b.writes))

@@ -79,6 +79,16 @@ static enum wi_freshness has_reached(const weir_router *r, const struct wi_topol
 	return reached && lsn >= token->lsn ? WI_FRESH : WI_BEHIND;
 }
 
+/*
+ * It keeps its role without an answer (monitor.c): no question finds it anywhere but where it was,
+ * and each is one more login that is refused there.
+ */
+static bool is_shut_out(const struct wi_host *h)
+{
+	/* [route:A2] sees the report as the monitor wrote it; pairs with R2. */
+	return wi_load_acq(&h->report)->failure.fault != WI_FAULT_NONE;
+}
+
 enum wi_freshness wi_freshness_of(weir_router *r, const struct wi_topology *t,
                                   const struct wi_host *h, const struct wi_wish *wish)
 {
@@ -94,7 +104,9 @@ enum wi_freshness wi_freshness_of(weir_router *r, const struct wi_topology *t,
 		by_session = wi_session_allows(r, h, wish->session);
 	if (by_token == WI_STALE || by_session == WI_STALE)
 		return WI_STALE;
-	return by_token == WI_FRESH ? by_session : WI_BEHIND;
+	if (by_token == WI_FRESH && by_session == WI_FRESH)
+		return WI_FRESH;
+	return is_shut_out(h) ? WI_STALE : WI_BEHIND;
 }
 
 static bool may_catch_up(const struct wi_host *h, uint64_t ticket, int64_t now_ns, int64_t wait_ns)

@@ -35,9 +35,12 @@ void wi_identity_note(struct wi_host *h, int64_t now_ns)
 	h->starts[0] = started;
 }
 
+/* By its last answer: what is kept of a host that gives none now does not get better by waiting. */
 bool wi_identity_is_several(const struct wi_host *h, int64_t now_ns)
 {
-	return h->several_until_ns > now_ns;
+	const struct wi_sight *s = &h->probe.found.sight;
+
+	return h->several_until_ns > (s->answered ? s->answered_ns : now_ns);
 }
 
 static bool is_here(const char *host)

@@ -149,16 +149,28 @@ static int64_t floor_ns(const weir_router *r)
 	return most(least(FAST_MS, r->options.probe_interval_ms), FLOOR_MS) * WI_MS;
 }
 
+/* Who refuses the credentials is not asked for a position that others may have. */
+static bool is_asked_for(const struct wi_host *h)
+{
+	const weir_router *r = h->router;
+	bool refuses = h->failures && is_lasting(h->probe.found.failure.fault);
+
+	return wi_load_rlx(refuses ? &r->looks : &r->tickets) > h->asking_for;
+}
+
 /* When an idle probe wants to ask again. */
 int64_t wi_pace_due(const struct wi_host *h, int64_t now_ns)
 {
 	int64_t at = h->next_ns;
 
 	/* A host that fails is connected to: that has a floor, however often it is asked for. */
-	if (wi_load_rlx(&h->router->tickets) > h->asking_for)
+	if (is_asked_for(h))
 		return h->failures ? least(at, h->probe.begun_ns + floor_ns(h->router)) : now_ns;
-	/* That a host which is known to fail has trouble is no news. */
-	if (h->trouble && (!h->failures || h->opinion.role != WEIR_ROLE_UNKNOWN))
+	/*
+	 * That a host which is known to fail has trouble is no news, unless that takes a role that
+	 * it kept. Nor would it answer now because of somebody's doubt.
+	 */
+	if (h->trouble && (!h->failures || (h->hurt && h->opinion.role != WEIR_ROLE_UNKNOWN)))
 		at = least(at, h->probe.begun_ns + FLOOR_MS * WI_MS);
 	if (wi_load_rlx(&h->held_until_ns))
 		at = least(at, most(wi_load_rlx(&h->held_until_ns),

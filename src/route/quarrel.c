@@ -42,7 +42,10 @@ static void doubt(weir_router *r, int64_t now_ns)
 		h->trouble = true;
 }
 
-/* A standby's vote decides between them: until it was asked again, the outcome is not known. */
+/*
+ * A standby's vote decides between them: until it was asked again, the outcome is not known. Who
+ * keeps his role without an answer has none to give (roles.h), and would be waited for in vain.
+ */
 static bool may_vote(const struct wi_host *h)
 {
 	const struct wi_sight *s = &h->probe.found.sight;
@@ -56,7 +59,7 @@ static bool is_sure(weir_router *r, const struct wi_judgement *j)
 	struct wi_host *h;
 
 	for (uint32_t i = 0; (h = wi_hosts_next(r, &i));) {
-		if ((!is_party(h, j) && !may_vote(h)) ||
+		if ((!is_party(h, j) && !may_vote(h)) || h->failures ||
 		    h->probe.found.sight.asked_ns >= r->split_since_ns)
 			continue;
 		h->trouble = true;

@@ -82,7 +82,8 @@ struct weir_router {
 	WI_ON_NEW_LINE struct wi_gate gate; /* (a) */
 	_Atomic uint32_t inside;     /* (a) callers on a slow path; the monitor's end waits for 0 */
 	_Atomic int64_t lost_ns;     /* (m) since when there is no primary, after one; 0: not so */
-	_Atomic uint64_t tickets;    /* (a) probes asked for by weir_router_probe */
+	_Atomic uint64_t tickets;    /* (a) probes asked for, by reads that lack a position, too */
+	_Atomic uint64_t looks;      /* (a) the last ticket that weir_router_probe has taken */
 	_Atomic uint32_t instead;    /* (a) reads of the primary in place of replicas: instead.c */
 	_Atomic uint64_t capped;     /* (a) reads that would have been too many */
 	_Atomic uint64_t sizes;      /* (a) as last asked for: wi_sizes; 0: never */

@@ -235,6 +235,15 @@ static weir_status await_probes(weir_router *r, uint64_t ticket, int64_t deadlin
 	}
 }
 
+static uint64_t take_ticket(weir_router *r)
+{
+	uint64_t ticket = wi_add_rlx(&r->tickets, 1) + 1, last = wi_load_rlx(&r->looks);
+
+	while (last < ticket && !wi_cas_rlx(&r->looks, &last, ticket))
+		continue;
+	return ticket;
+}
+
 weir_status weir_router_probe(weir_router *r, int64_t timeout_ms)
 {
 	uint64_t ticket;
@@ -246,7 +255,7 @@ weir_status weir_router_probe(weir_router *r, int64_t timeout_ms)
 		return st;
 	if (!wi_router_enter(r))
 		return WEIR_CLOSED;
-	ticket = wi_add_rlx(&r->tickets, 1) + 1; /* the ring publishes it */
+	ticket = take_ticket(r); /* the ring publishes it */
 	wi_keeper_ring(r->keeper);
 	st = await_probes(r, ticket, wi_deadline_after(r->world->now(), timeout_ms));
 	wi_router_leave(r);

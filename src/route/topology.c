@@ -14,8 +14,8 @@
  *       thing at most once
  *
  * Orderings. [route:R1] publishes a topology, [route:A1] (choose.c) reads it; [route:R2] publishes
- * a report, [route:A2] (explain.c, stats.c) reads it. Checkouts read pinned, statistics in a read
- * section; a grace period is one of both (wi_router_grace).
+ * a report, [route:A2] (explain.c, fresh.c, stats.c) reads it. Checkouts read pinned, statistics in
+ * a read section; a grace period is one of both (wi_router_grace).
  *
  * Progress. Readers: wait-free. The monitor waits for readers, who do not sleep inside, at most
  * once a turn.

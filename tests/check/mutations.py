@@ -78,9 +78,9 @@ TABLE = [
 """, READ_ONLY, ["REFUSED", "REFUSED_ONCE"]),
     # ---- the monitor and the hosts, by simulations ----
     ("monitor: a split is told before the standbys have voted", "route/quarrel.c", """\
-		if ((!is_party(h, j) && !may_vote(h)) ||
+		if ((!is_party(h, j) && !may_vote(h)) || h->failures ||
 """, """\
-		if (!is_party(h, j) ||
+		if (!is_party(h, j) || h->failures ||
 """, ["sim.router_monitor"], ["nothing_is_told_before_the_standbys_have_voted"]),
     ("monitor: a split is told again and again", "route/quarrel.c", """\
 	if (r->split_told == j->primary + 2 || !is_sure(r, j))
@@ -102,10 +102,35 @@ TABLE = [
 	return most(least(longest, first << (doublings & 0)), FLOOR_MS);
 """, ["sim.router_trouble"], ["a_failing_host_is_asked_less_and_less"]),
     ("monitor: several servers behind a name are taken for one", "route/identity.c", """\
-	return h->several_until_ns > now_ns;
+	return h->several_until_ns > (s->answered ? s->answered_ns : now_ns);
 """, """\
 	return h->several_until_ns > now_ns + 3600 * WI_SEC;
 """, ["sim.router_monitor"], ["a_name_of_several_servers_promises_nothing"]),
+    ("monitor: who refuses the probe's credentials is waited for before a split is told", "route/quarrel.c", """\
+		if ((!is_party(h, j) && !may_vote(h)) || h->failures ||
+""", """\
+		if ((!is_party(h, j) && !may_vote(h)) ||
+""", ["sim.router_trouble"], ["credentials_are_not_tried_faster_for_a_doubt"]),
+    ("monitor: who refuses the probe's credentials is asked at once for every doubt", "route/pace.c", """\
+	if (h->trouble && (!h->failures || (h->hurt && h->opinion.role != WEIR_ROLE_UNKNOWN)))
+""", """\
+	if (h->trouble && (!h->failures || h->opinion.role != WEIR_ROLE_UNKNOWN))
+""", ["sim.router_trouble"], ["credentials_are_not_tried_faster_for_a_doubt"]),
+    ("monitor: who refuses the probe's credentials is asked for every read's position", "route/pace.c", """\
+	return wi_load_rlx(refuses ? &r->looks : &r->tickets) > h->asking_for;
+""", """\
+	return wi_load_rlx(refuses ? &r->tickets : &r->tickets) > h->asking_for;
+""", ["sim.router_trouble"], ["credentials_are_not_tried_for_each_token"]),
+    ("fresh: who refuses the probe's credentials may have the position soon", "route/fresh.c", """\
+	return is_shut_out(h) ? WI_STALE : WI_BEHIND;
+""", """\
+	return is_shut_out(h) ? WI_BEHIND : WI_BEHIND;
+""", ["sim.router_trouble"], ["credentials_are_not_tried_for_each_token"]),
+    ("monitor: another standby may answer where the probe's credentials are refused", "route/conclude.c", """\
+	                      .unprobed = h->failures != 0};
+""", """\
+	                      .unprobed = false};
+""", ["sim.router_trouble"], ["another_server_behind_what_is_open_takes_the_role"]),
     ("monitor: whoever has answered first is chosen from", "route/conclude.c", """\
 	r->settled = make_brief(r, &b, now_ns) || r->settled;
 """, """\

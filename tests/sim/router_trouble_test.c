@@ -142,6 +142,119 @@ static void credentials_that_are_refused_take_no_role(void **state)
 	wait_for_role(1, WEIR_ROLE_REPLICA);
 }
 
+static void pass(int64_t ns)
+{
+	int64_t until_ns = wi_now_ns() + ns;
+	struct timespec some = {.tv_nsec = 1000000};
+
+	while (wi_now_ns() < until_ns)
+		nanosleep(&some, NULL);
+}
+
+/* It has refused often enough for a second's pause or so: how often it is asked now. */
+struct logins {
+	int64_t since_ns;
+	uint64_t before[3];
+};
+
+static void count_logins(struct logins *l)
+{
+	l->since_ns = wi_now_ns();
+	for (int i = 0; i < 3; i++)
+		l->before[i] = wi_load_rlx(&cluster.host[i].server.connects);
+}
+
+static void must_be_few(const struct logins *l, int i)
+{
+	uint64_t n = wi_load_rlx(&cluster.host[i].server.connects) - l->before[i];
+
+	assert_in_range(n, 0, 2 + (uint64_t)(wi_now_ns() - l->since_ns) / (500 * WI_MS));
+}
+
+/*
+ * Whose word is wanted at once, and who has no new one: asking him again is one more login that the
+ * server refuses, and may count.
+ */
+static void credentials_are_not_tried_faster_for_a_doubt(void **state)
+{
+	weir_advice advice = {.size = sizeof(advice), .good_for_ms = 60000};
+	struct logins logins;
+
+	(void)state;
+	options.pool_min = options.pool_max = 2;
+	open_router();
+	wait_for_idle(2, 2);
+	end_the_probes_session(2);
+	await_refusals(2, 4);
+	/* Two primaries of one timeline: the standbys are asked whom they follow. */
+	wi_store_rlx(&cluster.host[1].server.in_recovery, false);
+	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	count_logins(&logins);
+	pass(300 * WI_MS);
+	must_be_few(&logins, 2);
+	await_told(WEIR_EVENT_SPLIT_BRAIN, 1);
+	wi_store_rlx(&cluster.host[1].server.in_recovery, true);
+	wait_for_role(0, WEIR_ROLE_PRIMARY);
+	/* The advice names one that is about to be the primary. */
+	advice.primary = fake_host_name(2);
+	must(weir_router_advise(router, &advice, &said));
+	wait_for_role(0, WEIR_ROLE_UNKNOWN);
+	count_logins(&logins);
+	pass(300 * WI_MS);
+	must_be_few(&logins, 2);
+	assert_int_equal(role_of(2), WEIR_ROLE_REPLICA);
+}
+
+/* Nor is any read's position asked for where no answer comes: the primary has it. */
+static void credentials_are_not_tried_for_each_token(void **state)
+{
+	weir_request mine = WEIR_REQUEST(.intent = WEIR_READ);
+	struct logins logins;
+
+	(void)state;
+	options.pool_min = options.pool_max = 2;
+	options.token_wait_ms = 10000;
+	open_router();
+	for (int i = 1; i < 3; i++)
+		wait_for_idle(i, 2);
+	for (int i = 1; i < 3; i++) {
+		end_the_probes_session(i);
+		await_refusals(i, 4);
+	}
+	count_logins(&logins);
+	mine.at_least = write_some();
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(visit_with(&mine), 0);
+	assert_true(wi_now_ns() - logins.since_ns < options.token_wait_ms * WI_MS);
+	for (int i = 1; i < 3; i++) {
+		must_be_few(&logins, i);
+		assert_int_equal(role_of(i), WEIR_ROLE_REPLICA);
+	}
+	/* Where another one answers, that it does not have it yet, only that one is asked. */
+	wi_store_rlx(&cluster.host[1].server.connect_fault, WI_FAULT_NONE);
+	while (stats_of(1).last_error[0]) /* the watchdog bounds it */
+		probe();
+	count_logins(&logins);
+	mine.at_least = write_some();
+	mine.timeout_ms = 300;
+	(void)try_visit(&mine, NULL, NULL);
+	must_be_few(&logins, 2);
+}
+
+/* As behind a pooler that leads to another server by now, and keeps its clients' sessions. */
+static void another_server_behind_what_is_open_takes_the_role(void **state)
+{
+	(void)state;
+	options.pool_min = options.pool_max = 2;
+	open_router();
+	wait_for_idle(1, 2);
+	end_the_probes_session(1);
+	await_refusals(1, 2);
+	assert_int_equal(role_of(1), WEIR_ROLE_REPLICA);
+	wi_add_rlx(&cluster.host[1].started, 60000000);
+	wait_for_role(1, WEIR_ROLE_UNKNOWN);
+}
+
 /* Three things that hold for ten seconds, and then no longer. */
 static void what_is_believed_for_a_while_ends(void **state)
 {
@@ -189,15 +302,6 @@ static void a_server_that_is_back_is_connected_to_at_once(void **state)
 	fake_host_down(&cluster, 0, false);
 	wait_for_role(0, WEIR_ROLE_PRIMARY);
 	assert_int_equal(try_for(20000, WEIR_WRITE), WEIR_OK);
-}
-
-static void pass(int64_t ns)
-{
-	int64_t until_ns = wi_now_ns() + ns;
-	struct timespec some = {.tv_nsec = 1000000};
-
-	while (wi_now_ns() < until_ns)
-		nanosleep(&some, NULL);
 }
 
 /*
@@ -299,6 +403,9 @@ int main(void)
 		TEST(a_slow_connect_is_waited_for),
 		TEST(a_full_primary_keeps_its_role),
 		TEST(credentials_that_are_refused_take_no_role),
+		TEST(credentials_are_not_tried_faster_for_a_doubt),
+		TEST(credentials_are_not_tried_for_each_token),
+		TEST(another_server_behind_what_is_open_takes_the_role),
 		TEST(what_is_believed_for_a_while_ends),
 		TEST(a_server_that_is_back_is_connected_to_at_once),
 		TEST(a_failing_host_is_asked_less_and_less),

@@ -107,6 +107,12 @@ static void a_start_that_comes_back_is_another_server(void **state)
 	assert_false(is_several(300020));
 	answer_from(19, 300000);
 	assert_true(is_several(400000));
+	/* What is kept of its last answer says nothing of the five minutes after it. */
+	hosts[0].probe.found.sight.answered = true;
+	hosts[0].probe.found.sight.answered_ns = 300000 * WI_MS;
+	assert_true(is_several(900000));
+	hosts[0].probe.found.sight.answered_ns = 900000 * WI_MS;
+	assert_false(is_several(900000));
 }
 
 int main(void)

@@ -223,9 +223,10 @@ static void credentials_are_not_tried_for_each_token(void **state)
 	}
 	count_logins(&logins);
 	mine.at_least = write_some();
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 20; i++) {
 		assert_int_equal(visit_with(&mine), 0);
-	assert_true(wi_now_ns() - logins.since_ns < options.token_wait_ms * WI_MS);
+		assert_true(wi_now_ns() - logins.since_ns < options.token_wait_ms * WI_MS);
+	}
 	for (int i = 1; i < 3; i++) {
 		must_be_few(&logins, i);
 		assert_int_equal(role_of(i), WEIR_ROLE_REPLICA);

@@ -54,6 +54,7 @@ static void sleep_until_role(int i, weir_role role)
 	while (role_of(i) != role && wi_now_ns() < until_ns)
 		assert_int_equal(weir_router_await(router, &seen, 30000), WEIR_OK);
 	assert_int_equal(role_of(i), role);
+	probe(); /* what is shown of a host is shown before writes heed it */
 }
 
 /* host < 0: nobody. */

@@ -170,16 +170,19 @@ static void judge_end(const struct book *b, const struct op *op, struct findings
 		            op->host, since(b, op->begun_ns));
 }
 
+/*
+ * A write that waited for its connection may have begun before the fence, or in one that is over.
+ */
 static void judge_fence(const struct book *b, const struct op *op, struct findings *f)
 {
 	if (!is_write(op) || op->outcome != OUTCOME_OK)
 		return;
 	f->judged[RULE_FENCED]++;
-	if (fact_at(b->history, FACT_FENCED, op->host, op->begun_ns))
+	if (fact_at(b->history, FACT_FENCED, op->host, op->had_ns))
 		check_found(f, RULE_FENCED,
-		            "server %u acknowledged a write begun at %.3f s, after another was "
-		            "promoted in its place",
-		            op->host, since(b, op->begun_ns));
+		            "server %u acknowledged a write that came to it at %.3f s, after "
+		            "another was promoted in its place",
+		            op->host, since(b, op->had_ns));
 }
 
 /* A primary that takes no writes counts as either role. */

@@ -310,6 +310,15 @@ static void a_write_by_a_fenced_server_is_found(void **state)
 	expect(RULE_FENCED, 1);
 }
 
+static void a_write_that_waited_is_judged_by_when_it_came_to_its_server(void **state)
+{
+	(void)state;
+	add_write(0, 1, 0, 25)->had_ns = 21 * WI_MS;
+	add_fact(FACT_FENCED, 0, 21, 50);
+	add_write(1, 2, 45, 60)->had_ns = 50 * WI_MS;
+	expect(RULE_FENCED, 1);
+}
+
 static void a_write_given_a_replica_is_found(void **state)
 {
 	(void)state;
@@ -400,6 +409,8 @@ int main(void)
 		cmocka_unit_test_setup(a_torn_transfer_is_found, set_up),
 		cmocka_unit_test_setup(an_outcome_unknown_before_commit_is_found, set_up),
 		cmocka_unit_test_setup(a_write_by_a_fenced_server_is_found, set_up),
+		cmocka_unit_test_setup(a_write_that_waited_is_judged_by_when_it_came_to_its_server,
+	                               set_up),
 		cmocka_unit_test_setup(a_write_given_a_replica_is_found, set_up),
 		cmocka_unit_test_setup(a_read_given_another_role_is_found, set_up),
 		cmocka_unit_test_setup(a_host_that_was_removed_and_serves_is_found, set_up),

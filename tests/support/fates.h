@@ -2,7 +2,8 @@
 /*
  * A cluster that anything may befall, on a clock of its own: servers crash, hang, come back as they
  * were, are promoted with care or without, follow each other, are restored from a backup, change
- * their addresses, let nobody new in. What the router under test is told of them may be of any moment since it asked.
+ * their addresses, let nobody new in. What the router under test is told of them may be of any
+ * moment since it asked.
  *
  * One thread does everything. When it sleeps in weir, or calls fates_run_ms, the world goes on: the
  * keeper has its rounds, and when these have come to rest, the clock jumps to what is due next. For

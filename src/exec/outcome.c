@@ -2,10 +2,8 @@
 /* See outcome.h. */
 #include "exec/outcome.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/text.h"
 #include "driver/fault.h"
 #include "pool/busy.h"
@@ -37,11 +35,7 @@ enum wi_said wi_said_by(struct weir_conn *c, enum wi_step step, int64_t sent_ns,
 	case WI_STEP_WRITE:
 		break;
 	}
-	wi_busy_give_up(c);
-	*f = (struct wi_failure){.fault = WI_FAULT_TIMEOUT};
-	snprintf(f->text, sizeof(f->text),
-	         "no answer within the caller's deadline, %.1f ms after it was sent",
-	         (double)(c->pool->core.world->now() - sent_ns) / (double)WI_MS);
+	wi_busy_out_of_time(c, sent_ns, f);
 	return WI_SAID_LATE;
 }
 

@@ -26,6 +26,7 @@
  */
 #include "pool/busy.h"
 
+#include <stdio.h>
 #include <sys/epoll.h>
 
 #include "base/alloc.h"
@@ -227,6 +228,15 @@ void wi_busy_give_up(struct weir_conn *c)
 		return;
 	wi_cancel_and_forget(c);
 	wi_or_acq_rel(&c->notes, WI_NOTE_DISCARD);
+}
+
+void wi_busy_out_of_time(struct weir_conn *c, int64_t sent_ns, struct wi_failure *failure)
+{
+	wi_busy_give_up(c);
+	*failure = (struct wi_failure){.fault = WI_FAULT_TIMEOUT};
+	snprintf(failure->text, sizeof(failure->text),
+	         "no answer within the caller's deadline, %.1f ms after it was sent",
+	         (double)(c->pool->core.world->now() - sent_ns) / (double)WI_MS);
 }
 
 void wi_busy_begin(struct weir_conn *c, int64_t now_ns)

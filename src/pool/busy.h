@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct weir_conn;
+struct wi_failure;
 
 /*
  * Ends what a returned connection is doing, and goes on with settling it, or closes it. READY and
@@ -37,6 +38,9 @@ void wi_busy_drop(struct weir_conn *c);
  * blocks.
  */
 void wi_busy_give_up(struct weir_conn *c);
+
+/* The same where what was sent at sent_ns has had no answer by the caller's deadline: says so. */
+void wi_busy_out_of_time(struct weir_conn *c, int64_t sent_ns, struct wi_failure *failure);
 
 /*
  * Asks the server to stop what the connection is doing, and waits for nothing. For one that will be

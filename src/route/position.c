@@ -8,7 +8,6 @@
  * the second fails or the connection is lost between the two. (Both in one simple query would cost
  * as little, but the server keeps the answer to the first until it has that to the second.)
  */
-#include <stdio.h>
 #include <string.h>
 
 #include <weir/session.h>
@@ -323,11 +322,7 @@ static enum wi_step commit_and_ask(struct weir_conn *c, int64_t deadline_ns,
 		note_loss(c, f);
 	if (step == WI_STEP_DONE || step == WI_STEP_FAILED)
 		return step;
-	wi_busy_give_up(c);
-	f->fault = WI_FAULT_TIMEOUT;
-	snprintf(f->text, sizeof(f->text),
-	         "no answer within the caller's deadline, %.1f ms after it was sent",
-	         (double)(c->pool->core.world->now() - sent_ns) / (double)WI_MS);
+	wi_busy_out_of_time(c, sent_ns, f);
 	return WI_STEP_FAILED;
 }
 
